@@ -1,0 +1,28 @@
+"""What every command line here has in common: configuration, overrides, errors without a traceback."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from common.errors import ProjectError
+
+NOT_MEDICAL = "Research software, not a medical device."
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Adds `--config FILE` and the dotted overrides."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML, such as configs/phantom.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="dotted overrides, such as train.lr=1e-3")
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Runs a command; a ProjectError becomes one line on stderr and its exit code, Ctrl-C becomes 130."""
+    try:
+        sys.exit(main() or 0)
+    except ProjectError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on from here", file=sys.stderr)
+        sys.exit(130)

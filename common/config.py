@@ -1,0 +1,128 @@
+"""Configuration: validated YAML with dotted overrides; an unknown key is an error that names the nearest known one."""
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from common.errors import ConfigError
+
+PARTS = ("data", "segment", "classify")
+"""The parts a configuration file may have: where the data is, and one part for each stage."""
+
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen, complete, no unknown key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(Settings):
+    """Where a cohort lies, where its results go, and how it is split."""
+
+    root: Path = Path("data/phantom")
+    run: Path = Path("runs/phantom")
+    folds: int = 5
+    fold_seed: int = 0
+    workers: int = 2
+    """Processes that read, cut and write studies."""
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(path: Path | None, part: str, model: type[S], overrides: list[str]) -> tuple[DataSettings, S]:
+    """The `data` part and the part named `part` of a configuration file.
+
+    `overrides` are `key.sub=value`, the value in YAML; they reach into `part`, or into the data part when they
+    begin with `data.`. Raises ConfigError naming file, key and the nearest known key.
+    """
+    content = _read(path) if path else {}
+    origin = str(path) if path else "the defaults"
+    for key in content:
+        if key not in PARTS:
+            raise ConfigError(f"{origin}: unknown key `{key}`{_nearest(key, PARTS)}")
+    content = {name: dict(content.get(name) or {}) for name in ("data", part)}
+    for override in overrides:
+        dotted, separator, value = override.partition("=")
+        if not separator or not dotted:
+            raise ConfigError(f"override `{override}`: expected key.sub=value, such as train.lr=1e-3")
+        keys = dotted.split(".")
+        if keys[0] not in ("data", part):
+            keys.insert(0, part)
+        _set(content, keys, _value(override, value), override)
+    return (
+        parse(content["data"], DataSettings, origin, "data"),
+        parse(content[part], model, origin, part),
+    )
+
+
+def parse(content: dict[str, Any], model: type[S], origin: str, prefix: str = "") -> S:
+    """A settings object from plain values; `origin` and `prefix` are named in the error."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(item, model, prefix) for item in error.errors()]
+        raise ConfigError(f"{origin}: " + "; ".join(lines)) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file; configs/ holds the ones that come with the project") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: can't be read as YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(v, dict | None) for v in content.values()):
+        raise ConfigError(f"{path}: expected the parts {', '.join(PARTS)}, each with keys and values")
+    return content
+
+
+def _value(override: str, text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override `{override}`: value is not YAML: {error}") from None
+    if isinstance(value, str):
+        try:
+            return float(value)  # YAML 1.1 takes 1e-3 for text
+        except ValueError:
+            return value
+    return value
+
+
+def _set(content: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
+    for key in keys[:-1]:
+        existing = content.get(key)
+        if existing is not None and not isinstance(existing, dict):
+            raise ConfigError(f"override `{override}`: `{key}` holds a value, not keys")
+        content[key] = dict(existing or {})
+        content = content[key]
+    content[keys[-1]] = value
+
+
+def _explain(item: dict[str, Any], model: type[BaseModel], prefix: str) -> str:
+    location = [str(part) for part in item["loc"]]
+    dotted = ".".join([prefix, *location] if prefix else location)
+    if item["type"] == "extra_forbidden":
+        for part in location[:-1]:
+            model = _submodel(model, part)
+        return f"unknown key `{dotted}`{_nearest(location[-1], model.model_fields)}"
+    return f"`{dotted}` is {item.get('input')!r}: {item['msg']}"
+
+
+def _submodel(model: type[BaseModel], name: str) -> type[BaseModel]:
+    annotation = model.model_fields[name].annotation if name in model.model_fields else None
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return model
+
+
+def _nearest(key: str, known: Any) -> str:
+    matches = difflib.get_close_matches(key, list(known), n=1, cutoff=0.4)
+    return f", did you mean `{matches[0]}`?" if matches else f"; known are {', '.join(known)}"

@@ -1,0 +1,71 @@
+"""Errors that a person can act on; each says which file, what was found, what was expected, what to do."""
+
+
+class ProjectError(Exception):
+    """Base of every error this project raises on purpose; the commands print it without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(ProjectError):
+    """The configuration can't be used: unknown key, wrong type, impossible value."""
+
+    exit_code = 2
+
+
+class StudyError(ProjectError):
+    """One study can't be read or used. A cohort goes on without it and counts it."""
+
+    exit_code = 3
+
+
+class NothingFound(StudyError):
+    """No CT where one was expected."""
+
+    exit_code = 4
+
+
+class CorruptFile(StudyError):
+    """A file is damaged or truncated."""
+
+    exit_code = 5
+
+
+class IncompleteSeries(StudyError):
+    """Slices are missing, doubled or uneven."""
+
+    exit_code = 6
+
+
+class UnsupportedStudy(StudyError):
+    """A valid file of a kind this project doesn't read (wrong modality, colour, 4D, no pixels)."""
+
+    exit_code = 7
+
+
+class GridMismatch(StudyError):
+    """A mask and a scan don't lie in the same place."""
+
+    exit_code = 8
+
+
+class DatasetError(ProjectError):
+    """The competition folder or one of its tables is not as expected."""
+
+    exit_code = 9
+
+
+class WeightsError(ProjectError):
+    """A weights file is missing, damaged, or of another kind than asked for."""
+
+    exit_code = 10
+
+
+class SubmissionError(ProjectError):
+    """A submission would be incomplete or invalid."""
+
+    exit_code = 11
+
+
+PARTLY_FAILED = 20
+"""Exit code of a cohort run in which some studies failed and the rest succeeded."""

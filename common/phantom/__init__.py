@@ -1,0 +1,1 @@
+"""Synthetic CT studies of the neck in the competition's layout, with the truth known."""

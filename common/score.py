@@ -1,0 +1,55 @@
+"""The competition's score: weighted log loss, each study's row normalised by its own weight."""
+
+import numpy as np
+
+from common.labels import LEVELS
+
+CLIP = 1e-15
+"""Probabilities are clipped to [CLIP, 1 - CLIP], as the competition's scorer does."""
+
+
+def weights(labels: np.ndarray) -> np.ndarray:
+    """labels (N, 8) 0/1, columns C1..C7, patient_overall -> weights (N, 8).
+
+    A level weighs 1 when negative and 2 when positive, the patient 7 and 14 (competition's evaluation page).
+    """
+    labels = np.asarray(labels, dtype=np.float64)
+    base = np.array([1.0] * len(LEVELS) + [7.0])
+    return base * (1 + labels)
+
+
+def row_scores(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """probabilities (N, 8), labels (N, 8) -> (N,): each study's weighted log loss over its total weight."""
+    labels = np.asarray(labels, dtype=np.float64)
+    p = np.clip(np.asarray(probabilities, dtype=np.float64), CLIP, 1 - CLIP)
+    if p.shape != labels.shape or p.ndim != 2 or p.shape[1] != len(LEVELS) + 1:
+        raise ValueError(f"probabilities {p.shape} and labels {labels.shape} must both be (N, 8)")
+    loss = -(labels * np.log(p) + (1 - labels) * np.log1p(-p))
+    w = weights(labels)
+    return (w * loss).sum(axis=1) / w.sum(axis=1)
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The competition's score: the mean of `row_scores`."""
+    return float(row_scores(probabilities, labels).mean())
+
+
+def best_constants(labels: np.ndarray) -> np.ndarray:
+    """(8,): the one row that scores best when it is answered for every study of `labels` (N, 8).
+
+    With w the weight and S the row's total, the minimum of the expected loss lies at
+    E[w/S; y=1] / (E[w/S; y=1] + E[w/S; y=0]). Never exactly 0 or 1.
+    """
+    labels = np.asarray(labels, dtype=np.float64)
+    w = weights(labels)
+    w = w / w.sum(axis=1, keepdims=True)
+    positive, negative = (w * labels).sum(axis=0), (w * (1 - labels)).sum(axis=0)
+    return np.clip(positive / (positive + negative), 1e-3, 1 - 1e-3)
+
+
+def bootstrap(values: np.ndarray, draws: int = 2000, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean of `values` (N,) over resampled studies, percentile method."""
+    values = np.asarray(values, dtype=np.float64)
+    picks = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
+    low, high = np.quantile(values[picks].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
