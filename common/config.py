@@ -72,7 +72,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file; configs/ holds the ones that come with the project") from None
+        raise ConfigError(
+            f"{path}: no such configuration file; configs/ holds the ones that come with the project"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: can't be read as YAML: {error}") from None
     if content is None:

@@ -16,10 +16,8 @@ def progress(items: Iterable[T], total: int, what: str, every_s: float = 20.0) -
         yield from tqdm(items, total=total, desc=what)
         return
     started = said = time.monotonic()
-    done = 0
-    for item in items:
+    for done, item in enumerate(items, start=1):
         yield item
-        done += 1
         now = time.monotonic()
         if now - said >= every_s or done == total:
             print(f"{what}: {done}/{total}, {now - started:.0f} s", file=sys.stderr, flush=True)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,8 +22,8 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield scratch / path.name
         if (scratch / path.name).is_dir() and path.exists():
-            os.replace(path, scratch / "replaced")
-        os.replace(scratch / path.name, path)
+            path.replace(scratch / "replaced")
+        (scratch / path.name).replace(path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -41,7 +41,8 @@ class Grid:
 
     def to_index(self, world: np.ndarray) -> np.ndarray:
         """World RAS mm (..., 3) -> fractional voxel indices (..., 3)."""
-        return (np.asarray(world, dtype=np.float64) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
+        inverse = np.linalg.inv(self.affine[:3, :3])
+        return (np.asarray(world, dtype=np.float64) - self.affine[:3, 3]) @ inverse.T
 
     def matches(self, other: "Grid", tolerance_mm: float = 0.01) -> bool:
         """True when shapes agree and the outermost voxels lie within `tolerance_mm` of each other."""
@@ -55,7 +56,9 @@ class Grid:
         return self.to_world(np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1).T)
 
     @classmethod
-    def around(cls, centre: np.ndarray, size_mm: np.ndarray, spacing: np.ndarray, axes: np.ndarray | None = None) -> "Grid":
+    def around(
+        cls, centre: np.ndarray, size_mm: np.ndarray, spacing: np.ndarray, axes: np.ndarray | None = None
+    ) -> "Grid":
         """The grid of `spacing` (3,) mm about world point `centre`, `size_mm` (3,) long, along the
         orthonormal columns of `axes` (3, 3), the world's own (R, A, S) by default."""
         spacing = np.broadcast_to(np.asarray(spacing, dtype=np.float64), 3)

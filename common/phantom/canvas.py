@@ -25,7 +25,10 @@ class Canvas:
     @classmethod
     def filled(cls, grid: Grid, hu: float = -1000.0) -> "Canvas":
         return cls(
-            grid, np.full(grid.shape, hu, np.float32), np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.uint8)
+            grid,
+            np.full(grid.shape, hu, np.float32),
+            np.zeros(grid.shape, np.uint8),
+            np.zeros(grid.shape, np.uint8),
         )
 
     def window(self, low: np.ndarray, high: np.ndarray) -> tuple[slice, slice, slice] | None:

@@ -1,0 +1,93 @@
+# Finds the cervical vertebrae in a CT of the neck and says which are fractured. `make help` lists the targets.
+PYTHON       ?= $(shell command -v python3.11 || command -v python3)
+CONFIG       ?= configs/phantom.yaml
+RUN          ?= runs/$(basename $(notdir $(CONFIG)))
+DATA         ?= data/phantom
+STUDIES      ?= 96
+TEST_STUDIES ?= 32
+SEED         ?= 1
+OUT          ?= out
+SEGMENT      ?=
+CLASSIFY     ?=
+PY           := .venv/bin/python
+DATA_ARGS     = --config $(CONFIG) data.root=$(DATA) data.run=$(RUN)
+MASKS_ARGS    = $(if $(MASKS),masks.folder=$(MASKS) masks.scheme=$(or $(SCHEME),rsna))
+
+# A step that could not do some studies of a cohort (exit code 20) doesn't stop the others; `finish` reports it.
+define step
+@mkdir -p $(RUN); $(1) || { code=$$?; [ $$code -eq 20 ] || exit $$code; touch $(RUN)/.partly-failed; }
+endef
+define finish
+@if [ -e $(RUN)/.partly-failed ]; then rm $(RUN)/.partly-failed; echo "done, but some studies failed: see above" >&2; exit 20; fi
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help setup cohort verify segment evaluate classify submit report submission compare predict test lint clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+	@echo "Variables: DATA, CONFIG, RUN, MASKS and SCHEME, STUDY and OUT, STUDIES, TEST_STUDIES, SEED;"
+	@echo "SEGMENT and CLASSIFY hold overrides of a stage's configuration, such as CLASSIFY='train.steps=300'."
+
+setup: .venv/.ready ## make .venv with everything the project needs
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+cohort: setup ## make the synthetic studies in data/phantom (nothing to do when DATA is given)
+ifeq ($(DATA),data/phantom)
+	@$(PY) -m common.phantom --out $(DATA) --studies $(STUDIES) --test-studies $(TEST_STUDIES) --seed $(SEED)
+endif
+
+verify: setup ## report every fault of a competition folder
+	@$(PY) -m common.dataset verify $(DATA)
+
+segment: cohort ## stage 1: train, then label C1-C7 in every study (masks in RUN/masks)
+	$(call step,$(PY) -m stage1_segment train $(DATA_ARGS) $(SEGMENT))
+	$(call step,$(PY) -m stage1_segment predict $(DATA_ARGS) $(SEGMENT))
+	$(call finish)
+
+evaluate: setup ## stage 1 against the true masks
+	@$(PY) -m stage1_segment evaluate $(DATA_ARGS) $(SEGMENT)
+
+classify: cohort ## stage 2 on the masks that segment left, or on MASKS=dir (SCHEME=rsna, verse, totalsegmentator)
+	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
+	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
+	$(call finish)
+
+submit: setup ## submission.csv, metrics.json and report.html from what the stages left
+	@$(PY) -m stage2_classify submit $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
+	@$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
+
+submission: cohort ## the main job: both stages, then RUN/submission.csv, metrics.json and report.html
+	$(call step,$(PY) -m stage1_segment train $(DATA_ARGS) $(SEGMENT))
+	$(call step,$(PY) -m stage1_segment predict $(DATA_ARGS) $(SEGMENT))
+	$(call step,$(PY) -m stage1_segment evaluate $(DATA_ARGS) $(SEGMENT))
+	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
+	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
+	@$(PY) -m stage2_classify submit $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
+	@$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
+	$(call finish)
+
+compare: setup ## the 2.5D + LSTM entry and the naive network on the same cohort, then the report again
+	@for kind in slices25d naive; do \
+	  $(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) name=$$kind network.kind=$$kind && \
+	  $(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) name=$$kind network.kind=$$kind || exit $$?; done
+	@$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
+
+predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir
+	@test -n "$(STUDY)" || { echo "make predict STUDY=path OUT=dir: STUDY is a DICOM folder, a zip of one, or a NIfTI" >&2; exit 2; }
+	@$(PY) -m stage1_segment predict $(DATA_ARGS) $(SEGMENT) -i "$(STUDY)" -o "$(OUT)/mask.nii.gz" --preview "$(OUT)/preview.png"
+	@$(PY) -m stage2_classify predict $(DATA_ARGS) $(CLASSIFY) -i "$(STUDY)" --mask "$(OUT)/mask.nii.gz" -o "$(OUT)/result.json"
+
+test: setup ## ruff and the tests
+	.venv/bin/ruff check .
+	$(PY) -m pytest
+
+lint: setup ## ruff alone
+	.venv/bin/ruff check .
+
+clean: ## remove runs/ and the synthetic cohort; .venv stays
+	rm -rf runs data/phantom

@@ -1,0 +1,61 @@
+"""Configuration: overrides reach their keys, and every mistake is named."""
+
+from pathlib import Path
+
+import pytest
+
+from common.config import Settings, load
+from common.errors import ConfigError
+
+
+class Train(Settings):
+    lr: float = 1e-3
+    steps: int = 100
+
+
+class Stage(Settings):
+    train: Train = Train()
+    spacing_mm: tuple[float, float, float] = (1, 1, 1)
+
+
+def read(tmp_path: Path, text: str, *overrides: str) -> Stage:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    return load(path, "segment", Stage, list(overrides))[1]
+
+
+def test_file_then_override(tmp_path):
+    stage = read(tmp_path, "segment:\n  train: {lr: 2e-3, steps: 7}\n", "train.lr=1e-4")
+    assert (stage.train.lr, stage.train.steps) == (1e-4, 7)
+
+
+def test_list_override(tmp_path):
+    assert read(tmp_path, "", "spacing_mm=[1,2,3.5]").spacing_mm == (1, 2, 3.5)
+
+
+def test_data_override(tmp_path):
+    data, _ = load(None, "segment", Stage, ["data.root=/somewhere"])
+    assert data.root == Path("/somewhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "expected"),
+    [
+        ("segmet: {}", (), "unknown key `segmet`, did you mean `segment`"),
+        ("segment: {train: {lrr: 1}}", (), r"unknown key `segment.train.lrr`, did you mean `lr`"),
+        ("", ("train.step=3",), "did you mean `steps`"),
+        ("segment: {train: {steps: many}}", (), r"segment.train.steps` is 'many'"),
+        ("segment: [1]", (), "expected the parts"),
+        ("segment: {", (), "can't be read as YAML"),
+        ("", ("train.lr",), "expected key.sub=value"),
+        ("", ("spacing_mm=1", "spacing_mm.x=2"), "holds a value"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, text, override, expected):
+    with pytest.raises(ConfigError, match=expected):
+        read(tmp_path, text, *override)
+
+
+def test_missing_file():
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load(Path("/nowhere.yaml"), "segment", Stage, [])
