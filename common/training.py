@@ -1,0 +1,96 @@
+"""What a training is: its settings, what a stage brings, and whether it is already done. The loop: `training_loop`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from pydantic import Field
+
+from common import store
+from common.config import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WEIGHTS = "weights.safetensors"
+
+HOW_NOT_WHAT = {
+    "device", "devices", "nodes", "strategy", "workers", "checkpoint_every", "log_every", "validate_every",
+}  # fmt: skip
+"""Settings that say how a training is run; the weights don't depend on them (beyond floating-point rounding)."""
+
+
+class TrainSettings(Settings):
+    """How a network is trained."""
+
+    steps: int = Field(1000, ge=1)
+    batch: int = Field(2, ge=1)
+    """Samples a step, over all processes together; must be divisible by their number."""
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    warmup: int = Field(50, ge=0)
+    """Steps over which the learning rate rises; a cosine takes it down to a hundredth after that."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    ema: float = Field(0.99, ge=0, lt=1)
+    """Decay of the running mean of the weights, which is what is kept; 0 keeps the last step's weights."""
+    precision: str = "auto"
+    """auto: 16-bit mixed where the device is fast at it, else 32-true; or any precision of Lightning Fabric."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1)
+    nodes: int = Field(1, ge=1)
+    strategy: str = "auto"
+    """Lightning Fabric's: auto, ddp, ddp_spawn, ddp_find_unused_parameters_true."""
+    workers: int = Field(1, ge=0)
+    """Processes per device that make samples; 0 = the training process itself."""
+    checkpoint_every: int = Field(200, ge=1)
+    log_every: int = Field(20, ge=1)
+    validate_every: int = Field(0, ge=0)
+    """Steps between validations; 0 = only at the end."""
+    seed: int = 0
+
+
+class Task(Protocol):
+    """What a stage brings to the loop."""
+
+    network: "nn.Module"
+    """Initialised from the seed; normalised by groups or instances, never by batches, whose statistics would
+    make the result depend on how a batch is shared out."""
+
+    def sample(self, draw: int) -> "dict[str, Tensor]":
+        """Training sample number `draw` of the run, without a batch axis; a pure function of (seed, draw)."""
+        ...
+
+    def loss(self, network: "nn.Module", batch: "dict[str, Tensor]") -> "dict[str, Tensor]":
+        """Scalars: "loss", the mean over the batch's samples, and others that are logged beside it."""
+        ...
+
+    def validate(self, network: "nn.Module") -> dict[str, float]:
+        """Figures of the averaged network for the log; {} when there is nothing to validate on."""
+        ...
+
+
+def origin(settings: TrainSettings, came_from: dict[str, Any]) -> dict[str, Any]:
+    """What the trained weights depend on: the caller's `came_from` (data, network, ...) and the settings."""
+    return {**came_from, "train": settings.model_dump(mode="json", exclude=HOW_NOT_WHAT)}
+
+
+def is_current(folder: Path, settings: TrainSettings, came_from: dict[str, Any]) -> bool:
+    """True when `folder` holds the weights of just this training, finished. Needs no torch."""
+    return store.is_current(folder / WEIGHTS, origin(settings, came_from))
+
+
+def train(
+    task: Task, settings: TrainSettings, folder: Path, came_from: dict[str, Any], description: dict[str, Any]
+) -> Path:
+    """Trains `task.network` and returns the path of its averaged weights, `folder`/weights.safetensors.
+
+    `came_from` is what the weights depend on beside `settings`; `description` goes into the weights file
+    (see `weights.save_weights`). A finished training returns at once, an interrupted one goes on from its last
+    checkpoint and ends with the same weights. Raises ConfigError for a batch that the processes can't share
+    evenly or a device that isn't there.
+    """
+    if not is_current(folder, settings, came_from):
+        from common.training_loop import fit
+
+        fit(task, settings, folder, origin(settings, came_from), description)
+    return folder / WEIGHTS

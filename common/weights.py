@@ -1,0 +1,61 @@
+"""A network's weights with everything needed to use them: safetensors, the description in the header as JSON."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common import __version__, store
+from common.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+KEY = "description"
+
+
+def save_weights(path: Path, network: "nn.Module", description: dict[str, Any]) -> None:
+    """Writes a network's weights atomically. `description`: JSON values; "kind" (such as "segmentation") is
+    required and checked at loading; the project's version is added."""
+    from safetensors.torch import save_file
+
+    if "kind" not in description:
+        raise ValueError(f"description must have a `kind`, got {sorted(description)}")
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
+    with store.atomic(path) as scratch:
+        save_file(tensors, scratch, metadata={KEY: json.dumps({"version": __version__, **description})})
+
+
+def load_weights(path: Path, kind: str | None = None) -> "tuple[dict[str, Tensor], dict[str, Any]]":
+    """The state dict (on the CPU) and the description of a weights file.
+
+    Raises WeightsError when the file is missing, damaged, without a description, or not of `kind`.
+    """
+    from safetensors import safe_open
+
+    description = read_description(path, kind)
+    try:
+        with safe_open(path, framework="pt") as stream:
+            return {name: stream.get_tensor(name) for name in stream.keys()}, description  # noqa: SIM118
+    except Exception as error:
+        raise WeightsError(f"{path}: damaged weights file ({error}); train again or copy it again") from None
+
+
+def read_description(path: Path, kind: str | None = None) -> dict[str, Any]:
+    """The description alone, without torch; raises as `load_weights`."""
+    from safetensors import safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file; train first, or name one with --weights")
+    try:
+        with safe_open(path, framework="np") as stream:
+            metadata = stream.metadata() or {}
+    except Exception as error:
+        raise WeightsError(f"{path}: not a whole safetensors file ({error}); train again or copy it again") from None
+    try:
+        description = json.loads(metadata[KEY])
+    except (KeyError, ValueError):
+        raise WeightsError(f"{path}: has no description; expected weights that this project saved") from None
+    if kind is not None and description.get("kind") != kind:
+        raise WeightsError(f"{path}: weights of kind {description.get('kind')!r}, expected {kind!r}")
+    return description

@@ -1,0 +1,71 @@
+"""A vertebra's own axes, from the masks: superior along the column, anterior in the plane of symmetry."""
+
+import numpy as np
+
+from common.labels import LEVEL_IDS, THORACIC
+from common.volume import Volume
+
+LARGEST_TILT_DEG = 50.0
+"""A superior axis further from the world's is taken for a fault of the masks."""
+LARGEST_YAW_DEG = 30.0
+CELL_MM = 2.0
+"""Of the picture whose symmetry is measured."""
+
+
+def level_points(mask: Volume, most: int = 4000) -> dict[int, np.ndarray]:
+    """Mask (X, Y, Z) with ids 1..8 -> world RAS mm (n, 3) of at most about `most` voxels of each id present."""
+    found = np.flatnonzero(mask.array)
+    ids = mask.array.reshape(-1)[found]
+    points = {}
+    for level in (*LEVEL_IDS.values(), THORACIC):
+        voxels = found[ids == level]
+        if len(voxels):
+            voxels = voxels[:: max(len(voxels) // most, 1)]
+            points[level] = mask.grid.to_world(np.stack(np.unravel_index(voxels, mask.array.shape), axis=-1))
+    return points
+
+
+def superior_axis(centroids: dict[int, np.ndarray], level: int) -> np.ndarray:
+    """Unit vector (3,), world RAS, from the level below to the level above (those of ids level +- 1 that are
+    there); the world's superior when it has no neighbour or the direction can't be true."""
+    above, below = centroids.get(level - 1), centroids.get(level + 1)
+    here = centroids[level]
+    direction = (here if above is None else above) - (here if below is None else below)
+    length = np.linalg.norm(direction)
+    world = np.array([0.0, 0.0, 1.0])
+    if length < 1e-6 or direction[2] / length < np.cos(np.radians(LARGEST_TILT_DEG)):
+        return world
+    return direction / length
+
+
+def own_axes(points: np.ndarray, superior: np.ndarray) -> np.ndarray:
+    """Points (n, 3) of a vertebra, world RAS mm, and its superior axis -> orthonormal columns (3, 3): right,
+    anterior, superior. The anterior axis is the one, within 30 degrees of the world's, about which the
+    points seen from above are most like their mirror image."""
+    right = np.cross([0.0, 1.0, 0.0], superior)
+    right /= np.linalg.norm(right)
+    anterior = np.cross(superior, right)
+    flat = (points - points.mean(axis=0)) @ np.stack([right, anterior], axis=1)
+    angles = np.radians(np.arange(-LARGEST_YAW_DEG, LARGEST_YAW_DEG + 1e-6, 3.0))
+    scores = [_symmetry(flat, angle) for angle in angles]
+    best = angles[int(np.argmax(scores))]
+    turned_right = np.cos(best) * right + np.sin(best) * anterior
+    return np.stack([turned_right, np.cross(superior, turned_right), superior], axis=1)
+
+
+def _symmetry(flat: np.ndarray, angle: float) -> float:
+    """How much of the picture of points (n, 2), turned by `angle`, lies on its own mirror image, 0..1."""
+    x = flat @ np.array([np.cos(angle), np.sin(angle)])
+    y = flat @ np.array([-np.sin(angle), np.cos(angle)])
+    edges = np.arange(-51, 51.1, CELL_MM)
+    best = 0.0
+    for offset in (-CELL_MM, 0.0, CELL_MM):
+        picture, _, _ = np.histogram2d(x - offset, y, bins=(edges, edges))
+        best = max(best, np.minimum(picture, picture[::-1]).sum() / max(picture.sum(), 1))
+    return best - 1e-4 * abs(angle)
+
+
+def middle(points: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """World RAS mm (3,): the middle of the box along `axes` that holds the points (n, 3) but for 1 % at each end."""
+    along = points @ axes
+    return axes @ ((np.quantile(along, 0.01, axis=0) + np.quantile(along, 0.99, axis=0)) / 2)

@@ -1,0 +1,51 @@
+"""Where the masks of the vertebrae come from: stage 1's folder, or one made elsewhere with a label scheme's name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import store
+from common.config import DataSettings
+from common.errors import ConfigError, NothingFound
+from common.labels import SCHEMES
+from stage2_classify.settings import MaskSettings
+
+ENDINGS = (".nii.gz", ".nii")
+
+
+@dataclass(frozen=True)
+class Masks:
+    """A folder of masks `<uid>.nii.gz` or `<uid>.nii` whose values follow `scheme` (`labels.SCHEMES`)."""
+
+    folder: Path
+    scheme: str
+
+    def path(self, uid: str) -> Path:
+        """The mask of a study; NothingFound when there is none."""
+        for ending in ENDINGS:
+            path = self.folder / f"{uid}{ending}"
+            if path.is_file():
+                return path
+        raise NothingFound(
+            f"{self.folder / uid}.nii.gz: no mask of this study; run stage 1 (`make segment`) "
+            "or name a folder that holds one (masks.folder)"
+        )
+
+    def came_from(self, uid: str) -> dict[str, Any]:
+        """What a mask's use depends on: its bytes and its scheme."""
+        try:
+            return {"mask": store.digest_file(self.path(uid)), "scheme": self.scheme}
+        except NothingFound:
+            return {"mask": "absent", "scheme": self.scheme}
+
+
+def masks_of(data: DataSettings, settings: MaskSettings) -> Masks:
+    """Stage 1's masks (scheme "merged") unless `settings.folder` names others; ConfigError for an unknown folder
+    or scheme."""
+    if settings.scheme not in SCHEMES:
+        raise ConfigError(f"masks.scheme is {settings.scheme!r}; known are {', '.join(SCHEMES)}")
+    if settings.folder is None:
+        return Masks(data.run / "masks", "merged")
+    if not settings.folder.is_dir():
+        raise ConfigError(f"masks.folder is {settings.folder}: no such folder; it must hold <StudyInstanceUID>.nii.gz")
+    return Masks(settings.folder, settings.scheme)

@@ -1,0 +1,106 @@
+"""Everything stage 2 can be told, with its defaults; the `classify` part of a configuration file."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from common.config import Settings
+from common.training_settings import TrainSettings
+
+
+class MaskSettings(Settings):
+    """Where the masks are."""
+
+    folder: Path | None = None
+    """None: those that stage 1 left in the run's folder."""
+    scheme: str = "merged"
+    """What the values of the masks in `folder` mean: rsna, merged, verse or totalsegmentator."""
+
+
+class CropSettings(Settings):
+    """How a vertebra is cut out. Sizes along right, anterior, superior."""
+
+    size_mm: tuple[float, float, float] = (80.0, 72.0, 44.0)
+    spacing_mm: float = Field(1.0, gt=0.1, lt=10)
+    oriented: bool = True
+    """Along the vertebra's own axes rather than the world's."""
+    window_hu: tuple[float, float] = (-200.0, 1300.0)
+    """These HU become 0 and 255."""
+    min_volume_mm3: float = 1500.0
+    """A level with less bone than this in its mask counts as not in view (a whole C3 has about 7000)."""
+    study_shape: tuple[int, int, int] = (128, 128, 16)
+    """Cells that the whole study is shrunk to, for network.kind naive."""
+
+
+class NetworkSettings(Settings):
+    """Which network reads the crops, and how large it is."""
+
+    kind: Literal["vertebra3d", "slices25d", "naive"] = "vertebra3d"
+    channels: tuple[int, ...] = (16, 32, 64)
+    """Of the encoder, one number for each halving of the resolution."""
+    embedding: int = 48
+    """Numbers that the sequence head sees of each vertebra."""
+    hidden: int = 32
+    """Of the recurrent network over the levels, in each direction."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    slices: int = 15
+    """Slices taken of a vertebra, for slices25d."""
+    neighbours: int = 2
+    """Slices seen beside each of those on either side, for slices25d."""
+
+
+class LossSettings(Settings):
+    """The competition's loss, and what is added to it."""
+
+    dense: float = 0.5
+    """Weight of the loss on the local logits: healthy vertebrae everywhere, fractured ones by their boxes."""
+    inside_mm: float = 3.0
+    """Cells this near to a box count as fractured ..."""
+    outside_mm: float = 10.0
+    """... and those this far from every box as healthy."""
+
+
+class AugmentSettings(Settings):
+    """How a training sample is varied."""
+
+    flip: float = 0.5
+    """Chance of a mirror image (left-right)."""
+    warp: float = 0.5
+    """Chance of a rotation, scale and shift."""
+    rotation_deg: float = 12.0
+    scale: float = 0.1
+    shift_mm: float = 5.0
+    intensity: float = 0.15
+    """Largest change of contrast and brightness, as a part of the window."""
+    noise: float = 0.04
+    """Largest standard deviation of noise, as a part of the window."""
+    blur: float = 0.15
+    """Chance of a slight blur."""
+    mask_dropout: float = 0.1
+    """Chance that a vertebra's mask channel is left out."""
+
+
+class DecisionSettings(Settings):
+    """From logits to probabilities."""
+
+    flip: bool = True
+    """Mean over the crop and its mirror image."""
+    recalibrate: bool = True
+    """A slope and an offset, for the levels and for the patient, fitted on the out-of-fold predictions."""
+    strength: float = 0.02
+    """How much the fit is held to slope 1 and offset 0."""
+
+
+class ClassifySettings(Settings):
+    """The `classify` part."""
+
+    folds: tuple[int, ...] | None = None
+    """Folds to train; None: all."""
+    masks: MaskSettings = MaskSettings()
+    crops: CropSettings = CropSettings()
+    network: NetworkSettings = NetworkSettings()
+    loss: LossSettings = LossSettings()
+    augment: AugmentSettings = AugmentSettings()
+    train: TrainSettings = TrainSettings()
+    decision: DecisionSettings = DecisionSettings()
