@@ -71,23 +71,26 @@ def record_path(output: Path) -> Path:
     return output.with_name(output.name + ".record.json")
 
 
-def is_current(output: Path, came_from: dict[str, Any]) -> bool:
-    """True when `output` exists, was made from just `came_from` by this version, and has not changed since."""
+def is_current(output: Path, came_from: dict[str, Any], by_digest: bool = True) -> bool:
+    """True when `output` exists, was made from just `came_from` by this version, and has not changed since.
+
+    `by_digest=False`, here and in `write_record`: of the output only size and time are compared (large files).
+    """
     try:
         record = read_json(record_path(output))
-        return record["came_from"] == _jsonable(came_from) and record["output"] == _output_state(output)
+        return record["came_from"] == _jsonable(came_from) and record["output"] == _output_state(output, by_digest)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def write_record(output: Path, came_from: dict[str, Any]) -> None:
+def write_record(output: Path, came_from: dict[str, Any], by_digest: bool = True) -> None:
     """Says what `output` came from; call it after the output is in place."""
-    write_json(record_path(output), {"came_from": _jsonable(came_from), "output": _output_state(output)})
+    write_json(record_path(output), {"came_from": _jsonable(came_from), "output": _output_state(output, by_digest)})
 
 
 def _jsonable(came_from: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps({**came_from, "version": __version__}, default=str))
 
 
-def _output_state(output: Path) -> str:
-    return fingerprint(output) if output.is_dir() else digest_file(output)
+def _output_state(output: Path, by_digest: bool) -> str:
+    return fingerprint(output) if output.is_dir() or not by_digest else digest_file(output)

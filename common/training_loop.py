@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-import os
 import time
 import zipfile
 from collections.abc import Iterable
@@ -156,7 +155,7 @@ def _checkpoint(folder, digest, network, averaged, optimizer, step, fabric) -> N
     if fabric.is_global_zero:
         last = folder / "last.pt"
         if last.exists():
-            os.replace(last, folder / "previous.pt")
+            last.replace(folder / "previous.pt")
         with store.atomic(last) as scratch:
             torch.save(
                 {

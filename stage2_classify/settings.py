@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from common.config import Settings
-from common.training_settings import TrainSettings
+from common.training import TrainSettings
 
 
 class MaskSettings(Settings):
@@ -39,6 +39,8 @@ class NetworkSettings(Settings):
     kind: Literal["vertebra3d", "slices25d", "naive"] = "vertebra3d"
     channels: tuple[int, ...] = (16, 32, 64)
     """Of the encoder, one number for each halving of the resolution."""
+    fine_blocks: int = 1
+    """Residual blocks at half resolution, for vertebra3d."""
     embedding: int = 48
     """Numbers that the sequence head sees of each vertebra."""
     hidden: int = 32

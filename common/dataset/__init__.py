@@ -1,0 +1,1 @@
+"""The competition's folder: its tables and files, folds, checks, and the cache of preprocessed scans."""

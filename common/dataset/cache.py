@@ -1,0 +1,154 @@
+"""Preprocessed scans in compressed chunks, so that a random crop reads only what it needs."""
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import blosc2
+import numpy as np
+import pandas as pd
+
+from common.dataset.boxes import world_boxes
+from common.errors import CorruptFile, NothingFound, ProjectError
+from common.progress import progress
+from common.reading.study import read_study
+from common.resample import canonical
+from common.store import atomic, fingerprint, is_current, write_record
+from common.volume import Grid, Volume
+
+LAYOUT = 1
+"""Raised when what is stored changes, so that old entries are made again."""
+CHUNK = 64
+BLOCK = 16
+"""Edges in voxels: a chunk is read from disk at once, a block is what is unpacked (docs/cache.md)."""
+CODEC = blosc2.Codec.LZ4
+LEVEL = 5
+ONE_THREAD = blosc2.DParams(nthreads=1)
+"""Loaders run in processes of their own; blosc2's threads would not survive their fork."""
+
+
+class CachedScan:
+    """One stored scan: axes nearest to R, A, S, int16 HU. `grid`: its grid; `source_grid`: the one of the files,
+    for DICOM (column, row, slice); `slices`: the file stem of each index along the source's axis 2."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._array = blosc2.open(str(path), mode="r", dparams=ONE_THREAD)
+            about = self._array.schunk.vlmeta["scan"]
+            self.grid = Grid(self._array.shape, np.array(about["affine"]))
+            self.source_grid = Grid(tuple(about["source_shape"]), np.array(about["source_affine"]))
+            self.slices: tuple[str, ...] = tuple(about["slices"])
+            self.notices: tuple[str, ...] = tuple(about["notices"])
+        except FileNotFoundError:
+            raise NothingFound(f"{path}: not in the cache; fill it first") from None
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise CorruptFile(f"{path}: damaged cache entry ({error}); delete it and fill the cache again") from None
+
+    def crop(self, start: np.ndarray, stop: np.ndarray) -> Volume:
+        """The voxels start (3,) <= index < stop (3,), cut to the scan's bounds, with their affine; int16 HU."""
+        start = np.maximum(np.asarray(start, dtype=int), 0)
+        stop = np.minimum(np.asarray(stop, dtype=int), self.grid.shape)
+        if (stop <= start).any():
+            raise ValueError(f"crop {start.tolist()}..{stop.tolist()} holds no voxel of {self.grid.shape}")
+        affine = self.grid.affine.copy()
+        affine[:3, 3] = self.grid.to_world(start)
+        return Volume(self._array[tuple(slice(int(a), int(b)) for a, b in zip(start, stop))], affine, self.notices)
+
+    def whole(self) -> Volume:
+        """The whole scan."""
+        return self.crop(np.zeros(3), np.array(self.grid.shape))
+
+
+@dataclass(frozen=True)
+class CtCache:
+    """A folder of `<uid>.b2nd`. Methods but `fill` raise NothingFound for a study that isn't stored."""
+
+    folder: Path
+    _open: dict[str, CachedScan] = field(default_factory=dict, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple:
+        return CtCache, (self.folder,)  # open files don't travel to other processes
+
+    def path(self, uid: str) -> Path:
+        return Path(self.folder) / f"{uid}.b2nd"
+
+    def fill(self, studies: dict[str, Path], workers: int = 1) -> dict[str, str]:
+        """Stores every study (uid -> DICOM folder, zip or NIfTI) that isn't current; returns uid -> message of
+        those that can't be read. What is stored doesn't depend on `workers`."""
+        due = {}
+        for uid, source in studies.items():
+            came_from = {"layout": LAYOUT, "source": fingerprint(source)}
+            if not is_current(self.path(uid), came_from, by_digest=False):
+                due[uid] = (Path(source), self.path(uid), came_from)
+        failed = {}
+        for uid, message in progress(_stored(due, workers), len(due), "reading studies"):
+            self._open.pop(uid, None)
+            if message is not None:
+                failed[uid] = message
+        return {uid: failed[uid] for uid in studies if uid in failed}
+
+    def open(self, uid: str) -> CachedScan:
+        """The stored scan, to crop from; opened once."""
+        if uid not in self._open:
+            self._open[uid] = CachedScan(self.path(uid))
+        return self._open[uid]
+
+    def volume(self, uid: str) -> Volume:
+        """The whole scan, axes nearest to R, A, S, int16 HU."""
+        return self.open(uid).whole()
+
+    def source_grid(self, uid: str) -> Grid:
+        """The grid of the study's own files; a mask on it fits them exactly."""
+        return self.open(uid).source_grid
+
+    def boxes(self, uid: str, table: pd.DataFrame) -> np.ndarray:
+        """(n, 2, 3) world RAS mm, low and high corner of each of the study's fracture boxes (`Competition.boxes`),
+        one slice thick. Boxes on slices that the study doesn't have are left out (`verify` names them)."""
+        scan = self.open(uid)
+        return world_boxes(uid, table, scan.source_grid, scan.slices)
+
+
+def store_scan(source: Path, path: Path, came_from: dict) -> None:
+    """Reads a study and writes its cache entry with its record. Raises StudyError."""
+    study = read_study(source)
+    scan = canonical(study.volume)
+    array = np.ascontiguousarray(np.rint(scan.array), dtype=np.int16)
+    shape = np.array(array.shape)
+    with atomic(path) as scratch:
+        stored = blosc2.asarray(
+            array,
+            urlpath=str(scratch),
+            mode="w",
+            chunks=tuple(np.minimum(CHUNK, shape).tolist()),
+            blocks=tuple(np.minimum(BLOCK, shape).tolist()),
+            cparams=blosc2.CParams(codec=CODEC, clevel=LEVEL, filters=[blosc2.Filter.BITSHUFFLE], nthreads=1),
+        )
+        stored.schunk.vlmeta["scan"] = {
+            "affine": scan.affine.tolist(),
+            "source_affine": study.volume.affine.tolist(),
+            "source_shape": list(study.volume.array.shape),
+            "slices": list(study.slices),
+            "notices": list(study.volume.notices),
+        }
+    write_record(path, came_from, by_digest=False)
+
+
+def _stored(due: dict[str, tuple[Path, Path, dict]], workers: int) -> Iterator[tuple[str, str | None]]:
+    if workers <= 1 or len(due) <= 1:
+        for uid, job in due.items():
+            yield uid, _try_to_store(*job)
+        return
+    with ProcessPoolExecutor(min(workers, len(due)), get_context("spawn")) as pool:
+        futures = {pool.submit(_try_to_store, *job): uid for uid, job in due.items()}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _try_to_store(source: Path, path: Path, came_from: dict) -> str | None:
+    try:
+        store_scan(source, path, came_from)
+    except ProjectError as error:
+        return f"{type(error).__name__}: {error}"
+    return None

@@ -1,0 +1,91 @@
+"""Faults of the competition's tables, each by itself and against each other."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from common.dataset.competition import BOX_COLUMNS, UID, read_table
+from common.dataset.faults import Fault
+from common.errors import DatasetError
+from common.labels import LEVELS, OVERALL, TARGETS
+
+
+def table_or_fault(path: Path, columns: tuple[str, ...], faults: list[Fault]) -> pd.DataFrame | None:
+    """The table as text; None, and a fault, when it can't be read."""
+    try:
+        return read_table(path, columns)
+    except DatasetError as error:
+        faults.append(Fault("table", path.name, str(error)))
+        return None
+
+
+def check_labels(path: Path, faults: list[Fault]) -> pd.DataFrame | None:
+    """The usable rows of a table of labels (index StudyInstanceUID, columns TARGETS, int), None without one."""
+    table = table_or_fault(path, (UID, *TARGETS), faults)
+    if table is None:
+        return None
+    for uid, count in table[UID].value_counts().items():
+        if count > 1:
+            faults.append(Fault("duplicate row", uid, f"{count} rows in {path.name}"))
+    table = table.drop_duplicates(UID).set_index(UID)
+    values = table.apply(pd.to_numeric, errors="coerce")
+    usable = values.isin([0, 1])
+    for uid, row in table[~usable.all(axis=1)].iterrows():
+        wrong = ", ".join(f"{c} = `{row[c]}`" for c in TARGETS if not usable.at[uid, c])
+        faults.append(Fault("label value", uid, f"{wrong} in {path.name}"))
+    values = values[usable.all(axis=1)].astype(int)
+    expected = values[list(LEVELS)].max(axis=1)
+    for uid in values.index[values[OVERALL] != expected]:
+        found = f"{OVERALL} is {values.at[uid, OVERALL]}, the highest of C1..C7 is {expected[uid]} in {path.name}"
+        faults.append(Fault("contradiction", uid, found))
+    return values
+
+
+def check_boxes(path: Path, labels: pd.DataFrame, known: set[str], faults: list[Fault]) -> pd.DataFrame:
+    """The boxes that can be placed, numbers; those of unknown and negative studies are faults."""
+    table = table_or_fault(path, (UID, *BOX_COLUMNS), faults)
+    if table is None:
+        return pd.DataFrame(columns=[UID, *BOX_COLUMNS])
+    numbers = table[list(BOX_COLUMNS)].apply(pd.to_numeric, errors="coerce")
+    good = numbers.notna().all(axis=1) & (numbers["width"] > 0) & (numbers["height"] > 0)
+    good &= numbers["slice_number"] == numbers["slice_number"].round()
+    for line in table.index[~good]:
+        row = ", ".join(f"{c} `{table.at[line, c]}`" for c in BOX_COLUMNS)
+        faults.append(Fault("box", table.at[line, UID], f"line {line + 2} of {path.name}: {row}"))
+    for uid, count in table[UID].value_counts().items():
+        if uid not in known:
+            faults.append(Fault("box", uid, f"{count} boxes of a study that train.csv doesn't have"))
+        elif uid in labels.index and not labels.at[uid, OVERALL]:
+            faults.append(Fault("box negative", uid, f"{count} boxes, patient_overall is 0"))
+    twice = int(table.duplicated().sum())
+    if twice:
+        faults.append(Fault("duplicate row", path.name, f"{twice} rows stand there twice"))
+    return pd.concat([table[[UID]], numbers], axis=1)[good]
+
+
+def check_test(root: Path, faults: list[Fault]) -> list[str]:
+    """test.csv and sample_submission.csv; returns the test studies."""
+    rows = table_or_fault(root / "test.csv", ("row_id", UID, "prediction_type"), faults)
+    sample = table_or_fault(root / "sample_submission.csv", ("row_id", "fractured"), faults)
+    if rows is None:
+        return []
+    for number, (row_id, uid, kind) in enumerate(rows.itertuples(index=False), start=2):
+        if kind not in TARGETS:
+            faults.append(Fault("test row", f"test.csv:{number}", f"prediction_type `{kind}`, expected one of TARGETS"))
+        elif row_id != f"{uid}_{kind}":
+            faults.append(Fault("test row", f"test.csv:{number}", f"row_id `{row_id}`, expected `{uid}_{kind}`"))
+    _check_ids(rows["row_id"], "test.csv", faults)
+    if sample is not None:
+        _check_ids(sample["row_id"], "sample_submission.csv", faults)
+        wanted, found = set(rows["row_id"]), set(sample["row_id"])
+        for row_id in sorted(wanted - found):
+            faults.append(Fault("submission", row_id, "in test.csv, not in sample_submission.csv"))
+        for row_id in sorted(found - wanted):
+            faults.append(Fault("submission", row_id, "in sample_submission.csv, not in test.csv"))
+    return list(rows[UID].drop_duplicates())
+
+
+def _check_ids(ids: pd.Series, name: str, faults: list[Fault]) -> None:
+    for row_id, count in ids.value_counts().items():
+        if count > 1:
+            faults.append(Fault("duplicate row", row_id, f"{count} rows in {name}"))

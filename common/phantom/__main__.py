@@ -1,0 +1,53 @@
+"""`python -m common.phantom`: makes a cohort of synthetic studies."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from common.commandline import NOT_MEDICAL, run
+from common.errors import PARTLY_FAILED, ConfigError
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m common.phantom",
+        description="Makes synthetic CT studies of the neck, laid out as the folder of the RSNA 2022 competition.",
+        epilog=f"Deterministic from the seed; a second call makes only what is missing. {NOT_MEDICAL}",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to make")
+    parser.add_argument("--studies", type=int, default=96, help="training studies (%(default)s)")
+    parser.add_argument("--test-studies", type=int, default=32, help="test studies (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="%(default)s")
+    parser.add_argument("--matrix", type=int, default=256, help="pixels across a slice (%(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
+    parser.add_argument("--preview", type=Path, metavar="PNG", help="also draw a contact sheet of the first studies")
+    parser.add_argument("--preview-studies", type=int, default=8, help="how many of them (%(default)s)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    for name, least in (("studies", 0), ("test_studies", 0), ("seed", 0), ("matrix", 32), ("workers", 1)):
+        if getattr(arguments, name) < least:
+            raise ConfigError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}, expected {least} or more")
+
+    from common.phantom.cohort import make_cohort
+
+    out, total = arguments.out, arguments.studies + arguments.test_studies
+    made, failures = make_cohort(
+        out, arguments.studies, arguments.test_studies, arguments.seed, arguments.matrix, arguments.workers
+    )
+    for uid, reason in failures.items():
+        print(f"{uid}: {reason}", file=sys.stderr)
+    present = total - made - len(failures)
+    print(f"{out}: {total} studies, {made} made now, {present} already there, {len(failures)} failed")
+    if arguments.preview:
+        from common.phantom.preview import draw_cohort
+
+        draw_cohort(out, arguments.preview, arguments.preview_studies)
+        print(f"preview: {arguments.preview}")
+    return PARTLY_FAILED if failures else 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,56 @@
+"""What dense things do to the rays: dark bands between them, and streaks out of metal."""
+
+import numpy as np
+from scipy import ndimage
+
+from common.phantom.scanner.rays import COARSE, Rays, enlarge
+
+BAND_HU_PER_MM = 3.0
+METAL_HU = 3071.0
+"""Nothing of the body reaches the top of the scanner's scale."""
+LOBES = 360
+
+
+def beam_hardening(rays: Rays, pixel_mm: float, shape: tuple[int, int, int]) -> np.ndarray:
+    """HU (X, Y, Z) to add: dark where a left-right ray has dense bone on both sides, as between petrous bones,
+    teeth or shoulders."""
+    step = COARSE * pixel_mm
+    left = np.cumsum(rays.dense, axis=0, dtype=np.float32) * step
+    right = left[-1:] - left
+    both = np.minimum(np.maximum(left - rays.dense * step, 0), right)
+    bands = ndimage.gaussian_filter(both, (1.5, 0.8, 0.7))
+    excess = np.clip(rays.across - 3.6, 0, 3)
+    dark = -BAND_HU_PER_MM * np.minimum(bands, 25) - 14.0 * excess[None] * (1 - 0.5 * (rays.dense > 0))
+    return enlarge(enlarge(dark.astype(np.float32), shape[0], 0), shape[1], 1)
+
+
+def add_metal_streaks(picture: np.ndarray, hu: np.ndarray, rng: np.random.Generator) -> None:
+    """Adds bright and dark rays out of every piece of metal (hu (X, Y, Z) above 3071) to its slices, in place."""
+    highest = hu.max(axis=(0, 1))
+    slices = np.flatnonzero(highest > METAL_HU)
+    if slices.size == 0:
+        return
+    metal = hu[:, :, slices] > METAL_HU
+    pieces, _ = ndimage.label(metal)
+    x, y = (np.arange(n, dtype=np.float32) for n in picture.shape[:2])
+    for number, place in enumerate(ndimage.find_objects(pieces), start=1):
+        inside = pieces[place] == number
+        area = inside.sum(axis=(0, 1))
+        cx, cy = ((place[k].start + place[k].stop - 1) / 2 for k in (0, 1))
+        dx, dy = np.meshgrid(x - cx, y - cy, indexing="ij")
+        turn = ((np.arctan2(dy, dx) / (2 * np.pi) + 0.5) * LOBES).astype(np.int16) % LOBES
+        away = np.hypot(dx, dy)
+        fade = 1 / (1 + away / 14) * np.clip((away - 1) / 3, 0, 1)
+        size = min(float(area.max()) ** 0.5, 12.0)
+        for offset, voxels in enumerate(area):
+            if voxels:
+                strength = 110.0 * size * min(1.0, voxels / area.max() + 0.2)
+                picture[:, :, slices[place[2].start + offset]] += strength * fade * _spokes(rng)[turn]
+
+
+def _spokes(rng: np.random.Generator) -> np.ndarray:
+    """(LOBES,) brightness by angle, mean about 0: a few broad dark and many thin bright and dark rays."""
+    fine = ndimage.gaussian_filter1d(rng.standard_normal(LOBES), 1.2, mode="wrap")
+    broad = ndimage.gaussian_filter1d(rng.standard_normal(LOBES), 9, mode="wrap")
+    spokes = 0.6 * fine / fine.std() + 0.6 * broad / broad.std()
+    return (np.sign(spokes) * np.abs(spokes) ** 1.6).astype(np.float32)

@@ -1,0 +1,105 @@
+"""All files of one study, with a manifest that says what they are and what they came from."""
+
+import dataclasses
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+import common
+from common import store
+from common.labels import LEVEL_IDS
+from common.phantom.boxes import Box, find_boxes
+from common.phantom.dicom_files import write_series
+from common.phantom.render import render
+from common.phantom.segmentation_files import write_segmentation
+from common.phantom.study_plan import StudyPlan
+from common.volume import Volume
+
+MANIFESTS = ".phantom"
+OF_THE_COHORT = {"__main__.py", "cohort.py", "tables.py", "preview.py"}
+"""Source files that no single study comes from."""
+SEGMENTATIONS = {"train": "segmentations", "test": "test_segmentations"}
+
+
+def manifest_path(out: Path, uid: str) -> Path:
+    """Where the manifest of a study lies: its files with their fingerprints, its boxes, where its levels are."""
+    return out / MANIFESTS / f"{uid}.json"
+
+
+def came_from(plan: StudyPlan, matrix: int) -> dict[str, Any]:
+    return {"plan": plan.digest(), "matrix": matrix, "generator": generator_digest()}
+
+
+@cache
+def generator_digest() -> str:
+    """Digest of the source files a study comes from."""
+    root = Path(common.__file__).parent
+    phantom = [path for path in sorted((root / "phantom").rglob("*.py")) if path.name not in OF_THE_COHORT]
+    sources = [root / "labels.py", root / "volume.py", *phantom]
+    return store.digest_value([(str(path.relative_to(root)), store.digest_file(path)) for path in sources])
+
+
+def is_made(out: Path, plan: StudyPlan, matrix: int) -> bool:
+    """True when the study's files are there, made from this plan by this generator, and haven't changed."""
+    manifest = manifest_path(out, plan.uid)
+    if not store.is_current(manifest, came_from(plan, matrix)):
+        return False
+    files = store.read_json(manifest)["files"]
+    return all(store.fingerprint(out / name) == value for name, value in files.items())
+
+
+def make_study(out: Path, plan: StudyPlan, matrix: int) -> None:
+    """Renders the study and writes its slices, segmentation and manifest below `out`; the manifest comes last, so
+    that a study that was interrupted is made again."""
+    remove_study(out, plan.uid)
+    rendered = render(plan, matrix)
+
+    images = out / f"{plan.split}_images" / plan.uid
+    with store.atomic(images) as folder:
+        write_series(folder, rendered.ct, plan.uid, plan.style)
+    made = [images]
+    if plan.segmentation:
+        segmentation = out / SEGMENTATIONS[plan.split] / f"{plan.uid}.nii"
+        with store.atomic(segmentation) as path:
+            write_segmentation(path, rendered.labels, plan.segmentation)
+        made.append(segmentation)
+
+    file_numbers = plan.style.file_numbers(rendered.ct.array.shape[2])
+    boxes = find_boxes(rendered.crossing, file_numbers, np.random.default_rng([plan.seed, plan.study]))
+    manifest = manifest_path(out, plan.uid)
+    content = {
+        "files": {str(path.relative_to(out)): store.fingerprint(path) for path in made},
+        "boxes": [dataclasses.asdict(box) for box in boxes],
+        "centres": _centres(rendered.labels),
+    }
+    store.write_json(manifest, content)
+    store.write_record(manifest, came_from(plan, matrix))
+
+
+def remove_study(out: Path, uid: str) -> None:
+    """Removes what a manifest says was made for a study, and the manifest."""
+    manifest = manifest_path(out, uid)
+    if not manifest.exists():
+        return
+    for name in store.read_json(manifest)["files"]:
+        path = out / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    store.record_path(manifest).unlink(missing_ok=True)
+    manifest.unlink()
+
+
+def read_boxes(out: Path, uid: str) -> list[Box]:
+    """The boxes of a made study, published or not."""
+    return [Box(**box) for box in store.read_json(manifest_path(out, uid))["boxes"]]
+
+
+def _centres(labels: Volume) -> dict[str, list[float]]:
+    """Level -> world RAS mm of the middle of its voxels, for the levels in view."""
+    found = [id_ for id_ in LEVEL_IDS.values() if (labels.array == id_).any()]
+    middles = ndimage.center_of_mass(labels.array > 0, labels.array, found)
+    names = {id_: level for level, id_ in LEVEL_IDS.items()}
+    return {names[id_]: labels.grid.to_world(m).round(2).tolist() for id_, m in zip(found, middles)}

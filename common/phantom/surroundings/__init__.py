@@ -1,0 +1,35 @@
+"""Everything of the neck that isn't a vertebra or a disc."""
+
+from common.phantom.canvas import Canvas
+from common.phantom.column import Column
+from common.phantom.person import Person
+from common.phantom.surroundings.airway import paint_throat
+from common.phantom.surroundings.canal import paint_canal
+from common.phantom.surroundings.equipment import paint_equipment, paint_tubes
+from common.phantom.surroundings.face import paint_face
+from common.phantom.surroundings.head_frame import HeadFrame
+from common.phantom.surroundings.lattice import Lattice
+from common.phantom.surroundings.muscles import paint_muscles
+from common.phantom.surroundings.neck import Neck
+from common.phantom.surroundings.skin import paint_skin_and_fat
+from common.phantom.surroundings.skull import paint_skull
+from common.phantom.surroundings.thorax import paint_thorax
+from common.phantom.surroundings.vessels import paint_vessels
+
+
+def paint_surroundings(canvas: Canvas, column: Column, person: Person) -> None:
+    """Lays the neck's soft tissue, the skull, the chest and the table on an empty (air) canvas, HU only; the
+    vertebrae and discs come over it. Distances are evaluated on lattices coarser than the canvas."""
+    soft = Lattice(canvas, 1.5, 2.0)
+    neck = Neck(soft, column, person)
+    skin, fat = paint_skin_and_fat(soft, neck, HeadFrame.of(column, person), person)
+    paint_muscles(soft, neck, person, skin, fat)
+    paint_thorax(soft, neck, person)
+    paint_canal(soft, column, person)
+    paint_throat(soft, neck, person)
+    paint_vessels(soft, neck, column, person)
+    bony = Lattice(canvas, 1.2)
+    paint_skull(bony, column, person)
+    paint_face(bony, column, person)
+    paint_tubes(soft, neck, person)
+    paint_equipment(soft, neck, person, skin)

@@ -1,0 +1,98 @@
+"""An elongated part of the neck (muscle, vessel, airway) as ellipses in axial sections, joined along the levels."""
+
+from dataclasses import dataclass
+
+import numexpr
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from common.phantom.surroundings.lattice import Box
+from common.phantom.surroundings.neck import Neck
+
+numexpr.set_num_threads(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """`sections` (n, 6): level, u, v, half long axis, half short axis (mm), direction of the long axis (degrees from
+    the right towards anterior), by rising level; n >= 2. Ends are rounded off."""
+
+    sections: np.ndarray
+
+    @classmethod
+    def of(cls, *sections: tuple[float, ...]) -> "Bundle":
+        return cls(np.array(sections, float))
+
+    def mirrored(self) -> "Bundle":
+        """The same on the left."""
+        return Bundle(self.sections * [1, -1, 1, 1, 1, -1])
+
+    def varied(self, shift: tuple[float, float] = (0, 0), swell: float = 1.0) -> "Bundle":
+        """Moved by mm in the plane and thicker or thinner."""
+        return Bundle(self.sections * [1, 1, 1, swell, swell, 1] + [0, *shift, 0, 0, 0])
+
+    def distance(self, neck: Neck, margin: float = 4.0) -> tuple[Box, np.ndarray] | None:
+        """The box that holds it and the signed distance (mm) there; None where the scan doesn't reach."""
+        level, u, v, a, b, _ = self.sections.T
+        reach = a.max() + margin
+        box = neck.box(
+            (level[0] - 0.25, level[-1] + 0.25),
+            (u.min() - reach, u.max() + reach),
+            (v.min() - reach, v.max() + reach),
+        )
+        return None if box is None else (box, self.distance_in(neck, box))
+
+    def distance_in(self, neck: Neck, box: Box) -> np.ndarray:
+        """Signed distance (mm) in a given box."""
+        level = self.sections[:, 0]
+        s = neck.levels[box[2]]
+        cu, cv, a, b, angle = PchipInterpolator(level, self.sections[:, 1:], axis=0)(
+            np.clip(s, level[0], level[-1])
+        ).T.astype(np.float32)
+        beyond = np.maximum(np.maximum(level[0] - s, s - level[-1]), 0) * np.float32(17)
+        c, d = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        return _ellipse(neck.uv[0][box], neck.uv[1][box], cu, cv, c, d, a, b, beyond) * np.float32(neck.size)
+
+
+def _ellipse(u, v, cu, cv, c, d, a, b, beyond) -> np.ndarray:
+    """First-order distance to an ellipse, r (r - 1) / |gradient of r^2 / 2|; away from the ends along z."""
+    ca, da, cb, db, one = c / a, d / a, c / b, d / b, np.float32(1)
+    ia, ib = one / a, one / b
+    p = numexpr.evaluate("(u - cu) * ca + (v - cv) * da")
+    q = numexpr.evaluate("(v - cv) * cb - (u - cu) * db")
+    flat = numexpr.evaluate(
+        "sqrt(p*p + q*q) * (sqrt(p*p + q*q) - one) / (sqrt(p*p*ia*ia + q*q*ib*ib) + 1e-6)",
+        local_dict={"p": p, "q": q, "ia": ia, "ib": ib, "one": one},
+    ).astype(np.float32)
+    if beyond.any():
+        flat = np.where(beyond > 0, np.sqrt(np.maximum(flat, 0) ** 2 + beyond**2), flat)
+    return flat
+
+
+def ellipse_distance(x, y, cx, cy, a, b) -> np.ndarray:
+    """First-order distance to upright ellipses; arguments broadcast, a and b are half axes along x and y."""
+    one, zero = np.float32(1), np.zeros_like(a)
+    return _ellipse(x, y, cx, cy, zero + one, zero, a, b, zero)
+
+
+def pair(bundle: Bundle, rng: np.random.Generator, asymmetry: float) -> tuple[Bundle, Bundle]:
+    """A right bundle and its left fellow, each a little different."""
+    scale = 0.3 + asymmetry
+
+    def one(b: Bundle) -> Bundle:
+        return b.varied(tuple(rng.normal(0, 1.2, 2) * scale), float(np.exp(rng.normal(0, 0.07) * scale)))
+
+    return one(bundle), one(bundle.mirrored())
+
+
+def union(neck: Neck, bundles: list[Bundle]) -> tuple[Box, np.ndarray] | None:
+    """Several bundles as one distance, in a box that holds them all."""
+    parts = [part for part in (bundle.distance(neck) for bundle in bundles) if part is not None]
+    if not parts:
+        return None
+    box = tuple(slice(min(p[0][k].start for p in parts), max(p[0][k].stop for p in parts)) for k in range(3))
+    whole = np.full([s.stop - s.start for s in box], 20, np.float32)
+    for part, distance in parts:
+        view = whole[tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box))]
+        np.minimum(view, distance, out=view)
+    return box, whole

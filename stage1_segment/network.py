@@ -1,0 +1,83 @@
+"""The segmentation network: a U-Net of segmentation-models-pytorch-3d on a slim residual encoder."""
+
+from typing import Any
+
+import segmentation_models_pytorch_3d as smp
+import torch
+from segmentation_models_pytorch_3d.encoders import encoders
+from segmentation_models_pytorch_3d.encoders._base import EncoderMixin
+from segmentation_models_pytorch_3d.encoders.resnet import BasicBlock
+from torch import Tensor, nn
+
+from common.errors import ConfigError
+from common.labels import CLASS_NAMES
+from stage1_segment.settings import NetworkSettings
+
+CHANNELS = 2
+"""Of the input: CT, and the hint (what the coarse pass saw)."""
+
+
+class SlimEncoder(nn.Module, EncoderMixin):
+    """A residual encoder of chosen widths; level k has `widths[k]` channels at 1 / 2^(k + 1) of the resolution."""
+
+    def __init__(self, widths: tuple[int, ...], blocks: int, depth: int, strides: Any) -> None:
+        super().__init__()
+        self._depth, self._in_channels, self._out_channels = depth, 3, (3, *widths)
+        self.stem = nn.Sequential(
+            nn.Conv3d(3, widths[0], 3, stride=strides[0], padding=1, bias=False),
+            nn.BatchNorm3d(widths[0]),
+            nn.ReLU(inplace=True),
+        )
+        self.stages = nn.ModuleList(
+            _stage(before, width, stride, blocks) for before, width, stride in zip(widths, widths[1:], strides[1:])
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        features = [x, self.stem(x)]
+        for stage in self.stages:
+            features.append(stage(features[-1]))
+        return features
+
+
+def _stage(before: int, width: int, stride: tuple[int, int, int], blocks: int) -> nn.Sequential:
+    shortcut = nn.Sequential(nn.Conv3d(before, width, 1, stride=stride, bias=False), nn.BatchNorm3d(width))
+    rest = [BasicBlock(width, width) for _ in range(blocks - 1)]
+    return nn.Sequential(BasicBlock(before, width, stride, shortcut), *rest)
+
+
+def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
+    """The network, initialised from `seed`: (N, 2, X, Y, Z) CT and hint -> (N, 9, X, Y, Z) logits of
+    `labels.CLASS_NAMES`. X, Y, Z must be multiples of `settings.stride`. Normalised by groups, so that the
+    answer for a sample doesn't depend on its neighbours in the batch.
+    """
+    depth = len(settings.widths)
+    if len(settings.decoder) != depth:
+        raise ConfigError(f"network.decoder has {len(settings.decoder)} entries; expected {depth}, as many as widths")
+    encoders["slim"] = {
+        "encoder": SlimEncoder,
+        "params": {"widths": tuple(settings.widths), "blocks": settings.blocks},
+        "pretrained_settings": {},
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = smp.Unet(
+            encoder_name="slim",
+            encoder_depth=depth,
+            encoder_weights=None,
+            decoder_channels=tuple(settings.decoder),
+            in_channels=CHANNELS,
+            classes=len(CLASS_NAMES),
+            strides=((2, 2, 2),) * depth,
+        )
+    _norm_by_groups(network, settings.group)
+    return network.to(memory_format=torch.channels_last_3d)
+
+
+def _norm_by_groups(module: nn.Module, group: int) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm3d):
+            channels = child.num_features
+            groups = channels // group if channels % group == 0 else 1
+            setattr(module, name, nn.GroupNorm(groups, channels))
+        else:
+            _norm_by_groups(child, group)

@@ -1,0 +1,183 @@
+"""Segments one CT in two passes: the whole scan coarsely, then the spine at finer spacing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+
+from common.config import parse
+from common.dataset.masks import onto
+from common.errors import ConfigError
+from common.labels import BACKGROUND, CLASS_NAMES
+from common.resample import AIR_HU, canonical, resample
+from common.training_loop import choose_precision
+from common.volume import Grid, Volume
+from common.weights import load_weights
+from stage1_segment.augment import as_hint
+from stage1_segment.clean import clean
+from stage1_segment.network import build_network
+from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, PredictSettings
+from stage1_segment.window import covering_grid, scaled
+
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass(frozen=True, eq=False)
+class Segmenter:
+    """`network`: (N, 2, S, S, S) CT and hint -> (N, 9, S, S, S) logits."""
+
+    network: Callable[[Tensor], Tensor]
+    patch: PatchSettings
+    predict: PredictSettings
+    device: torch.device
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """`mask`: uint8, values of `labels.CLASS_NAMES`, on the CT's own grid. `confidence`: mask value -> the
+    network's mean probability for it, over the voxels it gave it to. `notices`: a sentence each."""
+
+    mask: Volume
+    confidence: dict[int, float]
+    notices: tuple[str, ...]
+
+
+def load_segmenter(weights: Path, device: str = "auto", predict: PredictSettings | None = None) -> Segmenter:
+    """A segmenter from its weights file; `predict` None takes the settings it was trained with.
+    Raises WeightsError, ConfigError (no GPU)."""
+    state, description = load_weights(weights, KIND)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but torch finds no GPU here; use auto or cpu")
+    chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    network = build_network(parse(description["network"], NetworkSettings, str(weights)))
+    network.load_state_dict(state)
+    return Segmenter(
+        network.to(chosen).eval(),
+        parse(description["patch"], PatchSettings, str(weights)),
+        predict or parse(description["predict"], PredictSettings, str(weights)),
+        chosen,
+    )
+
+
+def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
+    """The vertebrae of a CT (HU, any orientation), on its own grid."""
+    scan = canonical(volume)
+    coarse = _coarse_pass(scan, segmenter)
+    region = spine_region(coarse, scan.grid, segmenter.predict.margin_mm)
+    empty = Volume(np.zeros(scan.array.shape, np.uint8), scan.affine)
+    if region is None:
+        return Segmentation(onto(empty, volume.grid), {}, ("no vertebra found",))
+    start, stop = region
+    logits = _fine_pass(scan, coarse, start, stop, segmenter)
+    labels, notices = clean(enlarged_labels(logits, stop - start), scan.spacing, segmenter.predict.clean)
+    empty.array[tuple(map(slice, start, stop))] = labels
+    return Segmentation(onto(empty, volume.grid), _confidence(logits), notices)
+
+
+def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:
+    """Level numbers (float32, 0 = nothing) of the whole scan at the coarse spacing; only the spine's pieces."""
+    grid = covering_grid(scan.grid, segmenter.patch.coarse_mm)
+    ct = scaled(resample(scan, grid).array, segmenter.patch)
+    probabilities = torch.softmax(_infer(ct, np.zeros_like(ct), segmenter), dim=0).cpu().numpy()
+    bone = 1 - probabilities[BACKGROUND]
+    numbers = np.tensordot(np.arange(len(CLASS_NAMES)), probabilities, axes=1) / np.maximum(bone, 1e-6)
+    return Volume(np.where(spine_pieces(bone > 0.5), numbers, 0).astype(np.float32), grid.affine)
+
+
+def spine_pieces(bone: np.ndarray) -> np.ndarray:
+    """The connected pieces (two voxels apart at most) of `bone` (X, Y, Z) bool with at least a fifth of the
+    largest one's voxels."""
+    pieces, count = ndimage.label(ndimage.binary_dilation(bone), np.ones((3, 3, 3)))
+    if count == 0:
+        return bone
+    sizes = np.bincount(pieces[bone], minlength=count + 1)
+    return bone & (sizes >= 0.2 * sizes.max())[pieces]
+
+
+def spine_region(coarse: Volume, grid: Grid, margin_mm: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """First and one past the last voxel (3,) of `grid` about the coarse answer; None when it is empty."""
+    found = ndimage.find_objects((coarse.array > 0).astype(np.uint8))
+    if not found:
+        return None
+    corners = np.array([[s.start - 0.5, s.stop - 0.5] for s in found[0]])
+    low, high = grid.to_index(coarse.grid.to_world(corners.T))
+    margin = margin_mm / grid.spacing
+    start = np.clip(np.floor(low + 0.5 - margin), 0, np.array(grid.shape) - 1).astype(int)
+    stop = np.clip(np.ceil(high + 0.5 + margin), start + 1, grid.shape).astype(int)
+    return start, stop
+
+
+def _fine_pass(
+    scan: Volume, coarse: Volume, start: np.ndarray, stop: np.ndarray, segmenter: Segmenter
+) -> Tensor:
+    """Logits (9, x, y, z) of a region of the scan at the fine spacing."""
+    region = scan.crop(start, stop)
+    grid = covering_grid(region.grid, segmenter.patch.fine_mm)
+    # A margin beyond the region, so that its edge is interpolated from the scan rather than from nothing.
+    around = scan.crop(start - 4, stop + 4)
+    ct = scaled(resample(around, grid, fill=AIR_HU).array, segmenter.patch)
+    hint = as_hint(resample(coarse, grid, order=1, fill=0).array)
+    return _infer(ct, hint, segmenter)
+
+
+def _infer(ct: np.ndarray, hint: np.ndarray, segmenter: Segmenter) -> Tensor:
+    """CT in 0..1 and hint, both (X, Y, Z), in windows -> logits (9, X, Y, Z) float32 on the segmenter's device.
+    What a window lacks is padded with air. In the second pass windows without any hint are background."""
+    image = torch.from_numpy(np.stack([ct, hint]))[None].to(segmenter.device)
+    skip_unhinted = bool(hint.any())
+    precision = choose_precision("auto", segmenter.device.type == "cuda")
+    dtype = AUTOCAST.get(precision)
+
+    def predictor(windows: Tensor) -> Tensor:
+        if skip_unhinted and not windows[:, 1].any():
+            logits = torch.zeros((len(windows), len(CLASS_NAMES), *windows.shape[2:]), device=windows.device)
+            logits[:, BACKGROUND] = 8.0
+            return logits
+        with torch.autocast(segmenter.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+            return segmenter.network(windows).float()
+
+    with torch.inference_mode():
+        return sliding_window_inference(
+            image,
+            roi_size=segmenter.patch.size,
+            sw_batch_size=1 if segmenter.device.type == "cpu" else 8,
+            predictor=predictor,
+            overlap=segmenter.predict.overlap,
+            mode="gaussian",
+            padding_mode="constant",
+            cval=0.0,
+        )[0]
+
+
+def enlarged_labels(logits: Tensor, shape: np.ndarray, slab: int = 64) -> np.ndarray:
+    """The likeliest class of logits (C, x, y, z) enlarged linearly to `shape`, faces aligned; uint8. In slabs
+    along z, since nine times a whole scan wouldn't fit a small machine."""
+    nx, ny, nz = (int(n) for n in shape)
+    labels = np.empty((nx, ny, nz), np.uint8)
+    low, high, part = _linear(logits.shape[3], nz, logits.device)
+    for begin in range(0, nz, slab):
+        at = slice(begin, min(begin + slab, nz))
+        piece = logits[..., low[at]] * (1 - part[at]) + logits[..., high[at]] * part[at]
+        piece = piece.permute(3, 0, 1, 2)  # z becomes the batch: the rest is two-dimensional
+        piece = functional.interpolate(piece, size=(nx, ny), mode="bilinear", align_corners=False)
+        labels[..., at] = piece.argmax(dim=1).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return labels
+
+
+def _linear(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Lower and upper neighbour and the upper one's weight, of `new` cells over the extent of `old` ones."""
+    position = ((torch.arange(new, device=device) + 0.5) * old / new - 0.5).clamp(0, old - 1)
+    low = position.floor().long()
+    return low, (low + 1).clamp(max=old - 1), position - low
+
+
+def _confidence(logits: Tensor) -> dict[int, float]:
+    best, labels = torch.softmax(logits, dim=0).max(dim=0)
+    values = range(1, len(CLASS_NAMES))
+    return {v: round(float(best[labels == v].mean()), 4) for v in values if bool((labels == v).any())}

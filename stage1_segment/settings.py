@@ -1,0 +1,100 @@
+"""Settings of stage 1."""
+
+from pydantic import Field
+
+from common.config import Settings
+from common.training import TrainSettings
+
+
+KIND = "segmentation"
+"""Of the weights files of this stage."""
+
+
+class NetworkSettings(Settings):
+    """The U-Net's shape."""
+
+    widths: tuple[int, ...] = (16, 32, 64, 96)
+    """Channels of the encoder at 1/2, 1/4, 1/8 ... of the resolution."""
+    decoder: tuple[int, ...] = (48, 32, 16, 8)
+    """Channels of the decoder from the deepest level up to the full resolution; as many as `widths`."""
+    blocks: int = Field(1, ge=1)
+    """Residual blocks per level of the encoder."""
+    group: int = Field(8, ge=1)
+    """Channels per group of the group normalisation."""
+
+    @property
+    def stride(self) -> int:
+        """A patch's side must be a multiple of this."""
+        return 2 ** len(self.widths)
+
+
+class PatchSettings(Settings):
+    """What the network is shown."""
+
+    coarse_mm: float = Field(4.0, gt=0)
+    """Voxel of the first pass, which looks at the whole scan."""
+    fine_mm: float = Field(1.5, gt=0)
+    """Voxel of the second pass, which looks at the spine."""
+    size: int = Field(48, ge=8)
+    """Voxels along each side of a patch, in both passes."""
+    low_hu: float = -200.0
+    high_hu: float = 1000.0
+    """HU outside of this window are clipped; it is scaled to 0..1."""
+    coarse_share: float = Field(0.4, ge=0, le=1)
+    """Part of the training samples that are made for the first pass."""
+
+
+class AugmentSettings(Settings):
+    """How far training samples stray from the scans. 0 switches a kind off."""
+
+    rotate_deg: float = Field(15.0, ge=0)
+    """Largest rotation about each axis."""
+    scale: float = Field(0.15, ge=0, lt=1)
+    """Largest change of size."""
+    elastic: float = Field(0.2, ge=0, le=1)
+    """Part of the samples that are bent in the axial plane."""
+    flip: bool = True
+    """Left and right exchanged in half of the samples."""
+    intensity: float = Field(1.0, ge=0)
+    """Strength of noise, brightness, contrast, gamma; 1 = as tuned."""
+    blur: float = Field(0.2, ge=0, le=1)
+    """Part of the samples that are blurred."""
+    dropout: float = Field(0.15, ge=0, le=1)
+    """Part of the samples in which boxes are blanked out."""
+    hint: float = Field(1.0, ge=0)
+    """Strength of the faults put into the hint; 1 = as tuned."""
+
+
+class CleanSettings(Settings):
+    """What anatomy allows."""
+
+    speck_mm3: float = Field(150.0, ge=0)
+    """Connected pieces smaller than this go, unless they lie at their own vertebra."""
+    fragment_mm: float = Field(4.0, ge=0)
+    """A piece this close to its vertebra stays with it, such as a displaced fragment."""
+    level_mm3: float = Field(400.0, ge=0)
+    """A level with less bone than this is not in view."""
+
+
+class PredictSettings(Settings):
+    """How a study is segmented; may change without training again."""
+
+    margin_mm: float = Field(12.0, ge=0)
+    """Around what the first pass found, looked at by the second."""
+    overlap: float = Field(0.25, ge=0, lt=1)
+    """Of neighbouring windows in both passes."""
+    clean: CleanSettings = CleanSettings()
+
+
+class SegmentSettings(Settings):
+    """Everything about stage 1."""
+
+    train_folds: tuple[int, ...] = (0,)
+    """Folds to train a network for; each is left out of its own network's training."""
+    network: NetworkSettings = NetworkSettings()
+    patch: PatchSettings = PatchSettings()
+    augment: AugmentSettings = AugmentSettings()
+    train: TrainSettings = TrainSettings()
+    predict: PredictSettings = PredictSettings()
+    previews: bool = True
+    """Whether a cohort's studies get a picture each."""

@@ -1,0 +1,104 @@
+"""python -m stage2_classify train | predict | submit | score"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common import commandline
+
+if TYPE_CHECKING:
+    from common.config import DataSettings
+    from stage2_classify.settings import ClassifySettings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parses the command line and runs the command; returns its exit code."""
+    args = _parser().parse_args(arguments)
+    return args.command(args) or 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m stage2_classify",
+        description="Which of the seven cervical vertebrae are fractured.",
+        epilog=commandline.NOT_MEDICAL,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="cut the vertebrae and train a network for each fold")
+    train.set_defaults(command=_train)
+
+    predict = commands.add_parser("predict", help="answer for the test studies, or for one study (-i)")
+    predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip or NIfTI")
+    predict.add_argument("--mask", type=Path, metavar="MASK", help="NIfTI mask of that study's vertebrae")
+    predict.add_argument("-o", "--output", type=Path, metavar="RESULT", help="JSON to write")
+    predict.add_argument("--scheme", default=None, help="label scheme of MASK (default: masks.scheme, merged)")
+    predict.add_argument("--weights", type=Path, nargs="+", metavar="PATH", help="weights files or folders of folds")
+    predict.add_argument("--device", choices=("auto", "cpu", "cuda"), default=None)
+    predict.set_defaults(command=_predict)
+
+    submit = commands.add_parser("submit", help="write submission.csv")
+    submit.add_argument("--fill-missing", action="store_true", help="answer studies without prediction by the prior")
+    submit.set_defaults(command=_submit)
+    for command in (train, predict, submit):
+        commandline.add_config(command)
+
+    score = commands.add_parser("score", help="the competition's score of a submission")
+    score.add_argument("submission", type=Path, metavar="SUBMISSION.csv")
+    score.add_argument("labels", type=Path, metavar="LABELS.csv")
+    score.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    score.set_defaults(command=_score)
+    return parser
+
+
+def _load(args: argparse.Namespace) -> "tuple[DataSettings, ClassifySettings]":
+    from common.config import load
+    from stage2_classify.settings import ClassifySettings
+
+    return load(args.config, "classify", ClassifySettings, args.overrides)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from stage2_classify.train import train
+
+    return train(*_load(args))
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from common.errors import ConfigError
+    from stage2_classify.predict import predict_cohort, predict_study
+    from stage2_classify.train import stage_folder
+
+    data, settings = _load(args)
+    if args.device is not None:
+        settings = settings.model_copy(update={"train": settings.train.model_copy(update={"device": args.device})})
+    if args.input is None:
+        return predict_cohort(data, settings)
+    if args.mask is None or args.output is None:
+        raise ConfigError("predict -i STUDY needs --mask MASK.nii.gz and -o RESULT.json as well")
+    weights = args.weights or [stage_folder(data, settings)]
+    scheme = args.scheme or settings.masks.scheme
+    predict_study(args.input, args.mask, args.output, weights, scheme, settings.train.device)
+    return 0
+
+
+def _submit(args: argparse.Namespace) -> int:
+    from stage2_classify.submit import submit
+
+    return submit(*_load(args), fill_missing=args.fill_missing)
+
+
+def _score(args: argparse.Namespace) -> int:
+    from common import store
+    from common.dataset.competition import read_labels
+    from stage2_classify.scoring import judge, read_submission, report
+
+    figures = judge(read_submission(args.submission), read_labels(args.labels))
+    print(report(figures))
+    if args.json is not None:
+        store.write_json(args.json, figures)
+    return 0
+
+
+if __name__ == "__main__":
+    commandline.run(main)

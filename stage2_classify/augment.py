@@ -1,0 +1,73 @@
+"""Variation of training samples, cheap enough for a CPU: one warp per vertebra, then intensities."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stage2_classify.settings import AugmentSettings, CropSettings
+
+
+def warp(
+    images: Tensor, distance: Tensor | None, rng: np.random.Generator, settings: AugmentSettings, crops: CropSettings
+) -> tuple[Tensor, Tensor | None]:
+    """images (L, 2, X, Y, Z) float, distance (L, X', Y', Z') float or None -> both flipped (the whole study alike)
+    and, with the chance `warp`, turned, scaled and shifted (each vertebra by itself)."""
+    if rng.random() < settings.flip:
+        images = images.flip(2)
+        distance = None if distance is None else distance.flip(1)
+    if rng.random() >= settings.warp:
+        return images, distance
+    theta = torch.from_numpy(_affines(len(images), images.shape[2:], rng, settings, crops)).float()
+    images = _sample(images, theta)
+    if distance is not None:
+        distance = _sample(distance.unsqueeze(1), theta, "border").squeeze(1)
+    return images, distance
+
+
+def vary_intensity(ct: Tensor, rng: np.random.Generator, settings: AugmentSettings) -> Tensor:
+    """ct (L, X, Y, Z) in 0..1 -> contrast, brightness, blur and noise varied, the same for the whole study."""
+    if rng.random() < settings.blur:
+        ct = (
+            F.avg_pool3d(F.pad(ct.unsqueeze(1), (1,) * 6, mode="replicate"), 3, stride=1)
+            .squeeze(1)
+            .lerp(ct, float(rng.uniform(0.2, 0.8)))
+        )
+    contrast = 1 + rng.uniform(-settings.intensity, settings.intensity)
+    brightness = rng.uniform(-settings.intensity, settings.intensity) / 2
+    ct = ct * contrast + (0.4 * (1 - contrast) + brightness)
+    if settings.noise and rng.random() < 0.5:
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        ct = ct + torch.randn(ct.shape, generator=generator) * float(rng.uniform(0, settings.noise))
+    return ct.clamp_(0, 1)
+
+
+def _affines(
+    count: int, shape: torch.Size, rng: np.random.Generator, settings: AugmentSettings, crops: CropSettings
+) -> np.ndarray:
+    """(count, 3, 4) for `affine_grid`: its coordinates run -1..1 along each axis, the last array axis first."""
+    half_mm = np.array(shape) * crops.spacing_mm / 2
+    thetas = np.zeros((count, 3, 4))
+    for theta in thetas:
+        angles = np.radians(rng.uniform(-settings.rotation_deg, settings.rotation_deg, 3))
+        linear = _rotation(*angles) * math.exp(rng.uniform(-settings.scale, settings.scale))
+        shift = rng.uniform(-settings.shift_mm, settings.shift_mm, 3) / half_mm
+        linear = linear * half_mm[None, :] / half_mm[:, None]  # from mm to each axis' -1..1
+        theta[:, :3], theta[:, 3] = linear[::-1, ::-1], shift[::-1]
+    return thetas
+
+
+def _rotation(a: float, b: float, c: float) -> np.ndarray:
+    """About the three axes in turn."""
+    ca, cb, cc, sa, sb, sc = np.cos(a), np.cos(b), np.cos(c), np.sin(a), np.sin(b), np.sin(c)
+    about_x = np.array([[1, 0, 0], [0, ca, -sa], [0, sa, ca]])
+    about_y = np.array([[cb, 0, sb], [0, 1, 0], [-sb, 0, cb]])
+    about_z = np.array([[cc, -sc, 0], [sc, cc, 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x
+
+
+def _sample(images: Tensor, theta: Tensor, padding: str = "zeros") -> Tensor:
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)

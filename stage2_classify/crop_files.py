@@ -1,0 +1,113 @@
+"""The crops of a cohort as files, `stage2/crops/<uid>.npz`, made in parallel and only where something changed."""
+
+import json
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from common import store
+from common.config import DataSettings
+from common.dataset.cache import CtCache
+from common.dataset.competition import BOX_COLUMNS, UID, Competition
+from common.dataset.masks import segmentation_on
+from common.errors import StudyError
+from common.progress import progress
+from stage2_classify.crops import Crops, cut_study, shrink_study
+from stage2_classify.masks import Masks
+from stage2_classify.settings import CropSettings
+
+
+def path_of(data: DataSettings, kind: str, uid: str) -> Path:
+    """Where a study's crops lie; the naive network's whole studies lie in a folder of their own."""
+    return data.run / "stage2" / ("shrunken" if kind == "naive" else "crops") / f"{uid}.npz"
+
+
+def save(path: Path, crops: Crops) -> None:
+    """Writes crops atomically, compressed: most cells of a mask are 0."""
+    arrays = {"images": crops.images, "present": crops.present, "affines": crops.affines}
+    if crops.distance is not None:
+        arrays["distance"] = crops.distance
+    with store.atomic(path) as scratch:
+        np.savez_compressed(scratch, flags=np.array(json.dumps(crops.flags)), **arrays)
+
+
+def load(path: Path) -> Crops:
+    """Reads crops; raises OSError, KeyError or ValueError when the file isn't one of `save`'s."""
+    with np.load(path, allow_pickle=False) as content:
+        return Crops(
+            content["images"],
+            content["present"],
+            content["affines"],
+            content["distance"] if "distance" in content else None,
+            json.loads(str(content["flags"])),
+        )
+
+
+def came_from(
+    uid: str, data: DataSettings, masks: Masks, settings: CropSettings, kind: str, boxes: pd.DataFrame
+) -> dict[str, Any]:
+    """What a study's crops depend on: its scan in the cache, its mask, its rows of `boxes`, how it is cut."""
+    origin = {"ct": store.read_json(store.record_path(CtCache(data.run / "cache").path(uid)))["came_from"]}
+    if kind == "naive":
+        return {**origin, "study_shape": settings.study_shape, "window_hu": settings.window_hu}
+    settings_that_count = settings.model_dump(mode="json", exclude={"study_shape"})
+    rows = boxes.loc[boxes[UID] == uid, list(BOX_COLUMNS)].to_numpy(dtype=float).tolist()
+    return {**origin, **masks.came_from(uid), "crops": settings_that_count, "boxes": store.digest_value(rows)}
+
+
+def make_crops(
+    uids: list[str],
+    data: DataSettings,
+    masks: Masks,
+    settings: CropSettings,
+    kind: str,
+    competition: Competition,
+) -> dict[str, str]:
+    """Makes the crops of the studies that lack current ones, in `data.workers` processes; reads into the cache the
+    scans that aren't there. Returns uid -> error for the studies that failed; they are left out."""
+    cache = CtCache(data.run / "cache")
+    failed = cache.fill({uid: competition.images(uid) for uid in uids}, data.workers)
+    boxes = competition.boxes()
+    origins = {uid: came_from(uid, data, masks, settings, kind, boxes) for uid in uids if uid not in failed}
+    due = {uid: origin for uid, origin in origins.items() if not store.is_current(path_of(data, kind, uid), origin)}
+    if not due:
+        return failed
+    with ProcessPoolExecutor(max(data.workers, 1), get_context("spawn")) as pool:
+        jobs = {
+            pool.submit(_make_one, uid, data, masks, settings, kind, boxes[boxes[UID] == uid], origin): uid
+            for uid, origin in due.items()
+        }
+        for job in progress(as_completed(jobs), len(jobs), "cutting vertebrae"):
+            if (error := job.result()) is not None:
+                failed[jobs[job]] = error
+    return failed
+
+
+def _make_one(
+    uid: str,
+    data: DataSettings,
+    masks: Masks,
+    settings: CropSettings,
+    kind: str,
+    boxes: pd.DataFrame,
+    origin: dict[str, Any],
+) -> str | None:
+    """Cuts one study; the error as text when it can't be used."""
+    try:
+        cache = CtCache(data.run / "cache")
+        ct = cache.volume(uid)
+        if kind == "naive":
+            crops = shrink_study(ct, settings)
+        else:
+            mask = segmentation_on(ct, masks.path(uid), masks.scheme)
+            crops = cut_study(ct, mask, settings, cache.boxes(uid, boxes))
+    except StudyError as error:
+        return f"{type(error).__name__}: {error}"
+    path = path_of(data, kind, uid)
+    save(path, crops)
+    store.write_record(path, origin)
+    return None

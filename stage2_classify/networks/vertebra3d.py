@@ -1,0 +1,73 @@
+"""A small 3D CNN on each vertebra: a fracture logit at every place of it, pooled to evidence for the level."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stage2_classify.networks.blocks import Residual, log_mean_exp, norm, pooled, scatter, stem
+from stage2_classify.networks.sequence import SequenceHead
+from stage2_classify.settings import NetworkSettings
+
+LOCAL_START = -2.0
+"""Local logits start here, since most places are healthy; taken off again in the evidence."""
+
+
+class Vertebra3d(nn.Module):
+    """See `networks.build` for what comes in and goes out.
+
+    Encoder: a stem at half resolution and a residual stage for each further halving; the map at a quarter is
+    joined with the coarser ones (Lin et al. 2017, feature pyramid) and carries the local logits.
+    """
+
+    def __init__(self, settings: NetworkSettings, prior: Tensor) -> None:
+        super().__init__()
+        first, *deeper = settings.channels
+        self.stem = nn.Sequential(
+            stem(3, 2, first), *(Residual(3, first, first, 1) for _ in range(settings.fine_blocks))
+        )
+        stages, inputs = [], first
+        for channels in deeper:
+            stages.append(Residual(3, inputs, channels, 2))
+            inputs = channels
+        self.stages = nn.ModuleList(stages)
+        width = settings.embedding
+        self.lateral = nn.ModuleList(nn.Conv3d(channels, width, 1) for channels in deeper)
+        self.joined = nn.Sequential(norm(width), nn.ReLU(inplace=True))
+        self.local = nn.Conv3d(width, 1, 1)
+        nn.init.constant_(self.local.bias, LOCAL_START)
+        self.embed = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(2 * width, settings.embedding), nn.ReLU())
+        self.head = SequenceHead(settings, prior)
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        present = batch["present"]
+        images = batch["images"][present]
+        seen = batch["mask_seen"][present][:, None, None, None]
+        features = self._features(torch.stack([images[:, 0], images[:, 1] * seen], dim=1))
+        size = features.shape[2:]
+
+        near = (F.adaptive_max_pool3d(images[:, 1:], size) > 0.25).flatten(1)
+        local = self.local(features).flatten(1).float()
+        embedding = self.embed(pooled(features.flatten(2), near))
+        evidence = log_mean_exp(local, near) - LOCAL_START
+        logits = self.head(scatter(embedding, present), scatter(evidence.to(embedding.dtype), present), present)
+
+        answer = {"logits": logits.float(), "local": scatter(local, present), "near": scatter(near, present)}
+        if "distance" in batch:
+            distance = batch["distance"].flatten(0, 1).unsqueeze(1).float()
+            answer["distance"] = -F.adaptive_max_pool3d(-distance, size).view(*present.shape, -1)
+        return answer
+
+    def _features(self, x: Tensor) -> Tensor:
+        """(N, 2, X, Y, Z) -> (N, width, X/4, Y/4, Z/4)."""
+        x = self.stem(x)
+        joined = None
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        for lateral, x in zip(reversed(self.lateral), reversed(maps)):
+            sideways = lateral(x)
+            if joined is not None:
+                sideways = sideways + F.interpolate(joined, size=sideways.shape[2:], mode="nearest")
+            joined = sideways
+        return self.joined(joined)

@@ -1,0 +1,145 @@
+"""Answers of stage 2: for a cohort's test studies as a table, for one study as JSON."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import __version__, store
+from common.commandline import NOT_MEDICAL
+from common.config import DataSettings
+from common.dataset.competition import Competition
+from common.dataset.masks import segmentation_on
+from common.errors import PARTLY_FAILED, WeightsError
+from common.labels import TARGETS
+from common.progress import progress
+from common.reading.study import read_study
+from common.resample import canonical
+from stage2_classify import crop_files, decide
+from stage2_classify.crops import Crops, cut_study, shrink_study
+from stage2_classify.masks import masks_of
+from stage2_classify.settings import ClassifySettings
+from stage2_classify.tables import Prediction, write_predictions
+from stage2_classify.train import stage_folder, weights_paths
+
+
+def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
+    """Writes stage2/test.csv for the test studies; a study that fails has no row. Returns an exit code."""
+    competition = Competition.open(data.root)
+    kind = settings.network.kind
+    uids = competition.test_studies()
+    failed = crop_files.make_crops(uids, data, masks_of(data, settings.masks), settings.crops, kind, competition)
+    for uid, error in failed.items():
+        print(f"not answered: {uid}: {error}")
+    paths = {uid: crop_files.path_of(data, kind, uid) for uid in uids if uid not in failed}
+    stage = stage_folder(data, settings)
+    weights = _existing(weights_paths(data, settings))
+    output = stage / "test.csv"
+    origin = {
+        "weights": [store.digest_file(path) for path in weights],
+        "crops": store.digest_value([[uid, store.read_json(store.record_path(path))] for uid, path in paths.items()]),
+        "decision": store.digest_file(stage / "decision.json") if (stage / "decision.json").exists() else None,
+        "settings": settings.decision.model_dump(mode="json"),
+    }
+    if not store.is_current(output, origin):
+        ensemble = _load(weights, settings.train.device)
+        decision = read_decision(stage)
+        predictions = [
+            answer(uid, crop_files.load(path), ensemble, decision, settings.decision.flip)
+            for uid, path in progress(paths.items(), len(paths), "answering")
+        ]
+        write_predictions(output, predictions)
+        store.write_record(output, origin)
+    return PARTLY_FAILED if failed else 0
+
+
+def predict_study(
+    study: Path, mask: Path, output: Path, weights: list[Path], scheme: str, device: str = "auto"
+) -> None:
+    """One CT (DICOM folder, zip, NIfTI) and its mask (`scheme`: labels.SCHEMES) -> RESULT.json.
+
+    Everything else comes out of the weights files, and from decision.json beside their folders where it lies.
+    Raises StudyError, WeightsError.
+    """
+    weights = find_weights(weights)
+    came = {
+        "study": store.fingerprint(study),
+        "mask": store.digest_file(mask) if mask.is_file() else "absent",
+        "scheme": scheme,
+        "weights": [store.digest_file(path) for path in weights],
+        "decision": read_decision(_stage_of(weights)),
+    }
+    if store.is_current(output, came):
+        return
+    ensemble = _load(weights, device)
+    settings = ensemble[0].settings
+    ct = canonical(read_study(study).volume)
+    if settings.network.kind == "naive":
+        crops = shrink_study(ct, settings.crops)
+    else:
+        crops = cut_study(ct, segmentation_on(ct, mask, scheme), settings.crops)
+    prediction = answer("", crops, ensemble, came["decision"], settings.decision.flip)
+    store.write_json(output, result(prediction, [predictor.digest for predictor in ensemble], scheme))
+    store.write_record(output, came)
+
+
+def answer(
+    uid: str, crops: Crops, ensemble: list[Any], decision: dict[str, tuple[float, float]], flip: bool
+) -> Prediction:
+    """Crops of a study -> its probabilities and flags, by all networks of the `ensemble`."""
+    logits = np.stack([predictor.logits(crops, flip) for predictor in ensemble])
+    prior = np.mean([predictor.prior for predictor in ensemble], axis=0)
+    flags = {level: list(remarks) for level, remarks in crops.flags.items()}
+    if not crops.present.any():
+        flags["patient_overall"] = ["no level in view, prior"]
+    return Prediction(uid, decide.decide(logits, crops.present, prior, decision), flags)
+
+
+def result(prediction: Prediction, digests: list[str], scheme: str) -> dict[str, Any]:
+    """The content of RESULT.json."""
+    probabilities = {target: round(float(p), 6) for target, p in zip(TARGETS, prediction.probabilities)}
+    return {
+        "probabilities": probabilities,
+        "flags": prediction.flags,
+        "mask_scheme": scheme,
+        "version": __version__,
+        "weights": digests,
+        "notice": NOT_MEDICAL,
+    }
+
+
+def find_weights(given: list[Path]) -> list[Path]:
+    """Files, or folders below which every `fold*/weights.safetensors` is taken; WeightsError when there is none."""
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            here = path / "weights.safetensors"
+            found += [here] if here.is_file() else sorted(path.glob("fold*/weights.safetensors"))
+        else:
+            found.append(path)
+    return _existing(found)
+
+
+def read_decision(stage: Path) -> dict[str, tuple[float, float]]:
+    """The recalibration that training left, or none."""
+    path = stage / "decision.json"
+    return store.read_json(path)["decision"] if path.is_file() else decide.IDENTITY
+
+
+def _stage_of(weights: list[Path]) -> Path:
+    """.../stage2/fold0/weights.safetensors -> .../stage2"""
+    return weights[0].parent.parent
+
+
+def _existing(paths: list[Path]) -> list[Path]:
+    missing = [path for path in paths if not path.is_file()]
+    if missing or not paths:
+        what = missing[0] if missing else "no weights"
+        raise WeightsError(f"{what}: no such weights; train first (`make classify`), or name them with --weights")
+    return paths
+
+
+def _load(weights: list[Path], device: str) -> list[Any]:
+    from stage2_classify.predictor import load_predictor
+
+    return [load_predictor(path, device) for path in weights]

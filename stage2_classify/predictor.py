@@ -1,0 +1,70 @@
+"""Trained networks at work on crops."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common import store
+from common.config import parse
+from common.errors import WeightsError
+from common.weights import load_weights
+from stage2_classify.crops import Crops
+from stage2_classify.networks import build
+from stage2_classify.samples import plain
+from stage2_classify.settings import ClassifySettings
+
+KIND = "classification"
+"""Of the weights files of this stage."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """One network with what its weights file says: settings, `prior` (8,), digest of the file."""
+
+    network: torch.nn.Module
+    settings: ClassifySettings
+    prior: np.ndarray
+    digest: str
+    device: torch.device
+
+    @torch.inference_mode()
+    def logits(self, crops: Crops, flip: bool) -> np.ndarray:
+        """(8,): the network's answer, the mean over the crops and their mirror images when `flip`."""
+        if not crops.present.any():
+            return np.log(self.prior / (1 - self.prior))
+        answers = []
+        for mirrored in (False, True)[: 2 if flip else 1]:
+            batch = {name: value.to(self.device) for name, value in plain(crops, mirrored).items()}
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
+                answers.append(self.network(batch)["logits"][0].float().cpu().numpy())
+        return np.mean(answers, axis=0)
+
+
+def load_predictor(path: Path, device: str = "auto") -> Predictor:
+    """A weights file -> a network ready to answer; WeightsError when it isn't one of this stage's."""
+    state, description = load_weights(path, KIND)
+    settings = parse(description["settings"], ClassifySettings, str(path), "settings")
+    prior = np.array(description["prior"], dtype=np.float64)
+    network = build(settings.network, torch.from_numpy(prior))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: the weights don't fit the network they describe: {error}") from None
+    where = choose_device(device)
+    return Predictor(network.eval().to(where), settings, prior, store.digest_file(path), where)
+
+
+def choose_device(device: str) -> torch.device:
+    """auto: a GPU when there is one."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies in bfloat16; the same choice as training's precision "auto"."""
+    from common.training_loop import choose_precision
+
+    return choose_precision("auto", device.type == "cuda") == "bf16-mixed"

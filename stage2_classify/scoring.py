@@ -1,0 +1,123 @@
+"""How good a submission is against the truth: the competition's score, the best constant's, and AUC, with intervals."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from common.errors import SubmissionError
+from common.labels import LEVELS, TARGETS
+from common.score import best_constants, bootstrap, row_scores
+
+
+def read_submission(path: Path) -> pd.DataFrame:
+    """`row_id,fractured` -> a table indexed by StudyInstanceUID with a column per target (NaN: not answered).
+
+    SubmissionError when columns are absent, a row_id isn't `<uid>_<prediction type>` or comes twice, or a value is
+    not within 0..1.
+    """
+    try:
+        frame = pd.read_csv(path, dtype={"row_id": str})
+    except (OSError, ValueError) as error:
+        raise SubmissionError(f"{path}: can't be read as a submission: {error}") from None
+    if list(frame.columns) != ["row_id", "fractured"]:
+        raise SubmissionError(f"{path}: has the columns {', '.join(frame.columns)}; expected row_id, fractured")
+    parts = frame["row_id"].str.extract(r"^(?P<uid>[^_]+)_(?P<target>.+)$")
+    wrong = ~parts["target"].isin(TARGETS)
+    if wrong.any():
+        raise SubmissionError(
+            f"{path}: row_id {frame['row_id'][wrong].iloc[0]!r}; expected <StudyInstanceUID>_C1 and so on"
+        )
+    if frame["row_id"].duplicated().any():
+        raise SubmissionError(f"{path}: row_id {frame['row_id'][frame['row_id'].duplicated()].iloc[0]} comes twice")
+    if not frame["fractured"].between(0, 1).all():
+        raise SubmissionError(f"{path}: a value of `fractured` is not within 0..1")
+    table = frame.assign(uid=parts["uid"], target=parts["target"]).pivot(
+        index="uid", columns="target", values="fractured"
+    )
+    return table.reindex(columns=list(TARGETS))
+
+
+def judge(predictions: pd.DataFrame, labels: pd.DataFrame, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """Predictions and labels, indexed by study, a column per target -> figures as plain JSON values.
+
+    Every labelled study must be answered (SubmissionError). `best_constant` is the constant row that scores best on
+    these very labels, a bound that no honest constant beats; it is held fixed in the paired interval.
+    """
+    answered = predictions.reindex(labels.index)
+    missing = answered.isna().any(axis=1)
+    if missing.any():
+        raise SubmissionError(
+            f"{int(missing.sum())} of {len(labels)} labelled studies are not (wholly) answered, "
+            f"the first is {missing.idxmax()}"
+        )
+    p, y = answered.to_numpy(dtype=np.float64), labels.to_numpy(dtype=np.float64)
+    constants = best_constants(y)
+    rows, constant_rows = row_scores(p, y), row_scores(np.tile(constants, (len(y), 1)), y)
+    difference, constant = rows - constant_rows, float(constant_rows.mean())
+    return {
+        "studies": len(y),
+        "positive_studies": int(y[:, -1].sum()),
+        "score": float(rows.mean()),
+        "score_interval": bootstrap(rows, draws, seed),
+        "best_constant": constants.tolist(),
+        "best_constant_score": constant,
+        "difference": float(difference.mean()),
+        "difference_interval": bootstrap(difference, draws, seed),
+        "below_best_constant": 1 - float(rows.mean()) / constant,
+        **_areas(p, y, draws, seed),
+    }
+
+
+def _areas(p: np.ndarray, y: np.ndarray, draws: int, seed: int) -> dict[str, Any]:
+    """AUC per target (None where only one class is there), the mean over levels with its bootstrap interval, and
+    the area over all vertebrae together."""
+    areas = {target: _auc(p[:, column], y[:, column]) for column, target in enumerate(TARGETS)}
+    rng = np.random.default_rng(seed)
+    means = []
+    for _ in range(min(draws, 500)):
+        pick = rng.integers(0, len(y), len(y))
+        means.append(_macro(p[pick], y[pick]))
+    means = [mean for mean in means if mean is not None]
+    interval = [float(q) for q in np.quantile(means, [0.025, 0.975])] if means else None
+    n = len(LEVELS)
+    return {
+        "auc": areas,
+        "macro_auc": _macro(p, y),
+        "macro_auc_interval": interval,
+        "vertebra_auc": _auc(p[:, :n].ravel(), y[:, :n].ravel()),
+    }
+
+
+def _macro(p: np.ndarray, y: np.ndarray) -> float | None:
+    areas = [_auc(p[:, column], y[:, column]) for column in range(len(LEVELS))]
+    areas = [area for area in areas if area is not None]
+    return float(np.mean(areas)) if areas else None
+
+
+def _auc(p: np.ndarray, y: np.ndarray) -> float | None:
+    return float(roc_auc_score(y, p)) if 0 < y.sum() < len(y) else None
+
+
+def report(figures: dict[str, Any]) -> str:
+    """The figures as lines for a person."""
+    low, high = figures["score_interval"]
+    less, more = figures["difference_interval"]
+    lines = [
+        f"studies                {figures['studies']}, {figures['positive_studies']} with a fracture",
+        f"score                  {figures['score']:.6f}   95 % interval {low:.4f} .. {high:.4f}",
+        f"best constant answer   {figures['best_constant_score']:.6f}",
+        f"difference             {figures['difference']:+.6f}   95 % interval {less:+.4f} .. {more:+.4f} (paired)",
+        f"below best constant    {100 * figures['below_best_constant']:.1f} %",
+    ]
+    lines += [f"AUC {target:<18} {_number(area)}" for target, area in figures["auc"].items()]
+    interval = figures["macro_auc_interval"]
+    between = f"   95 % interval {interval[0]:.3f} .. {interval[1]:.3f}" if interval else ""
+    lines.append(f"AUC mean over levels   {_number(figures['macro_auc'])}{between}")
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "only one class" if value is None else f"{value:.3f}"

@@ -1,0 +1,94 @@
+"""The competition's submission: a probability for every row that test.csv asks for, in its order."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common import store
+from common.config import DataSettings
+from common.dataset.competition import UID, Competition
+from common.errors import SubmissionError
+from common.labels import TARGETS
+from stage2_classify.settings import ClassifySettings
+from stage2_classify.tables import read_predictions
+from stage2_classify.train import stage_folder
+
+CLIP = 1e-4
+"""Probabilities are kept this far from 0 and 1."""
+COLUMNS = ("row_id", UID, "prediction_type")
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Rows that had no prediction and were filled with the prior."""
+
+    rows: tuple[str, ...]
+    studies: tuple[str, ...]
+
+
+def make_submission(
+    asked: pd.DataFrame, predictions: pd.DataFrame, prior: np.ndarray | None
+) -> tuple[pd.DataFrame, Filled]:
+    """asked: test.csv (row_id, StudyInstanceUID, prediction_type); predictions: indexed by StudyInstanceUID, a column
+    per target -> the table `row_id, fractured`, and what was filled with `prior` (8,).
+
+    SubmissionError when a row has no finite prediction and `prior` is None, or when test.csv asks for something unknown.
+    """
+    absent = [column for column in COLUMNS if column not in asked.columns]
+    if absent:
+        raise SubmissionError(f"test.csv lacks the columns {', '.join(absent)}; expected {', '.join(COLUMNS)}")
+    unknown = sorted(set(asked["prediction_type"]) - set(TARGETS))
+    if unknown:
+        raise SubmissionError(f"test.csv asks for {unknown[0]!r}; known prediction types are {', '.join(TARGETS)}")
+    doubled = predictions.index[predictions.index.duplicated()]
+    if len(doubled):
+        raise SubmissionError(f"two predictions for study {doubled[0]}; predict again")
+
+    columns = asked["prediction_type"].map(TARGETS.index).to_numpy()
+    table = predictions.reindex(asked[UID])[list(TARGETS)].to_numpy(dtype=np.float64)
+    values = table[np.arange(len(asked)), columns]
+    missing = ~np.isfinite(values)
+    filled = Filled(tuple(asked["row_id"][missing]), tuple(dict.fromkeys(asked[UID][missing])))
+    if missing.any():
+        if prior is None:
+            raise SubmissionError(
+                f"{missing.sum()} of {len(asked)} rows have no prediction, {len(filled.studies)} studies, the first "
+                f"{filled.studies[0]}; predict them, or give --fill-missing to answer with the prior"
+            )
+        values[missing] = np.asarray(prior)[columns[missing]]
+    submission = pd.DataFrame({"row_id": asked["row_id"], "fractured": np.clip(values, CLIP, 1 - CLIP)})
+    return submission, filled
+
+
+def write_submission(path: Path, submission: pd.DataFrame) -> None:
+    """Writes `row_id,fractured` atomically."""
+    store.write_text(path, submission.to_csv(index=False, float_format="%.6f"))
+
+
+def submit(data: DataSettings, settings: ClassifySettings, fill_missing: bool = False) -> int:
+    """stage2/test.csv -> submission.csv (for the default kind of network; other kinds beside their test.csv).
+
+    Returns 0. Raises SubmissionError when a row would be missing and `fill_missing` isn't given.
+    """
+    stage = stage_folder(data, settings)
+    source = stage / "test.csv"
+    if not source.is_file():
+        raise SubmissionError(f"{source}: no predictions yet; run `python -m stage2_classify predict` first")
+    output = (data.run if stage == data.run / "stage2" else stage) / "submission.csv"
+    came_from = {
+        "predictions": store.digest_file(source),
+        "asked": store.digest_file(data.root / "test.csv"),
+        "fill_missing": fill_missing,
+    }
+    if store.is_current(output, came_from):
+        return 0
+    prior = np.array(store.read_json(stage / "decision.json")["prior"]) if fill_missing else None
+    submission, filled = make_submission(Competition.open(data.root).test_rows(), read_predictions(source), prior)
+    if filled.rows:
+        print(f"{output}: {len(filled.rows)} rows of {len(filled.studies)} studies are filled with the prior:")
+        print("\n".join(filled.studies))
+    write_submission(output, submission)
+    store.write_record(output, came_from)
+    return 0

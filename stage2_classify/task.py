@@ -1,0 +1,48 @@
+"""What stage 2 brings to the common training loop."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from common.score import score
+from stage2_classify.loss import competition_loss, local_loss
+from stage2_classify.networks import build
+from stage2_classify.samples import Example, Samples, plain
+from stage2_classify.settings import ClassifySettings
+
+
+class ClassifyTask:
+    """See `common.training.Task`. `prior` (8,): the best constant answer for the training studies."""
+
+    def __init__(
+        self, training: list[Example], validation: list[Example], prior: np.ndarray, settings: ClassifySettings
+    ) -> None:
+        self.settings, self.validation = settings, validation
+        seed = settings.train.seed
+        self.samples = Samples(training, settings.augment, settings.crops, seed)
+        self.network = build(settings.network, torch.from_numpy(prior), seed)
+
+    def sample(self, draw: int) -> dict[str, Tensor]:
+        """One study, varied."""
+        return self.samples.sample(draw)
+
+    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The competition's loss plus `loss.dense` times the loss on the local logits."""
+        answer = network(batch)
+        losses = {"competition": competition_loss(answer["logits"], batch["labels"])}
+        losses["loss"] = losses["competition"]
+        if "local" in answer and self.settings.loss.dense:
+            losses["local"] = local_loss(answer, batch, self.settings.loss)
+            losses["loss"] = losses["competition"] + self.settings.loss.dense * losses["local"]
+        return losses
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """The competition's score on the fold that is left out."""
+        if not self.validation:
+            return {}
+        device = next(network.parameters()).device
+        answers = []
+        for example in self.validation:
+            batch = {name: value.to(device) for name, value in plain(example.crops).items()}
+            answers.append(torch.sigmoid(network(batch)["logits"][0].float()).cpu().numpy())
+        return {"score": score(np.stack(answers), np.stack([example.labels for example in self.validation]))}
