@@ -50,8 +50,9 @@ def resample(volume: Volume, grid: Grid, order: int = 1, fill: float = AIR_HU) -
         linear, offset = np.diag(matrix[:3, :3]), matrix[:3, 3]
     else:
         linear, offset = matrix[:3, :3], matrix[:3, 3]
+    mode = "constant" if order else "grid-constant"  # the latter reaches to the outer half of the last voxels
     array = ndimage.affine_transform(
-        volume.array, linear, offset, output_shape=grid.shape, order=order, mode="constant", cval=fill
+        volume.array, linear, offset, output_shape=grid.shape, order=order, mode=mode, cval=fill
     )
     return Volume(array, grid.affine, volume.notices)
 

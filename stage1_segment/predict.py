@@ -113,9 +113,7 @@ def spine_region(coarse: Volume, grid: Grid, margin_mm: float) -> tuple[np.ndarr
     return start, stop
 
 
-def _fine_pass(
-    scan: Volume, coarse: Volume, start: np.ndarray, stop: np.ndarray, segmenter: Segmenter
-) -> Tensor:
+def _fine_pass(scan: Volume, coarse: Volume, start: np.ndarray, stop: np.ndarray, segmenter: Segmenter) -> Tensor:
     """Logits (9, x, y, z) of a region of the scan at the fine spacing."""
     region = scan.crop(start, stop)
     grid = covering_grid(region.grid, segmenter.patch.fine_mm)

@@ -5,7 +5,6 @@ from pydantic import Field
 from common.config import Settings
 from common.training import TrainSettings
 
-
 KIND = "segmentation"
 """Of the weights files of this stage."""
 
@@ -68,8 +67,8 @@ class AugmentSettings(Settings):
 class CleanSettings(Settings):
     """What anatomy allows."""
 
-    speck_mm3: float = Field(150.0, ge=0)
-    """Connected pieces smaller than this go, unless they lie at their own vertebra."""
+    speck_mm3: float = Field(20.0, ge=0)
+    """A piece smaller than this that touches no vertebra goes."""
     fragment_mm: float = Field(4.0, ge=0)
     """A piece this close to its vertebra stays with it, such as a displaced fragment."""
     level_mm3: float = Field(400.0, ge=0)

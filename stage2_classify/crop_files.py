@@ -42,7 +42,7 @@ def load(path: Path) -> Crops:
             content["images"],
             content["present"],
             content["affines"],
-            content["distance"] if "distance" in content else None,
+            content.get("distance"),
             json.loads(str(content["flags"])),
         )
 

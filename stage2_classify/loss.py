@@ -23,25 +23,25 @@ def competition_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return (row_weights(labels.float()) * losses).sum(dim=1).mean()
 
 
-def local_loss(answer: dict[str, Tensor], batch: dict[str, Tensor], settings: LossSettings) -> Tensor:
-    """The mean over the vertebrae in view of what is known about their places.
+def local_loss(answer: dict[str, Tensor], fractured: Tensor, boxed: Tensor, settings: LossSettings) -> Tensor:
+    """The mean over N vertebrae of what is known about their n places.
 
-    A healthy vertebra is healthy everywhere. In a fractured one of a study with boxes, places far from every box
-    are healthy, and those inside are fractured on (log-) mean, since a box also holds sound bone. A fractured one
-    without boxes is judged by the pooled evidence alone.
+    answer: `local` (N, n) logits, `near` (N, n) bool, `distance` (N, n) mm to the nearest box, if any are known;
+    fractured (N,) bool; boxed (N,) bool: the vertebra's study has boxes.
+    A healthy vertebra is healthy everywhere. In a fractured one with boxes, places far from every box are healthy, and
+    those inside are fractured on (log-) mean, since a box also holds sound bone. A fractured one without boxes is
+    judged by the pooled evidence alone.
     """
-    local, near, present = answer["local"], answer["near"], batch["present"]
-    fractured = (batch["labels"][:, :7] > 0.5) & present
-    sound = (present & ~fractured).unsqueeze(-1) & near
-    boxed = torch.zeros_like(fractured)
+    local, near = answer["local"], answer["near"]
+    sound = near & ~fractured.unsqueeze(-1)
+    located = torch.zeros_like(fractured)
     if "distance" in answer:
         distance = answer["distance"]
-        boxed = fractured & batch["boxed"].unsqueeze(-1)
-        sound = sound | (boxed.unsqueeze(-1) & near & (distance > settings.outside_mm))
+        located = fractured & boxed
+        sound = sound | (located.unsqueeze(-1) & near & (distance > settings.outside_mm))
         inside = near & (distance <= settings.inside_mm)
-        boxed = boxed & inside.any(dim=-1)
-    healthy = (F.softplus(local) * sound).sum(dim=-1) / sound.sum(dim=-1).clamp(min=1)
-    total = healthy.sum()
-    if boxed.any():
-        total = total + F.softplus(-log_mean_exp(local[boxed], inside[boxed])).sum()
-    return total / present.sum().clamp(min=1)
+        located = located & inside.any(dim=-1)
+    total = ((F.softplus(local) * sound).sum(dim=-1) / sound.sum(dim=-1).clamp(min=1)).sum()
+    if located.any():
+        total = total + F.softplus(-log_mean_exp(local[located], inside[located])).sum()
+    return total / max(len(local), 1)

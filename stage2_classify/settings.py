@@ -21,7 +21,7 @@ class MaskSettings(Settings):
 class CropSettings(Settings):
     """How a vertebra is cut out. Sizes along right, anterior, superior."""
 
-    size_mm: tuple[float, float, float] = (80.0, 72.0, 44.0)
+    size_mm: tuple[float, float, float] = (80.0, 68.0, 40.0)
     spacing_mm: float = Field(1.0, gt=0.1, lt=10)
     oriented: bool = True
     """Along the vertebra's own axes rather than the world's."""
@@ -39,7 +39,7 @@ class NetworkSettings(Settings):
     kind: Literal["vertebra3d", "slices25d", "naive"] = "vertebra3d"
     channels: tuple[int, ...] = (16, 32, 64)
     """Of the encoder, one number for each halving of the resolution."""
-    fine_blocks: int = 1
+    fine_blocks: int = 0
     """Residual blocks at half resolution, for vertebra3d."""
     embedding: int = 48
     """Numbers that the sequence head sees of each vertebra."""
@@ -79,6 +79,8 @@ class AugmentSettings(Settings):
     """Largest standard deviation of noise, as a part of the window."""
     blur: float = 0.15
     """Chance of a slight blur."""
+    drawn: float = Field(0.4, ge=0, le=1)
+    """Part of the encoder's fractured samples that are healthy vertebrae with a drawn fracture."""
     mask_dropout: float = 0.1
     """Chance that a vertebra's mask channel is left out."""
 
@@ -104,5 +106,8 @@ class ClassifySettings(Settings):
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings()
-    train: TrainSettings = TrainSettings()
+    encoder: TrainSettings = TrainSettings(steps=800, batch=8)
+    """Training of the encoder alone, on single vertebrae; not for naive."""
+    train: TrainSettings = TrainSettings(steps=150, batch=2, lr=3e-4)
+    """Training of the whole network after that, on studies."""
     decision: DecisionSettings = DecisionSettings()

@@ -34,7 +34,7 @@ def make_submission(
     """asked: test.csv (row_id, StudyInstanceUID, prediction_type); predictions: indexed by StudyInstanceUID, a column
     per target -> the table `row_id, fractured`, and what was filled with `prior` (8,).
 
-    SubmissionError when a row has no finite prediction and `prior` is None, or when test.csv asks for something unknown.
+    SubmissionError when a row has no finite prediction and `prior` is None, or test.csv asks for something unknown.
     """
     absent = [column for column in COLUMNS if column not in asked.columns]
     if absent:

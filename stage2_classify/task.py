@@ -12,15 +12,23 @@ from stage2_classify.settings import ClassifySettings
 
 
 class ClassifyTask:
-    """See `common.training.Task`. `prior` (8,): the best constant answer for the training studies."""
+    """See `common.training.Task`. `prior` (8,): the best constant answer for the training studies; `encoder`: the
+    weights that the encoder starts from."""
 
     def __init__(
-        self, training: list[Example], validation: list[Example], prior: np.ndarray, settings: ClassifySettings
+        self,
+        training: list[Example],
+        validation: list[Example],
+        prior: np.ndarray,
+        settings: ClassifySettings,
+        encoder: dict[str, Tensor] | None = None,
     ) -> None:
         self.settings, self.validation = settings, validation
         seed = settings.train.seed
         self.samples = Samples(training, settings.augment, settings.crops, seed)
         self.network = build(settings.network, torch.from_numpy(prior), seed)
+        if encoder is not None:
+            self.network.encoder.load_state_dict(encoder)
 
     def sample(self, draw: int) -> dict[str, Tensor]:
         """One study, varied."""
@@ -32,7 +40,12 @@ class ClassifyTask:
         losses = {"competition": competition_loss(answer["logits"], batch["labels"])}
         losses["loss"] = losses["competition"]
         if "local" in answer and self.settings.loss.dense:
-            losses["local"] = local_loss(answer, batch, self.settings.loss)
+            present = batch["present"]
+            found = {name: answer[name][present] for name in ("local", "near", "distance") if name in answer}
+            fractured = batch["labels"][:, :7][present] > 0.5
+            boxed = batch.get("boxed", torch.zeros(len(present), dtype=torch.bool, device=present.device))
+            boxed = boxed.unsqueeze(-1).expand_as(present)[present]
+            losses["local"] = local_loss(found, fractured, boxed, self.settings.loss)
             losses["loss"] = losses["competition"] + self.settings.loss.dense * losses["local"]
         return losses
 

@@ -1,7 +1,7 @@
 """Training of stage 2: crops, a network for each fold, answers for the studies that a fold leaves out."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from stage2_classify import crop_files, decide
 from stage2_classify.masks import masks_of
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.tables import Prediction, write_predictions
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HOW_TO_ANSWER = {"folds", "masks", "decision", "train"}
 """Settings that the weights of a fold don't depend on, or that are recorded in another way."""
@@ -123,7 +126,8 @@ def _train_fold(
     if not kept:
         raise DatasetError(f"fold {fold}: no training study with a vertebra in view; are the masks empty?")
     prior = best_constants(np.stack([example.labels for example in kept]))
-    task = ClassifyTask(kept, left_out, prior, settings)
+    encoder = None if settings.network.kind == "naive" else _train_encoder(folder / "encoder", origin, kept, settings)
+    task = ClassifyTask(kept, left_out, prior, settings, encoder)
     description = {
         "kind": KIND,
         "fold": fold,
@@ -131,6 +135,20 @@ def _train_fold(
         "settings": settings.model_dump(mode="json", exclude={"masks", "folds"}),
     }
     training.train(task, settings.train, folder, origin, description)
+
+
+def _train_encoder(
+    folder: Path, origin: dict[str, Any], examples: list[Any], settings: ClassifySettings
+) -> "dict[str, Tensor]":
+    """Trains the encoder alone, unless that is done; returns its weights."""
+    from common.weights import load_weights
+    from stage2_classify.encoder_task import EncoderTask
+
+    description = {"kind": "vertebra encoder", "settings": settings.model_dump(mode="json", exclude={"masks", "folds"})}
+    if training.is_current(folder, settings.encoder, origin):
+        return load_weights(folder / training.WEIGHTS, "vertebra encoder")[0]
+    weights = training.train(EncoderTask(examples, settings), settings.encoder, folder, origin, description)
+    return load_weights(weights, "vertebra encoder")[0]
 
 
 def _answer_out_of_fold(

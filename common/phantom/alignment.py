@@ -1,6 +1,7 @@
 """Where each vertebra's frame stands in the world, and where the planes of the joints between them lie."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -40,14 +41,12 @@ def poses(person: Person) -> dict[str, np.ndarray]:
     """Level -> (4, 4), rigid, local mm -> world RAS mm, C1 to T3; C4's centre is the world's origin."""
     turns = _turns(person)
     placed = {"C4": np.zeros(3)}
-    for upper, lower in reversed(list(zip(COLUMN_LEVELS[1:3], COLUMN_LEVELS[2:4]))):
+    for upper, lower in (("C3", "C4"), ("C2", "C3")):
         placed[upper] = placed[lower] + _step(person, upper, turns[upper], turns[lower])
-    for upper, lower in zip(COLUMN_LEVELS[3:-1], COLUMN_LEVELS[4:]):
+    for upper, lower in pairwise(COLUMN_LEVELS[3:]):
         placed[lower] = placed[upper] - _step(person, upper, turns[upper], turns[lower])
     size = person.size
-    placed["C1"] = placed["C2"] + turns["C2"] @ np.array(
-        [0, DENS_Y * size, dimensions("C1", person).spacing]
-    )
+    placed["C1"] = placed["C2"] + turns["C2"] @ np.array([0, DENS_Y * size, dimensions("C1", person).spacing])
     result = {}
     for level in COLUMN_LEVELS:
         pose = np.eye(4)
@@ -77,7 +76,7 @@ def _turns(person: Person) -> dict[str, np.ndarray]:
     rng = person.stream("posture")
     steps = len(COLUMN_LEVELS) - 3
     lean, turn, bend = {}, {}, {}
-    middle = 9 + 0.7 * person.flexion + rng.normal(0, 2)
+    middle = 11 + 0.7 * person.flexion + rng.normal(0, 2)
     for k, level in enumerate(COLUMN_LEVELS[1:]):
         part = k / steps  # 0 at C2, 5/7 at C7, 1 at T2
         lean[level] = middle + person.lordosis * (min(k, 5) / 5 - 0.5) + rng.normal(0, 0.7)
@@ -114,9 +113,7 @@ def _step(person: Person, upper: str, upper_turn: np.ndarray, lower_turn: np.nda
     return lower_turn @ np.array([0, pivot, above]) + upper_turn @ np.array([0, -pivot, below])
 
 
-def _plane(
-    person: Person, upper: str, lower: str, sign: int, frames: dict[str, np.ndarray], frame: str
-) -> JointPlane:
+def _plane(person: Person, upper: str, lower: str, sign: int, frames: dict[str, np.ndarray], frame: str) -> JointPlane:
     points, normals = [], []
     for level in (upper, lower):
         local_point, local_normal = _nominal(person, upper, lower, level, sign)
@@ -132,7 +129,7 @@ def _nominal(person: Person, upper: str, lower: str, level: str, sign: int) -> t
     size = person.size
     angle = np.radians(dimensions(lower, person).facet_angle)
     if upper == "C1":
-        down = 12.5 * size
+        down = 10.5 * size
         normal = np.array([sign * np.sin(angle), -0.05, np.cos(angle)])
         if level == "C1":
             return np.array([sign * 16.0 * size, -DENS_Y * size, -down]), normal

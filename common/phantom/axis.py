@@ -14,14 +14,15 @@ def axis(
 ) -> tuple[Solid, dict[str, np.ndarray]]:
     """Solid and right-sided landmarks of C2; arguments as in `subaxial`."""
     form = BodyForm(
-        round_front=1.0,
+        front_share=0.6,
+        round_front=1.2,
         round_back=0.3,
         hollow_back=0.5,
-        waist=1.2 * size,
+        waist=0.6 * size,
         dish=0,
         arch=1.8 * size,
         bevel=2.2,
-        lip=2.4 * size + spurs,
+        lip=3.6 * size + spurs,
         osteophyte=0.5 * spurs,
     )
     lower = joints["inferior_right"].point
@@ -31,7 +32,7 @@ def axis(
     isthmus = np.array([15.0, -4.5, 1.0]) * size, np.array([lower[0] - 1.5 * size, lower[1], -7.0 * size])
     bars = Arch(
         pedicle=isthmus,
-        pedicle_radii=(4.8 * size, 4.0 * size),
+        pedicle_radii=(5.2 * size, 4.4 * size),
         lamina=(
             np.array([lower[0] - 2.5 * size, lower[1] - 2.0 * size, -8.0 * size]),
             np.array([1.2 * size, back + 0.6 * size, -9.0 * size]),
@@ -39,25 +40,28 @@ def axis(
         lamina_radii=(d.lamina_height / 2, 2.7 * size),
         lamina_lean=lean,
         spinous=(np.array([0, back, -9.5 * size]), np.array([0, d.spinous_y, d.spinous_z])),
-        spinous_radii=((d.lamina_height * 0.5, 4.2 * size), (d.lamina_height * 0.36, 3.6 * size)),
+        spinous_radii=((d.lamina_height * 0.58, 4.2 * size), (d.lamina_height * 0.42, 3.4 * size)),
         fork=d.fork,
         size=size,
     )
     y = DENS_Y * size
-    dens_path = np.array([[0, y + 1.5, 3], [0, y + 0.4, 11], [0, y, 17.5], [0, y - 0.8, 22.6]]) * [1, 1, size]
+    dens_path = np.array([[0, y + 1.5, 4], [0, y + 0.5, 11.5], [0, y, 17.0], [0, y - 0.8, 21.8]]) * [1, 1, size]
     dens_radii = np.array([[6.0, 6.8], [4.7, 4.5], [5.4, 5.0], [3.2, 3.2]]) * size
     tip = np.array([d.transverse_x, d.transverse_y, d.transverse_z])
-    rib = np.array([[12.5, 2.5, -3.5], [20.0, 0.3, -5.5], tip / size]) * size
+    rib = np.array([[8.0, 2.0, -5.0], [20.5, 0.8, -6.0], tip / size]) * size
+    root = np.array([[6.0, 0.5, 0.5], [15.0, -4.5, -1.5]]) * size
     rear = np.array([lower[0], lower[1] + 2.0 * size, -7.5 * size])
-    tunnel = np.array([[18.0, -4.6, -16], [19.0, -4.3, -6.0], [24.5, -4.6, -0.5], [30.0, -4.6, 3.0]]) * size
+    tunnel = np.array([[19.0, -4.0, -18], [20.0, -4.0, -7.0], [24.5, -4.6, -1.5], [31.0, -4.6, 1.5]]) * size
 
     def solid(q: np.ndarray, raw: np.ndarray) -> np.ndarray:
         mirrored = q.copy()
         np.abs(mirrored[0], out=mirrored[0])
         p = mirrored.T
         distance = smooth_union(body(q, d, form), arch(q, bars), 3.0)
-        shoulders = facet_column(q, raw, joints, "superior", 8.4 * size, 8.6 * size, 9.0 * size)
-        distance = smooth_union(distance, shoulders, 3.0)
+        shoulders = facet_column(q, raw, joints, "superior", 8.4 * size, 8.0 * size, 11.0 * size)
+        distance = smooth_union(distance, shoulders, 5.0)
+        neck = beam(p, root[0], root[1], (7.0 * size, 6.0 * size), (5.5 * size, 5.0 * size))
+        distance = smooth_union(distance, neck, 3.0)
         knees = facet_column(q, raw, joints, "inferior", d.pillar_half, 5.8 * size, 8.0 * size)
         distance = smooth_union(distance, knees, 2.0)
         wing = smooth_union(
@@ -66,9 +70,7 @@ def axis(
             2.0,
         )
         distance = smooth_union(distance, wing, 2.0)
-        distance = smooth_subtraction(
-            distance, canal(q, front, d.canal_width, d.canal_depth, 0.3, 0.45), 1.5
-        )
+        distance = smooth_subtraction(distance, canal(q, front, d.canal_width, d.canal_depth, 0.3, 0.45), 1.5)
         vessel = np.minimum(
             np.minimum(
                 capsule(p, tunnel[0], tunnel[1], d.foramen, d.foramen),

@@ -13,7 +13,7 @@ from common.phantom.fractures.surface import RoughSurface, rough_surface
 from common.phantom.paint_dense import paint_dense
 
 SHARES = {
-    "basivertebral_vein": 0.85,
+    "basivertebral_vein": 0.35,
     "canal": 0.6,
     "os_odontoideum": 0.015,
     "arch_cleft": 0.04,
@@ -23,6 +23,9 @@ SHARES = {
     "worn_facets": 0.15,
 }
 """How often a vertebra that can have a finding has it."""
+
+THIN_WALL = 2.5
+"""A canal's cortex is thinner than the bone's by this factor."""
 
 Carving = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Points (n, 3), their signed distances to the bone (n,) -> the distances (n,) with the finding."""
@@ -75,7 +78,8 @@ def _tube(bone: Bone, start: np.ndarray, stop: np.ndarray, radius: float, sag: n
     def carve(points: np.ndarray, distance: np.ndarray) -> np.ndarray:
         along = np.clip((points - start) @ line / (line @ line), 0, 1)
         nearest = start + along[:, None] * line + (4 * along * (1 - along))[:, None] * sag
-        return np.maximum(distance, radius - np.linalg.norm(points - nearest, axis=1))
+        hollow = radius - np.linalg.norm(points - nearest, axis=1)
+        return np.maximum(distance, np.where(hollow < 0, THIN_WALL * hollow, hollow))
 
     reach = np.linalg.norm(line) / 2 + np.linalg.norm(sag) + radius + 2
     return CarvedDistance(bone.distance, start + line / 2, float(reach), carve)

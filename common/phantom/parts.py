@@ -17,10 +17,11 @@ from common.phantom.primitives import beam, smooth_intersection, smooth_union, s
 class BodyForm:
     """What differs between bodies besides their size."""
 
-    round_front: float = 0.55
+    front_share: float = 0.56
+    round_front: float = 0.8
     round_back: float = 0.1
     hollow_back: float = 0.6
-    waist: float = 1.0
+    waist: float = 0.7
     dish: float = 0.9
     arch: float = 1.5
     bevel: float = 2.6
@@ -36,8 +37,12 @@ def body(q: np.ndarray, d: Dimensions, form: BodyForm) -> np.ndarray:
     m = np.abs(x)
     a, b, h = np.float32(d.width / 2), np.float32(d.depth / 2), np.float32(d.height / 2)
     u = np.clip(z / h, -1.2, 1.2)
-    roundness = np.where(y > 0, np.float32(form.round_front), np.float32(form.round_back))
-    side = squircle(x, y, a, b, roundness)
+    roundness = np.where(
+        y > (0.5 - form.front_share) * d.depth, np.float32(form.round_front), np.float32(form.round_back)
+    )
+    ahead = y - np.float32((0.5 - form.front_share) * d.depth)  # from the section's widest line
+    share = np.where(ahead > 0, np.float32(form.front_share), np.float32(1 - form.front_share))
+    side = squircle(x, ahead, a, share * np.float32(d.depth), roundness)
     across = np.minimum((m / a) ** 2, 1.2)
     along = np.clip(y / b, -1.1, 1.1)
     square = u * u
@@ -45,7 +50,7 @@ def body(q: np.ndarray, d: Dimensions, form: BodyForm) -> np.ndarray:
     side += np.float32(form.hollow_back) * np.maximum(1 - across, 0) * np.maximum(-along, 0)
     if form.osteophyte > 0:
         rim = np.maximum(square - 0.55, 0) * (0.5 + np.maximum(along, 0) + 0.5 * across)
-        side -= np.float32(form.osteophyte * 1.5) * rim
+        side -= np.float32(form.osteophyte * 1.3) * rim
     flat = 1 - along * along
     outer = np.maximum(m - 0.5 * a, 0) / (0.5 * a)
     outer *= outer
@@ -83,7 +88,7 @@ def pillar(
         )
         ends = np.maximum(q[2] - np.float32(upper.point[2] + reach), np.float32(lower.point[2] - reach) - q[2])
         cut = np.maximum(np.maximum(under(raw, upper), over(raw, lower)), ends)
-        sides.append(smooth_intersection(column, cut, 1.6))
+        sides.append(smooth_intersection(column, cut, 3.0))
     return np.where(q[0] > 0, sides[1], sides[0])
 
 
@@ -101,9 +106,7 @@ def facet_column(
     sides = []
     for side in ("left", "right"):
         joint = joints[f"{end}_{side}"]
-        column = squircle(
-            q[0] - np.float32(joint.point[0]), q[1] - np.float32(joint.point[1]), half_x, half_y, 0.6
-        )
+        column = squircle(q[0] - np.float32(joint.point[0]), q[1] - np.float32(joint.point[1]), half_x, half_y, 0.6)
         if end == "superior":
             cut = np.maximum(under(raw, joint), np.float32(joint.point[2] - length) - q[2])
         else:
@@ -148,7 +151,7 @@ def arch(q: np.ndarray, form: Arch) -> np.ndarray:
     lean = (0.0, form.lamina_lean, 1.0)
     height, width = form.lamina_radii
     plate = beam(p, *form.lamina, (height * 0.95, width), (height, width * 1.15), lean)
-    result = smooth_union(beam(p, *form.pedicle, form.pedicle_radii, form.pedicle_radii), plate, 2.5)
+    result = smooth_union(beam(p, *form.pedicle, form.pedicle_radii, form.pedicle_radii), plate, 3.0)
     root, tip = form.spinous
     first, last = form.spinous_radii
     end = tip if form.fork == 0 else tip + (root - tip) * (6.0 * size / np.linalg.norm(root - tip))
@@ -156,27 +159,26 @@ def arch(q: np.ndarray, form: Arch) -> np.ndarray:
     if form.fork > 0:
         start = end + np.array([0.6 * size, 0, 0])
         prong = tip + np.array([form.fork, 0, -0.6 * size])
-        ridge = smooth_union(
-            ridge, beam(p, start, prong, (last[0] * 0.95, last[1] * 0.9), (last[0] * 0.7, last[1] * 0.8)), 2.0
-        )
+        ridge = smooth_union(ridge, beam(p, start, prong, (last[0], last[1]), (last[0] * 0.85, last[1])), 2.0)
     else:
         knob = beam(p, tip + (root - tip) * 0.08, tip, (last[0], last[1] * 1.35), (last[0] * 0.95, last[1] * 1.3))
         ridge = smooth_union(ridge, knob, 3.0)
     return smooth_union(result, ridge, 3.0)
 
 
-def canal(
-    q: np.ndarray, front: float, width: float, depth: float, lean: float, roundness: float
-) -> np.ndarray:
+def canal(q: np.ndarray, front: float, width: float, depth: float, lean: float, roundness: float) -> np.ndarray:
     """Distance to the vertebral canal, endless along z: flat in front, its back a rounded gable that leans with
     the laminae. `roundness` 0 is the triangle of the neck, 1 the round canal of the chest."""
     m, y = np.abs(q[0]), q[1] - np.float32(front)
     half = width / 2
+    if roundness == 1:
+        middle = y + np.float32(depth / 2) - np.float32(lean) * np.clip(q[2], -9, 6)
+        return np.maximum(squircle(q[0], middle, half, depth / 2, 0.8), y)
     shoulder, ridge = depth * (0.3 + 0.25 * roundness), half * (0.1 + 0.35 * roundness)
     normal = np.array([depth - shoulder, -(half - ridge)])
     normal = normal / np.linalg.norm(normal)
     back = y - np.float32(lean) * np.clip(q[2], -9, 6)
     gable = (m - np.float32(half)) * np.float32(normal[0]) + (back + np.float32(shoulder)) * np.float32(normal[1])
     gable = np.maximum(gable, -np.float32(depth) - back)
-    sides = smooth_intersection(m - np.float32(half), y, 4.0 + 4.0 * roundness)
+    sides = smooth_intersection(m - np.float32(half), y, 4.0)
     return smooth_intersection(sides, gable, 5.0)

@@ -23,7 +23,7 @@ ACROSS = 3
 def draw_cohort(out: Path, path: Path, studies: int) -> None:
     """Draws the first `studies` studies of a made cohort into the PNG `path`.
 
-    Each is cut through the middle of its first fractured level, or of C5; what is drawn was read from the files.
+    Each is cut through its first fracture, or through C5; what is drawn was read from the files.
     """
     tables = [pd.read_csv(out / name).assign(split=split) for name, split in _TABLES]
     rows = pd.concat(tables).head(studies).to_dict("records")
@@ -45,10 +45,11 @@ _TABLES = (("train.csv", "train"), ("test_labels.csv", "test"))
 def _draw_study(panels: np.ndarray, out: Path, row: dict) -> None:
     uid = row["StudyInstanceUID"]
     volume = canonical(read_study(out / f"{row['split']}_images" / uid).volume)
-    centres = store.read_json(manifest_path(out, uid))["centres"]
+    manifest = store.read_json(manifest_path(out, uid))
     fractured = [level for level in LEVELS if row[level]]
-    wanted = [level for level in (*fractured, "C5", *LEVELS) if level in centres]
-    for axis, (panel, picture, aspect) in enumerate(zip(panels, *_cuts(volume, centres[wanted[0]]))):
+    points = {**manifest["centres"], **manifest["fractures"]}
+    level = next(level for level in (*fractured, "C5", *LEVELS) if level in points)
+    for axis, (panel, picture, aspect) in enumerate(zip(panels, *_cuts(volume, points[level]))):
         panel.imshow(picture, cmap="gray", vmin=WINDOW[0], vmax=WINDOW[1], origin="lower", aspect=aspect)
         if axis == 0:
             title = f"{uid.rsplit('.', 1)[1]} {row['split']}: {', '.join(fractured) or 'no fracture'}"

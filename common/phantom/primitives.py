@@ -73,7 +73,7 @@ def polyline_beam(
     path: np.ndarray,
     radii: np.ndarray,
     up: tuple[float, float, float] = (0.0, 0.0, 1.0),
-    blend: float = 1.0,
+    blend: float = 0.3,
 ) -> np.ndarray:
     """Distance to bars along a path (K, 3) with `radii` (K, 2) at its corners, as in `beam`."""
     distance = None
@@ -104,21 +104,44 @@ def rounded_box(points: np.ndarray, centre: np.ndarray, half: np.ndarray, roundi
     return (np.sqrt(q[0] + q[1] + q[2]) + inside - np.float32(rounding)).reshape(np.shape(points)[:-1])
 
 
-def squircle(x: np.ndarray, y: np.ndarray, half_x: float, half_y: float, roundness: np.ndarray | float) -> np.ndarray:
+def squircle(
+    x: np.ndarray, y: np.ndarray, half_x: float, half_y: np.ndarray | float, roundness: np.ndarray | float
+) -> np.ndarray:
     """In-plane distance to a rounded oblong: `roundness` 1 gives an ellipse, 0 a rounded rectangle.
 
     Measured along the ray from the centre: x^4 + 2 r x^2 y^2 + y^4 = 1 in units of the half sizes.
     """
     s = x * np.float32(1 / half_x)
     s *= s
-    t = y * np.float32(1 / half_y)
+    t = y / np.asarray(half_y, np.float32)
     t *= t
     norm = s * t
     norm *= 2 * np.asarray(roundness, np.float32)
     norm += s * s
     norm += t * t
-    norm = np.sqrt(np.sqrt(norm)) + TINY
-    return np.sqrt(x * x + y * y + TINY) * (1 - 1 / norm) - np.float32(min(half_x, half_y)) * (norm < 2e-3)
+    norm = np.maximum(np.sqrt(np.sqrt(norm)), np.float32(1e-3))
+    reach = np.maximum(np.sqrt(x * x + y * y), np.float32(1e-3 * half_x))
+    return reach - reach / norm
+
+
+def ring(
+    points: np.ndarray,
+    centre: np.ndarray,
+    half_x: float,
+    half_y: float,
+    half_height: np.ndarray | float,
+    half_width: np.ndarray | float,
+) -> np.ndarray:
+    """Distance to an elliptic ring (a flattened torus) about the z axis through `centre`. (..., 3) -> (...).
+
+    `half_height`, `half_width`: half the section's size along z and across the ring, numbers or one per point.
+    """
+    x, y, z = components(points) - np.float32(centre).reshape(3, 1)
+    across = squircle(x, y, half_x, half_y, 1.0)
+    q = np.stack([across, z, np.zeros_like(z)])
+    radii = np.empty_like(q)
+    radii[0], radii[1], radii[2] = half_width, half_height, 1
+    return _elliptic(q, radii).reshape(np.shape(points)[:-1])
 
 
 def bar_frame(direction: np.ndarray, up: tuple[float, float, float]) -> np.ndarray:

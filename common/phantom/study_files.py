@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 import common
 from common import store
@@ -26,7 +25,8 @@ SEGMENTATIONS = {"train": "segmentations", "test": "test_segmentations"}
 
 
 def manifest_path(out: Path, uid: str) -> Path:
-    """Where the manifest of a study lies: its files with their fingerprints, its boxes, where its levels are."""
+    """Where the manifest of a study lies: its files with their fingerprints, its boxes, where its levels and
+    fractures are."""
     return out / MANIFESTS / f"{uid}.json"
 
 
@@ -75,6 +75,7 @@ def make_study(out: Path, plan: StudyPlan, matrix: int) -> None:
         "files": {str(path.relative_to(out)): store.fingerprint(path) for path in made},
         "boxes": [dataclasses.asdict(box) for box in boxes],
         "centres": _centres(rendered.labels),
+        "fractures": _centres(rendered.crossing),
     }
     store.write_json(manifest, content)
     store.write_record(manifest, came_from(plan, matrix))
@@ -87,7 +88,10 @@ def remove_study(out: Path, uid: str) -> None:
         return
     for name in store.read_json(manifest)["files"]:
         path = out / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     store.record_path(manifest).unlink(missing_ok=True)
     manifest.unlink()
 
@@ -97,9 +101,12 @@ def read_boxes(out: Path, uid: str) -> list[Box]:
     return [Box(**box) for box in store.read_json(manifest_path(out, uid))["boxes"]]
 
 
-def _centres(labels: Volume) -> dict[str, list[float]]:
-    """Level -> world RAS mm of the middle of its voxels, for the levels in view."""
-    found = [id_ for id_ in LEVEL_IDS.values() if (labels.array == id_).any()]
-    middles = ndimage.center_of_mass(labels.array > 0, labels.array, found)
-    names = {id_: level for level, id_ in LEVEL_IDS.items()}
-    return {names[id_]: labels.grid.to_world(m).round(2).tolist() for id_, m in zip(found, middles)}
+def _centres(marked: Volume) -> dict[str, list[float]]:
+    """Level -> world RAS mm of the one of its voxels that lies nearest to the middle of them all."""
+    centres = {}
+    for level, value in LEVEL_IDS.items():
+        indices = np.argwhere(marked.array == value)
+        if len(indices):
+            nearest = np.linalg.norm((indices - indices.mean(axis=0)) * marked.spacing, axis=1).argmin()
+            centres[level] = marked.grid.to_world(indices[nearest]).round(2).tolist()
+    return centres

@@ -7,7 +7,7 @@ import numpy as np
 from common.phantom.alignment import JointPlane
 from common.phantom.dimensions import Dimensions
 from common.phantom.parts import Arch, BodyForm, arch, body, canal, pillar
-from common.phantom.primitives import beam, capsule, polyline_beam, smooth_subtraction, smooth_union
+from common.phantom.primitives import beam, capsule, ellipsoid, polyline_beam, smooth_subtraction, smooth_union
 
 Solid = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Points (3, N) after and before the bone's personal warp -> distances (N,)."""
@@ -22,11 +22,10 @@ def subaxial(
     """
     low = level == "C7"
     form = BodyForm(
-        round_front=0.62,
-        waist=0.9 * size,
+        waist=0.7 * size,
         uncus=min(d.uncus, disc + 1.4),
         osteophyte=spurs,
-        lip=1.4 * size + 0.5 * spurs,
+        lip=1.4 * size + 0.25 * spurs,
     )
     pillar_x = (joints["superior_right"].point[0] + joints["inferior_right"].point[0]) / 2
     pillar_y = (joints["superior_right"].point[1] + joints["inferior_right"].point[1]) / 2
@@ -39,32 +38,33 @@ def subaxial(
             np.array([0.36 * d.width, -0.26 * d.depth, middle]),
             np.array([pillar_x - 1.5 * size, pillar_y + 3.0 * size, middle]),
         ),
-        pedicle_radii=(3.5 * size, 2.5 * size),
+        pedicle_radii=(3.6 * size, 2.8 * size),
         lamina=(
             np.array([pillar_x - 2.5 * size, pillar_y - 2.5 * size, -0.3 * size]),
             np.array([1.0 * size, back + 0.4 * size, -1.8 * size]),
         ),
-        lamina_radii=(d.lamina_height / 2, 1.75 * size),
+        lamina_radii=(d.lamina_height * 0.58, 1.85 * size),
         lamina_lean=lean,
         spinous=(np.array([0, back, -2.2 * size]), np.array([0, d.spinous_y, d.spinous_z])),
         spinous_radii=((d.lamina_height * 0.46, d.spinous_width), (d.lamina_height * 0.33, d.spinous_width * 0.85)),
         fork=d.fork,
         size=size,
     )
-    hole = np.array([d.width / 2 + 3.2 * size + d.foramen, -2.4 * size, 0])
+    hole = np.array([d.width / 2 + 2.6 * size + d.foramen, (-3.8 if low else -2.9) * size, 0])
     tubercle = np.array([d.transverse_x, d.transverse_y, d.transverse_z])
     if low:
         ventral = np.array([hole[0] + 5.0 * size, -3.0 * size, 1.0 * size])
         rib_radii = np.array([[1.7, 1.3], [1.5, 1.2], [1.6, 1.4]]) * size
-        rear_radii = ((3.2 * size, 2.6 * size), (2.6 * size, 2.3 * size))
+        rear_radii = ((4.2 * size, 3.2 * size), (3.4 * size, 2.9 * size))
     else:
-        ventral = np.array([d.transverse_x - 3.2 * size, 1.6 * size, d.transverse_z + 1.5 * size])
+        ventral = np.array([d.transverse_x - 4.2 * size, 0.5 * size, d.transverse_z + 1.8 * size])
         bulk = 1.3 if level == "C6" else 1.0
-        rib_radii = np.array([[2.3, 1.7], [1.8, 1.3], [2.3 * bulk, 1.7 * bulk]]) * size
-        rear_radii = ((2.6 * size, 2.0 * size), (2.1 * size, 1.8 * size))
-    rib = np.array(
-        [[0.40 * d.width, 1.2 * size, 0], [hole[0], hole[1] + d.foramen + 1.2 * size, -0.3 * size], ventral]
-    )
+        rib_radii = np.array([[2.8, 1.9], [2.3, 1.4], [2.6 * bulk, 1.8 * bulk]]) * size
+        rear_radii = ((3.0 * size, 2.3 * size), (2.4 * size, 2.0 * size))
+    rib = np.array([[0.40 * d.width, 0, 0], [hole[0], hole[1] + d.foramen + 1.3 * size, -0.3 * size], ventral])
+    medial, lateral = 3.6 * size, (2.4 if low else 5.0) * size  # of bone beside the foramen
+    web = hole + np.array([(lateral - medial) / 2, -0.4 * size, (0.9 if low else -1.0) * size])
+    rim = np.array([d.foramen + (medial + lateral) / 2, d.foramen + 2.2 * size, (2.6 if low else 3.3) * size])
     rear = np.array([pillar_x - 1.5 * size, pillar_y + 3.5 * size, 0.3 * size])
 
     def transverse(q: np.ndarray) -> np.ndarray:
@@ -73,24 +73,16 @@ def subaxial(
         p = mirrored.T
         front_bar = polyline_beam(p, rib, rib_radii, blend=1.5)
         rear_bar = beam(p, rear, tubercle, *rear_radii)
-        link = beam(
-            p,
-            ventral,
-            tubercle - np.array([1.5 * size, 0, 0]),
-            (1.7 * size, 1.3 * size),
-            (1.7 * size, 1.4 * size),
-        )
+        link = ellipsoid(p, web, rim)
         return smooth_union(smooth_union(front_bar, rear_bar, 2.0), link, 1.5)
 
     def solid(q: np.ndarray, raw: np.ndarray) -> np.ndarray:
         mirrored = q.copy()
         np.abs(mirrored[0], out=mirrored[0])
         distance = smooth_union(body(q, d, form), arch(q, bars), 2.0)
-        distance = smooth_union(distance, pillar(q, raw, joints, d.pillar_half, 5.6 * size, 4.5 * size), 1.5)
+        distance = smooth_union(distance, pillar(q, raw, joints, d.pillar_half, 5.3 * size, 3.6 * size), 2.0)
         distance = smooth_union(distance, transverse(q), 1.5)
-        distance = smooth_subtraction(
-            distance, canal(q, front, d.canal_width, d.canal_depth, lean, 0.0), 1.0
-        )
+        distance = smooth_subtraction(distance, canal(q, front, d.canal_width, d.canal_depth, lean, 0.0), 1.0)
         ends = hole + np.array([0.6, -1.0, 12]) * size, hole + np.array([-0.6, 1.0, -12]) * size
         return smooth_subtraction(distance, capsule(mirrored.T, *ends, d.foramen, d.foramen), 1.0)
 

@@ -15,7 +15,8 @@ def thoracic(
     """Solid and right-sided landmarks of T1 to T3; arguments as in `subaxial`."""
     form = BodyForm(
         round_front=1.0,
-        round_back=0.45,
+        round_back=0.35,
+        front_share=0.64,
         hollow_back=1.9 * size if level != "T1" else 1.2 * size,
         waist=1.3 * size,
         dish=0.7 * size,
@@ -27,18 +28,18 @@ def thoracic(
     )
     upper, lower = joints["superior_right"].point, joints["inferior_right"].point
     front = -d.depth / 2 + 0.4 * size
-    middle = 0.22 * d.height
-    back = front - d.canal_depth - 2.6 * size
+    middle = 0.26 * d.height
+    back = front - d.canal_depth - 3.0 * size
     lean = 0.35
-    root = np.array([upper[0], upper[1] - 1.5 * size, middle])
+    root = np.array([upper[0], upper[1] - 1.0 * size, middle + 0.5 * size])
     bars = Arch(
         pedicle=(np.array([0.34 * d.width, -0.3 * d.depth, middle]), np.array([upper[0], upper[1], middle])),
         pedicle_radii=(d.height * 0.31, 3.0 * size),
         lamina=(
-            np.array([upper[0] - 1.0 * size, (upper[1] + lower[1]) / 2 - 1.0 * size, -0.08 * d.height]),
+            np.array([d.canal_width / 2 + 2.0 * size, (upper[1] + lower[1]) / 2 - 0.5 * size, -0.04 * d.height]),
             np.array([1.0 * size, back + 0.5 * size, -0.2 * d.height]),
         ),
-        lamina_radii=(d.lamina_height / 2, 2.3 * size),
+        lamina_radii=(d.lamina_height / 2, 3.0 * size),
         lamina_lean=lean,
         spinous=(
             np.array([0, back - 0.5 * size, -0.26 * d.height]),
@@ -55,7 +56,7 @@ def thoracic(
         np.abs(mirrored[0], out=mirrored[0])
         p = mirrored.T
         distance = smooth_union(body(q, d, form), arch(q, bars), 2.5)
-        facets = pillar(q, raw, joints, d.pillar_half, 4.6 * size, 5.0 * size)
+        facets = pillar(q, raw, joints, d.pillar_half, 4.4 * size, 2.5 * size)
         distance = smooth_union(distance, facets, 2.0)
         wing = beam(p, root, tip, (4.8 * size, 3.6 * size), (4.4 * size, 3.5 * size))
         club = beam(p, root * 0.15 + tip * 0.85, tip, (4.4 * size, 3.8 * size), (5.0 * size, 4.2 * size))

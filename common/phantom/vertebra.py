@@ -119,5 +119,6 @@ def _bounds(
     low, high = points.min(axis=0), points.max(axis=0)
     body = np.array([d.width, d.depth, d.height]) / 2
     low, high = np.minimum(low, -body), np.maximum(high, body)
+    low[1] = min(low[1], d.spinous_y)
     grow = np.array([5.0, 5.0, 7.0]) * size + MARGIN_MM
     return np.stack([low - grow, high + grow])

@@ -52,9 +52,7 @@ def hounsfield(source: Source) -> np.ndarray:
     if padding is not None and padding * slope + intercept > HIGHEST_TISSUE:
         hu[raw == padding] = AIR_HU
     if hu.max() > HIGHEST_HU:
-        raise CorruptFile(
-            f"{source.name}: values up to {hu.max():.0f} can't be HU; signed and unsigned may be confused"
-        )
+        raise CorruptFile(f"{source.name}: values up to {hu.max():.0f} can't be HU; export the series again")
     return np.clip(hu, AIR_HU, HIGHEST_HU).astype(np.int16)
 
 

@@ -73,6 +73,8 @@ def parse(source: Source, stream: BinaryIO, tags: list[str], **options) -> pydic
     """The named tags of a DICOM file. Raises CorruptFile, whatever pydicom stumbles over."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # a file that ends too soon is a mere warning to pydicom, and an empty data set
+        warnings.filterwarnings("error", message="(?i).*end of file")
         try:
             return pydicom.dcmread(stream, specific_tags=tags, **options)
         except Exception as error:  # a parser on damaged bytes may raise anything

@@ -124,7 +124,7 @@ def place(slices: list[Slice]) -> Grid:
     affine[:3, 2] = (slices[-1].position - first.position) / (len(slices) - 1)
     affine[:3, 3] = first.position
     affine[:3] *= LPS_TO_RAS[:, None]
-    return Grid((*first.shape, len(slices)), affine)
+    return Grid((*first.shape, len(slices)), affine + 0.0)  # no -0.0
 
 
 def _alike(a: Slice, b: Slice) -> bool:

@@ -75,16 +75,16 @@ def _dicom_path(path: Path) -> Path:
 def _series(sources: list[Source]) -> tuple[list[Slice], tuple[str, ...]]:
     headers = [read_header(source) for source in sources]
     slices = [header for header in headers if isinstance(header, Slice)]
+    others = Counter(header for header in headers if isinstance(header, str))
+    found = ", ".join(f"{count} x {kind}" for kind, count in others.most_common())
     if not slices:
-        others = Counter(header for header in headers if isinstance(header, str))
         if others:
-            found = ", ".join(f"{count} x {kind}" for kind, count in others.most_common())
             raise UnsupportedStudy(f"no CT slices; found {found}; give the CT series")
         raise NothingFound(f"no DICOM among {len(sources)} files; give the folder that holds the CT series")
     slices, notices = main_series(slices)
     slices = order(slices)
     judge(slices)
-    return slices, notices
+    return slices, (*notices, f"left out: {found}") if others else notices
 
 
 def _stems(slices: list[Slice]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def stem(dims: int, inputs: int, channels: int) -> nn.Sequential:
 
 
 class Residual(nn.Module):
-    """Two convolutions with a way around them (He et al. 2016), the last normalisation starting at 0."""
+    """Two convolutions with a way around them (He et al. 2016)."""
 
     def __init__(self, dims: int, inputs: int, channels: int, stride: int) -> None:
         super().__init__()

@@ -5,17 +5,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stage2_classify.networks.blocks import Residual, log_mean_exp, pooled, scatter, stem
-from stage2_classify.networks.sequence import SequenceHead
+from stage2_classify.networks.blocks import Residual, log_mean_exp, pooled, stem
 from stage2_classify.settings import NetworkSettings
 
 LOCAL_START = -2.0
 
 
 class Slices25d(nn.Module):
-    """See `networks.build` for what comes in and goes out; the places of the local logits are the slices."""
+    """An encoder of vertebrae; see `networks` for what comes in and goes out.
 
-    def __init__(self, settings: NetworkSettings, prior: Tensor) -> None:
+    The places of the local logits are the slices.
+    """
+
+    def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
         self.slices, self.neighbours = settings.slices, settings.neighbours
         first, *deeper = settings.channels
@@ -30,30 +32,27 @@ class Slices25d(nn.Module):
         self.embed = nn.Sequential(
             nn.Dropout(settings.dropout), nn.Linear(4 * settings.hidden, settings.embedding), nn.ReLU()
         )
-        self.head = SequenceHead(settings, prior)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        present = batch["present"]
-        images = batch["images"][present]
-        seen = batch["mask_seen"][present][:, None, None, None]
+        images, seen = batch["images"], batch["mask_seen"][:, None, None, None]
         where = self._positions(images.shape[-1], images.device)
         stack = self._stack(images, seen, where)
         n, slices = stack.shape[:2]
 
-        maps = self.encoder(stack.flatten(0, 1))
-        everywhere = torch.ones(n * slices, maps[0, 0].numel(), dtype=torch.bool, device=maps.device)
-        features, _ = self.along(pooled(maps.flatten(2), everywhere).view(n, slices, -1))
+        maps = self.encoder(stack.flatten(0, 1)).flatten(2)
+        everywhere = torch.ones(maps[:, 0].shape, dtype=torch.bool, device=maps.device)
+        features, _ = self.along(pooled(maps, everywhere).view(n, slices, -1))
         near = images[:, 1].amax(dim=(1, 2))[:, where] > 0.25
         local = self.local(features).squeeze(-1).float()
-        embedding = self.embed(pooled(features.transpose(1, 2), near))
-        evidence = log_mean_exp(local, near) - LOCAL_START
-        logits = self.head(scatter(embedding, present), scatter(evidence.to(embedding.dtype), present), present)
-
-        answer = {"logits": logits.float(), "local": scatter(local, present), "near": scatter(near, present)}
+        answer = {
+            "embedding": self.embed(pooled(features.transpose(1, 2), near)).float(),
+            "evidence": log_mean_exp(local, near) - LOCAL_START,
+            "local": local,
+            "near": near,
+        }
         if "distance" in batch:
-            lowest = batch["distance"].float().amin(dim=(2, 3)).flatten(0, 1).unsqueeze(1)
-            lowest = F.interpolate(lowest, size=images.shape[-1], mode="nearest")[:, 0, where]
-            answer["distance"] = lowest.view(*present.shape, -1)
+            lowest = batch["distance"].float().amin(dim=(1, 2)).unsqueeze(1)
+            answer["distance"] = F.interpolate(lowest, size=images.shape[-1], mode="nearest")[:, 0, where]
         return answer
 
     def _positions(self, depth: int, device: torch.device) -> Tensor:

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stage2_classify.networks.blocks import Residual, log_mean_exp, norm, pooled, scatter, stem
-from stage2_classify.networks.sequence import SequenceHead
+from stage2_classify.networks.blocks import Residual, log_mean_exp, norm, pooled, stem
 from stage2_classify.settings import NetworkSettings
 
 LOCAL_START = -2.0
@@ -13,13 +12,13 @@ LOCAL_START = -2.0
 
 
 class Vertebra3d(nn.Module):
-    """See `networks.build` for what comes in and goes out.
+    """An encoder of vertebrae; see `networks` for what comes in and goes out.
 
-    Encoder: a stem at half resolution and a residual stage for each further halving; the map at a quarter is
-    joined with the coarser ones (Lin et al. 2017, feature pyramid) and carries the local logits.
+    A stem at half resolution and a residual stage for each further halving; the map at a quarter is joined with the
+    coarser ones (Lin et al. 2017, feature pyramid) and carries the local logits.
     """
 
-    def __init__(self, settings: NetworkSettings, prior: Tensor) -> None:
+    def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
         first, *deeper = settings.channels
         self.stem = nn.Sequential(
@@ -36,25 +35,21 @@ class Vertebra3d(nn.Module):
         self.local = nn.Conv3d(width, 1, 1)
         nn.init.constant_(self.local.bias, LOCAL_START)
         self.embed = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(2 * width, settings.embedding), nn.ReLU())
-        self.head = SequenceHead(settings, prior)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        present = batch["present"]
-        images = batch["images"][present]
-        seen = batch["mask_seen"][present][:, None, None, None]
+        images, seen = batch["images"], batch["mask_seen"][:, None, None, None]
         features = self._features(torch.stack([images[:, 0], images[:, 1] * seen], dim=1))
         size = features.shape[2:]
-
         near = (F.adaptive_max_pool3d(images[:, 1:], size) > 0.25).flatten(1)
         local = self.local(features).flatten(1).float()
-        embedding = self.embed(pooled(features.flatten(2), near))
-        evidence = log_mean_exp(local, near) - LOCAL_START
-        logits = self.head(scatter(embedding, present), scatter(evidence.to(embedding.dtype), present), present)
-
-        answer = {"logits": logits.float(), "local": scatter(local, present), "near": scatter(near, present)}
+        answer = {
+            "embedding": self.embed(pooled(features.flatten(2), near)).float(),
+            "evidence": log_mean_exp(local, near) - LOCAL_START,
+            "local": local,
+            "near": near,
+        }
         if "distance" in batch:
-            distance = batch["distance"].flatten(0, 1).unsqueeze(1).float()
-            answer["distance"] = -F.adaptive_max_pool3d(-distance, size).view(*present.shape, -1)
+            answer["distance"] = -F.adaptive_max_pool3d(-batch["distance"].unsqueeze(1).float(), size).flatten(1)
         return answer
 
     def _features(self, x: Tensor) -> Tensor:

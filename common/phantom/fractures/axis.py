@@ -49,13 +49,14 @@ def hangman(bone: Bone, plan: FracturePlan, rng: np.random.Generator) -> Damage:
     """Both partes interarticulares broken, the arch left behind by the body."""
     left, right = bone.landmarks["pars_left"], bone.landmarks["pars_right"]
     skew = rng.normal(0, 2.0)
-    across = np.cross(right + vector(0, skew, 0) - (left - vector(0, skew, 0)), [0, rng.normal(0.3, 0.2), 1])
+    across = np.cross(right + vector(0, skew, 0) - (left - vector(0, skew, 0)), [0, rng.normal(0.1, 0.12), 1])
     across = -across if across[1] > 0 else across
     middle = (left + right) / 2
     surface = rough_surface(rng, left, across, rng.uniform(0.7, 1.2))
+    below_dens = rough_surface(rng, bone.landmarks["dens_neck"] - vector(0, 0, 2), [0, 0, -1], 0.3)
     shift = plan.displacement_mm * unit([0, -1, rng.normal(0, 0.25)])
     turn = np.radians([rng.normal(0, 3), 0, rng.normal(0, 1)]) if plan.displacement_mm else np.zeros(3)
-    return Damage((Fragment((surface,), Motion(middle, shift, turn)),))
+    return Damage((Fragment((surface, below_dens), Motion(middle, shift, turn)),))
 
 
 def body_split(bone: Bone, plan: FracturePlan, rng: np.random.Generator) -> Damage:

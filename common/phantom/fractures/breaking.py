@@ -11,18 +11,26 @@ from common.phantom.fractures.fragment import Damage, Fragment
 from common.phantom.fractures.sites import damage_of
 
 CROSSING_MM = 1.5
-_EDGE_MM = 0.35
-_STEEPNESS = 6.0
-_DEEP_MM = 2.5
+_EDGE_MM = 0.7
+"""A usual voxel, over which a painter blends bone into what surrounds it."""
+_SPONGY_SHARE = 0.22
+"""How much of spongy bone's HU stands out of soft tissue, as a part of what compact bone's does."""
 _NOWHERE = -1e3
 
 
-def wall(inward: np.ndarray) -> np.ndarray:
-    """Depth (n,) mm of a point in the bone measured from a fracture surface -> signed distance. At the surface
-    it is a distance, for the sake of partial volume; deeper in it falls quickly, so that a fresh break, other
-    than the bone's own surface, grows no cortex; from 2.5 mm on it is out of play."""
-    steep = -_EDGE_MM - _STEEPNESS * (inward - _EDGE_MM)
-    return np.where(inward < _EDGE_MM, -inward, np.where(inward < _DEEP_MM, steep, _NOWHERE)).astype(np.float32)
+def wall(inward: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Distance (n,) mm of points from a fresh fracture surface, to be cut out of the bone's own.
+
+    `inward` (n,): depth in the bone, measured from the fracture surface; `whole` (n,): the intact bone's signed
+    distance. Through compact bone it is -inward. Painters take what is near a surface for cortex; in spongy bone,
+    which grows none at a fresh break, the voxels at the edge get the distance at which compact bone's partial
+    volume looks as spongy bone's should. Half a voxel further in it is out of play.
+    """
+    lost = np.clip(0.5 - inward / _EDGE_MM, 0, 1)
+    spongy = np.clip(-(whole + 0.9) / 0.8, 0, 1)
+    in_spongy = np.maximum(_EDGE_MM * (0.5 - _SPONGY_SHARE * (1 - lost)), -inward)
+    distance = -inward + spongy * (in_spongy + inward)
+    return np.where(lost > 0, distance, _NOWHERE).astype(np.float32)
 
 
 def _half_gap(fragment: Fragment, points: np.ndarray, width_mm: float) -> np.ndarray:
@@ -50,14 +58,14 @@ class BrokenDistance:
             rest = whole.copy()
         for fragment in self.damage.fragments:
             span = fragment.motion.span
-            margin = span + _DEEP_MM + self.width_mm
+            margin = span + 2 + self.width_mm
             near = np.flatnonzero(whole < span + 3)
             near = near[fragment.may_lie_within(points[near], margin)]
             if near.size == 0:
                 continue
             here = points[near]
-            inward = -fragment.depth(here) - _half_gap(fragment, here, self.width_mm) + fragment.hold(here)
-            rest[near] = np.maximum(rest[near], wall(inward))
+            inward = fragment.hold(here) - fragment.depth(here) - _half_gap(fragment, here, self.width_mm)
+            rest[near] = np.maximum(rest[near], wall(inward, whole[near]))
             pieces[near] = np.minimum(pieces[near], self._moved(fragment, here, whole[near]))
         return np.minimum(rest, pieces).reshape(shape)
 
@@ -67,24 +75,26 @@ class BrokenDistance:
 
     def _moved(self, fragment: Fragment, points: np.ndarray, whole: np.ndarray) -> np.ndarray:
         """Signed distance (n,) to the fragment where it now lies."""
-        before, distance = points, whole
-        if not fragment.motion.still:
-            before = fragment.motion.undo(points)
-        depth = fragment.depth(before)
-        inward = depth - _half_gap(fragment, before, self.width_mm) + fragment.hold(before)
-        edge = wall(inward)
-        if not fragment.motion.still:
-            distance = np.full(len(points), np.inf, np.float32)
-            inside = np.flatnonzero(edge < 3)
-            if inside.size:
-                distance[inside] = self._squeezed(before[inside])
-        return np.maximum(distance, edge)
+        if fragment.motion.still:
+            return np.maximum(whole, wall(self._inward(fragment, points), whole))
+        before = fragment.motion.undo(points)
+        inward = self._inward(fragment, before)
+        distance = np.full(len(points), np.inf, np.float32)
+        inside = np.flatnonzero(inward > -3)
+        if inside.size:
+            own = self._squeezed(before[inside])
+            distance[inside] = np.maximum(own, wall(inward[inside], own))
+        return distance
+
+    def _inward(self, fragment: Fragment, points: np.ndarray) -> np.ndarray:
+        """Depth (n,) mm in the unmoved fragment, measured from its broken faces."""
+        return fragment.depth(points) - _half_gap(fragment, points, self.width_mm) + fragment.hold(points)
 
 
 @dataclass(frozen=True, eq=False)
 class CrossingDistance:
     """Local points (..., 3) -> mm, negative within 1.5 mm of the fracture's surfaces, as they were and as they
-    moved, inside of the bone or up to 1 mm from it."""
+    moved, inside of the bone or up to 0.3 mm from it."""
 
     broken: BrokenDistance
 
@@ -93,14 +103,12 @@ class CrossingDistance:
         points = np.asarray(points, np.float32).reshape(-1, 3)
         damage, reach = self.broken.damage, CROSSING_MM + self.broken.width_mm / 2
         result = np.full(len(points), 10.0, np.float32)
-        near = np.flatnonzero(
-            self.broken._squeezed(points) < 1.0 + max([0, *(f.motion.span for f in damage.fragments)])
-        )
+        near = np.flatnonzero(self.broken._squeezed(points) < 0.3 + damage.span)
         here = points[near]
         closest = np.full(len(near), 10.0, np.float32)
         for fragment in damage.fragments:
             for place in (here, fragment.motion.undo(here)):
-                inside_bone = self.broken._squeezed(place) - 1.0
+                inside_bone = self.broken._squeezed(place) - 0.3
                 apart = np.abs(fragment.depth(place)) + fragment.hold(place) - reach
                 closest = np.minimum(closest, np.maximum(apart, inside_bone))
         if damage.impaction is not None:

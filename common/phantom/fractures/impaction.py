@@ -6,7 +6,7 @@ from common.phantom.fracture_plan import FracturePlan
 from common.phantom.fractures.sites import damage_of
 from common.phantom.paint_dense import paint_dense
 
-IMPACTED_HU = 280.0
+IMPACTED_HU = 360.0
 """Above the spongy bone around it; crushed trabeculae share the space of fewer."""
 
 

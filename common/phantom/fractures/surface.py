@@ -1,6 +1,6 @@
 """The rough surface along which a bone breaks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,10 @@ class RoughSurface:
     @property
     def roughness(self) -> float:
         return float(np.abs(self.heights).sum())
+
+    def reversed(self) -> "RoughSurface":
+        """The same surface with its other side positive."""
+        return replace(self, normal=-self.normal, bow=-self.bow, heights=-self.heights)
 
     def rough_plane(self, points: np.ndarray) -> np.ndarray:
         """Distance (n,) of points (n, 3) along the normal from the bowed plane, without the waves."""

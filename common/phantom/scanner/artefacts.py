@@ -6,6 +6,7 @@ from scipy import ndimage
 from common.phantom.scanner.rays import COARSE, Rays, enlarge
 
 BAND_HU_PER_MM = 3.0
+SHOULDER_HU = 8.0
 METAL_HU = 3071.0
 """Nothing of the body reaches the top of the scanner's scale."""
 LOBES = 360
@@ -20,7 +21,7 @@ def beam_hardening(rays: Rays, pixel_mm: float, shape: tuple[int, int, int]) -> 
     both = np.minimum(np.maximum(left - rays.dense * step, 0), right)
     bands = ndimage.gaussian_filter(both, (1.5, 0.8, 0.7))
     excess = np.clip(rays.across - 3.6, 0, 3)
-    dark = -BAND_HU_PER_MM * np.minimum(bands, 25) - 14.0 * excess[None] * (1 - 0.5 * (rays.dense > 0))
+    dark = -BAND_HU_PER_MM * np.minimum(bands, 25) - SHOULDER_HU * excess[None] * (1 - 0.5 * (rays.dense > 0))
     return enlarge(enlarge(dark.astype(np.float32), shape[0], 0), shape[1], 1)
 
 
@@ -44,7 +45,7 @@ def add_metal_streaks(picture: np.ndarray, hu: np.ndarray, rng: np.random.Genera
         size = min(float(area.max()) ** 0.5, 12.0)
         for offset, voxels in enumerate(area):
             if voxels:
-                strength = 110.0 * size * min(1.0, voxels / area.max() + 0.2)
+                strength = 60.0 * size * min(1.0, voxels / area.max() + 0.2)
                 picture[:, :, slices[place[2].start + offset]] += strength * fade * _spokes(rng)[turn]
 
 

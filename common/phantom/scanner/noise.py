@@ -21,8 +21,8 @@ def noise_sd(rays: Rays, dose: float, kernel: float) -> tuple[np.ndarray, np.nda
     usual = SMOOTH_SD_HU + kernel * (SHARP_SD_HU - SMOOTH_SD_HU)
     excess = np.clip(rays.across - REFERENCE_ATTENUATION, -1.5, 4.0)
     slice_excess = np.clip(rays.along.mean(axis=0) + rays.across.mean(axis=0) - 2 * REFERENCE_ATTENUATION + 1.2, -2, 4)
-    even = usual * np.exp(0.18 * slice_excess)[None, :] * np.exp(0.08 * excess)
-    streaks = 0.35 * usual * (np.exp(0.42 * np.maximum(excess, 0)) - 1)
+    even = usual * np.exp(0.11 * slice_excess)[None, :] * np.exp(0.06 * excess)
+    streaks = 0.40 * usual * (np.exp(0.42 * np.maximum(excess, 0)) - 1)
     return even / np.sqrt(dose), streaks / np.sqrt(dose)
 
 
@@ -44,7 +44,7 @@ def streak_bank(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """(BANK, X, Y) float32 periodic slices of standard deviation 1 made of thin, nearly horizontal streaks."""
     fx, fy = np.fft.fftfreq(shape[0]), np.fft.rfftfreq(shape[1])
     slope = np.abs(fx[:, None]) / (fy[None, :] + 1e-3)
-    amplitude = np.exp(-0.5 * (slope / 0.10) ** 2) * np.sqrt(fy[None, :]) * np.exp(-0.5 * (fy[None, :] / 0.22) ** 2)
+    amplitude = np.exp(-0.5 * (slope / 0.10) ** 2) * np.sqrt(fy[None, :]) * np.exp(-0.5 * (fy[None, :] / 0.17) ** 2)
     white = rng.standard_normal((BANK, *shape), dtype=np.float32)
     noise = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=shape).astype(np.float32)
     return noise / noise.std()

@@ -9,7 +9,7 @@ COARSE = 4
 MU_WATER_PER_MM = 0.0195
 """Linear attenuation of water at the effective energy of a 120 kV beam, about 70 keV."""
 DENSE_HU = 250.0
-BEYOND_FIELD_MM = 110.0
+BEYOND_FIELD_MM = 85.0
 """Width of each shoulder that lies beyond the field of view."""
 
 

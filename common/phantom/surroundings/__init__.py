@@ -28,7 +28,7 @@ def paint_surroundings(canvas: Canvas, column: Column, person: Person) -> None:
     paint_canal(soft, column, person)
     paint_throat(soft, neck, person)
     paint_vessels(soft, neck, column, person)
-    bony = Lattice(canvas, 1.2)
+    bony = Lattice(canvas, 1.4, 1.6)
     paint_skull(bony, column, person)
     paint_face(bony, column, person)
     paint_tubes(soft, neck, person)

@@ -17,8 +17,8 @@ def paint_equipment(lattice: Lattice, neck: Neck, person: Person, skin: np.ndarr
     top = float(y.ravel()[int(lowest)]) - float(rng.uniform(2, 12))
     table = (y - top) + (x - float(neck.world([5], [0], [0])[0, 0])) ** 2 * np.float32(-1 / 900)
     lattice.paint(lattice.whole, np.maximum(np.abs(table + 10) - 9, outside), -930.0)
-    lattice.paint(lattice.whole, np.maximum(np.abs(table) - 0.8, outside), -250.0)
-    lattice.paint(lattice.whole, np.maximum(np.abs(table + 20) - 0.8, outside), -250.0)
+    lattice.paint(lattice.whole, np.maximum(np.abs(table) - 0.9, outside), -60.0)
+    lattice.paint(lattice.whole, np.maximum(np.abs(table + 20) - 0.9, outside), -60.0)
     if rng.random() < 0.45:
         _paint_collar(lattice, neck, rng, skin)
 

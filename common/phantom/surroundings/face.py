@@ -1,5 +1,7 @@
 """Jaws, teeth, palate, nose and sinuses, and the chewing muscles."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from common.phantom.column import Column
@@ -24,7 +26,7 @@ def paint_face(lattice: Lattice, column: Column, person: Person) -> None:
     box = head.box(lattice, (-74, 2, -58), (74, 122, 75))
     if box is None:
         return
-    gape = float(rng.uniform(0, 4))
+    gape = float(rng.uniform(0, 2.5))
     points = head.points(lattice, box)
     shape = points[0].shape
     mirrored = [np.abs(points[0]), points[1], points[2]]
@@ -58,7 +60,7 @@ def _course(points: list[np.ndarray], course: tuple, squeeze: tuple, radius: flo
     at = np.array(course, float)
     at[:, 0 if len(squeeze) > 1 else 2] *= squeeze[0]
     out = capsule(points, at[0], at[1], radius)
-    for start, end in zip(at[1:-1], at[2:]):
+    for start, end in pairwise(at[1:]):
         np.minimum(out, capsule(points, start, end, radius), out=out)
     return out
 
@@ -72,9 +74,10 @@ def _paint_chewing_muscles(lattice: Lattice, box: tuple, mirrored: list[np.ndarr
     )
     lateral = capsule(mirrored, (22, 42, 28), (46, 16, 34), 8, 6)
     temporal = ellipsoid(mirrored, (52, 40, 38), (7, 15, 30))
-    palate = capsule(mirrored, (2, 52, 6), (4, 32, -8), 5, 4)
+    flat = [mirrored[0] * 0.45, mirrored[1], mirrored[2]]
+    velum = np.minimum(capsule(flat, (0, 50, 6), (0, 35, 2), 3.5), capsule(flat, (0, 35, 2), (0, 27, -13), 3.5, 2.6))
     lips = tube_ring(mirrored)
-    for muscle in (masseter, medial, lateral, temporal, palate, lips):
+    for muscle in (masseter, medial, lateral, temporal, velum, lips):
         lattice.paint(box, muscle.astype(np.float32), hu)
 
 
@@ -85,9 +88,12 @@ def _paint_mouth(lattice: Lattice, box: tuple, points: list[np.ndarray], grainy,
     gums = np.maximum(gums, 30 - points[1])
     lattice.paint(box, gums, hu)
     if rng.random() < 0.55:
-        thick = float(rng.uniform(1.0, 4.5))
+        thick = float(rng.uniform(0.8, 3.0))
         dome = ellipsoid(points, (0, 52, -14), (24, 34, 18.5))
-        gap = np.maximum(np.abs(dome) - thick / 2 + 1.2 * cloudy, np.maximum(-4 - points[2], 36 - points[1]))
+        gap = np.maximum(
+            np.maximum(np.abs(dome), -9 - points[2]) - thick / 2 + 0.35 * cloudy,
+            np.maximum(np.abs(points[0]) - 17, 36 - points[1]),
+        )
         lattice.paint(box, gap.astype(np.float32), -1000.0)
 
 
@@ -103,8 +109,8 @@ def _paint_nose_and_sinuses(lattice, box, points, mirrored, grainy, cloudy, rng)
     sinus = _sinus(mirrored) + 1.2 * cloudy
     height = np.abs(z - 31) - 20
     alveolus = ellipsoid([x, y, z], (0, 63, -1), (33, 41, 13))
-    alveolus = np.maximum(alveolus, -ellipsoid([x, y, z], (0, 56, -5), (21.5, 33, 9.5)))
-    alveolus = np.maximum(np.maximum(alveolus, 44 - y), z - 10)
+    alveolus = np.maximum(alveolus, -ellipsoid([x, y, z], (0, 55, -6), (22, 35, 12)))
+    alveolus = np.maximum(np.maximum(alveolus, 44 - y), z - 8.5)
     pterygoid = np.minimum(
         capsule(mirrored, (12, 42, 2), (14, 42, 30), 1.6), capsule(mirrored, (16, 41, 2), (24, 36, 28), 1.6)
     )
@@ -115,7 +121,7 @@ def _paint_nose_and_sinuses(lattice, box, points, mirrored, grainy, cloudy, rng)
     mucosa = ellipsoid(points, (0, 70, 30), (15, 34, 22))
     lattice.paint(box, np.maximum(mucosa, 10 - z), 45 + 6 * grainy)
     sinus = np.maximum(sinus, height)
-    polyp = float(rng.uniform(8, 30))
+    polyp = float(rng.choice([0, rng.uniform(13, 24)], p=[0.7, 0.3]))
     lattice.paint(box, sinus, 30.0)
     lattice.paint(box, np.maximum(sinus + 0.8, polyp - z), -1000.0)
     bend = 2.5 * float(rng.normal(0, 0.7))
@@ -147,7 +153,7 @@ def _paint_teeth(lattice: Lattice, head: HeadFrame, person: Person, rng: np.rand
                 filled = person.metal and half > 3.2 and rng.random() < 0.35
                 slope = 0.06 * (v - 70)
                 top = np.array([side * u, v + 0.5 * rng.normal(), bite + (slope * -0.25)])
-                root = top + [-side * 0.06 * u, -3.0 if v > 80 else 0, up * 19]
+                root = np.add(top, (-side * 0.06 * u, -3.0 if v > 80 else 0, up * 19))
                 neck = top + (root - top) * 0.36
                 centre = top + (neck - top) * 0.45
                 low, high = np.minimum(top, root) - half - 2, np.maximum(top, root) + half + 2
@@ -164,4 +170,6 @@ def _paint_teeth(lattice: Lattice, head: HeadFrame, person: Person, rng: np.rand
                 pulp = capsule(points, centre, root, 0.7, 0.25)
                 fine.paint(box, pulp, 300.0)
                 if filled:
-                    fine.paint(box, ellipsoid(points, top + [0, 0, up * 1.5], (half * 0.7, half * 0.7, 2.0)), 9000.0)
+                    fine.paint(
+                        box, ellipsoid(points, np.add(top, (0, 0, up * 1.5)), (half * 0.7, half * 0.7, 2.0)), 9000.0
+                    )

@@ -47,7 +47,8 @@ class Lattice:
             cover = signed
             cover *= -1 / edge
             cover += 0.5
-            np.clip(cover, 0, 1, out=cover)
+            np.maximum(cover, 0, out=cover)
+            np.minimum(cover, 1, out=cover)
             under = self.canvas.hu[where]
             change = (rest[0] if rest else hu) - under
             change *= cover

@@ -120,17 +120,30 @@ MUSCLES = {
         (3, 29, -4, 6, 3.5, 150),
         (4, 32, -4, 8, 4.5, 160),
         (5, 35, -4, 9, 5.5, 170),
-        (6, 38, -4, 10, 7, 20),
-        (7, 42, -3, 11, 7.5, 50),
-        (8, 48, 2, 9, 6, 80),
-        (8.7, 52, 8, 5, 4, 80),
+        (6, 38, -4, 11, 7.5, 20),
+        (7, 41, -3, 14, 9, 45),
+        (8, 46, 1, 13, 8, 70),
+        (8.7, 52, 8, 7, 4, 80),
     ),
     "scalenus posterior": (
         (5, 31, -9, 4, 3, 0),
-        (6, 36, -11, 7, 4, 15),
-        (7, 44, -12, 9, 5, 25),
-        (8, 58, -12, 7, 4, 40),
-        (8.7, 66, -11, 5, 3, 50),
+        (6, 36, -12, 9, 5, 15),
+        (7, 43, -14, 12, 6.5, 25),
+        (8, 56, -14, 11, 5, 30),
+        (8.9, 68, -12, 8, 3, 50),
+    ),
+    "iliocostalis": (
+        (6, 38, -22, 6, 3, 80),
+        (7, 40, -26, 9, 4, 70),
+        (8, 46, -31, 11, 5, 50),
+        (9.5, 54, -38, 14, 5, 30),
+        (11, 60, -44, 14, 5, 20),
+    ),
+    "serratus": (
+        (8.6, 66, 0, 8, 3, 80),
+        (9.3, 84, 0, 18, 5, 80),
+        (10, 98, 4, 28, 6, 80),
+        (12, 116, 10, 36, 7, 80),
     ),
     "longus": (
         (0, 8, 13, 6, 3, 160),
@@ -192,13 +205,10 @@ def paint_muscles(lattice: Lattice, neck: Neck, person: Person, skin: np.ndarray
     second = nearest.copy()
     for sections in MUSCLES.values():
         for bundle in pair(Bundle.of(*sections), rng, person.asymmetry):
-            found = bundle.varied(swell=bulk).distance(neck)
-            if found is None:
-                continue
-            box, distance = found
-            first, other = nearest[box], second[box]
-            np.minimum(other, np.maximum(first, distance), out=other)
-            np.minimum(first, distance, out=first)
+            for box, distance in bundle.varied(swell=bulk).pieces(neck):
+                first, other = nearest[box], second[box]
+                np.minimum(other, np.maximum(first, distance), out=other)
+                np.minimum(first, distance, out=first)
 
     _, v = neck.uv
     fill = np.interp(neck.levels, [-1, 1, 3, 7, 9, 11], [1.2, 1.8, 2.4, 2.6, 2.0, 1.5]) * (1.25 - 0.7 * person.fatness)
@@ -220,6 +230,7 @@ def paint_muscles(lattice: Lattice, neck: Neck, person: Person, skin: np.ndarray
     muscle = np.maximum(muscle, below_fat + 0.8)
     muscle = np.minimum(muscle, platysma)
     wasting = np.clip(0.25 + person.age / 100 + 0.4 * person.fatness, 0.3, 1.4)
-    streaks = smooth_field(lattice.shape, np.array([2.2, 2.2, 9.0]) / lattice.step, rng)
-    hu = 56 + 5 * grain(lattice.shape, rng) + 3 * streaks - 60 * wasting * np.clip(streaks - 1.35 + 0.3 * wasting, 0, 1)
+    streaks = smooth_field(lattice.shape, np.array([2.4, 2.4, 9.0]) / lattice.step, rng)
+    marbling = np.clip(streaks - 1.25 + 0.45 * wasting, 0, 1.2)
+    hu = 57 + 6 * grain(lattice.shape, rng) + 4 * streaks - 75 * wasting * marbling
     lattice.paint(lattice.whole, muscle, hu)

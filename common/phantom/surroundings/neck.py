@@ -71,20 +71,17 @@ class Neck:
     def box(self, level: tuple[float, float], u: tuple[float, float], v: tuple[float, float]) -> Box | None:
         """The lattice box that holds this range of neck coordinates."""
         planes = np.flatnonzero((self.levels >= level[0]) & (self.levels <= level[1]))
-        if not len(planes):
-            return None
-        z = self.lattice.axes[2].ravel()[planes]
+        return self.box_of_planes(slice(int(planes[0]), int(planes[-1]) + 1), u, v) if len(planes) else None
+
+    def box_of_planes(self, planes: slice, u: tuple[float, float], v: tuple[float, float]) -> Box | None:
+        """The lattice box of exactly these planes that holds a range of u and v."""
         cx, cy, _, _, yaw = self._sections[planes].T
-        corners = [
-            (
-                cx + self.size * (np.cos(yaw) * a - np.sin(yaw) * b),
-                cy + self.size * (np.sin(yaw) * a + np.cos(yaw) * b),
-            )
-            for a in u
-            for b in v
-        ]
-        xs, ys = np.array([c[0] for c in corners]), np.array([c[1] for c in corners])
-        return self.lattice.box([xs.min(), ys.min(), z.min()], [xs.max(), ys.max(), z.max()])
+        c, s = self.size * np.cos(yaw), self.size * np.sin(yaw)
+        xs = np.concatenate([cx + c * a - s * b for a in u for b in v])
+        ys = np.concatenate([cy + s * a + c * b for a in u for b in v])
+        z = self.lattice.axes[2].ravel()[planes]
+        box = self.lattice.box([xs.min(), ys.min(), z.min()], [xs.max(), ys.max(), z.max()])
+        return None if box is None else (box[0], box[1], planes)
 
 
 def _number(name: str) -> int:

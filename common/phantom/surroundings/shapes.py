@@ -8,32 +8,28 @@ Points = list[np.ndarray]
 
 def ellipsoid(points: Points, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """First-order distance to an ellipsoid along the points' axes."""
-    x, y, z = points
-    cx, cy, cz = (np.float32(c) for c in centre)
-    a, b, c = (np.float32(1 / r) for r in radii)
-    one, little = np.float32(1), np.float32(1e-6)  # noqa: F841
-    r = numexpr.evaluate("sqrt(((x-cx)*a)**2 + ((y-cy)*b)**2 + ((z-cz)*c)**2)")
-    return numexpr.evaluate("r * (r - one) / (sqrt(((x-cx)*a*a)**2 + ((y-cy)*b*b)**2 + ((z-cz)*c*c)**2) + little)")
+    terms = dict(zip("xyz", points)) | {f"c{k}": np.float32(c) for k, c in zip("xyz", centre)}
+    terms |= {k: np.float32(1 / r) for k, r in zip("abc", radii)} | {"one": np.float32(1), "little": np.float32(1e-6)}
+    terms["r"] = numexpr.evaluate("sqrt(((x-cx)*a)**2 + ((y-cy)*b)**2 + ((z-cz)*c)**2)", terms)
+    steep = "(sqrt(((x-cx)*a*a)**2 + ((y-cy)*b*b)**2 + ((z-cz)*c*c)**2) + little)"
+    return numexpr.evaluate(f"r * (r - one) / {steep}", terms)
 
 
 def capsule(
     points: Points, start: np.ndarray, end: np.ndarray, radius: float, radius_end: float | None = None
 ) -> np.ndarray:
     """A rod with round ends, tapering when `radius_end` is given."""
-    x, y, z = points
-    ax, ay, az = (np.float32(c) for c in start)
-    bx, by, bz = (np.float32(c) for c in np.asarray(end) - np.asarray(start))
-    square = np.float32(max(float(bx * bx + by * by + bz * bz), 1e-6))
-    low, high = np.float32(0), np.float32(1)
-    h = numexpr.evaluate("((x-ax)*bx + (y-ay)*by + (z-az)*bz) / square")
-    np.clip(h, low, high, out=h)
-    r = np.float32(radius)  # noqa: F841
-    taper = np.float32(0 if radius_end is None else radius_end - radius)  # noqa: F841
-    return numexpr.evaluate("sqrt((x-ax-h*bx)**2 + (y-ay-h*by)**2 + (z-az-h*bz)**2) - r - taper*h")
+    along = np.subtract(end, start)
+    terms = dict(zip("xyz", points)) | {f"a{k}": np.float32(c) for k, c in zip("xyz", start)}
+    terms |= {f"b{k}": np.float32(c) for k, c in zip("xyz", along)}
+    terms |= {"square": np.float32(max(along @ along, 1e-6)), "r": np.float32(radius)}
+    terms["taper"] = np.float32(0 if radius_end is None else radius_end - radius)
+    terms["h"] = numexpr.evaluate("((x-ax)*bx + (y-ay)*by + (z-az)*bz) / square", terms).clip(0, 1)
+    return numexpr.evaluate("sqrt((x-ax-h*bx)**2 + (y-ay-h*by)**2 + (z-az-h*bz)**2) - r - taper*h", terms)
 
 
 def tube(points: Points, course: np.ndarray, radius: float | np.ndarray) -> np.ndarray:
-    """A round tube along world points (n, 3); `radius` one or one a point. Pieces are evaluated near themselves only."""
+    """A round tube along world points (n, 3); `radius` one or one a point. Evaluated near each piece only."""
     radii = np.broadcast_to(radius, len(course)).astype(float)
     shape = np.broadcast_shapes(*(p.shape for p in points))
     out = np.full(shape, 15, np.float32)

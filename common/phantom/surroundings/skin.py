@@ -15,11 +15,11 @@ ANGLES = (0, 15, 30, 45, 60, 75, 90, 105, 120, 135, 150, 165, 180)
 
 OUTLINE = {
     # level: distance mm from the column's centre line to the skin of a thin adult, at ANGLES
-    -4.0: (118, 114, 103, 92, 84, 78, 76, 76, 79, 84, 89, 92, 93),
-    -1.0: (119, 107, 94, 84, 77, 74, 74, 75, 78, 80, 82, 83, 83),
-    0.0: (121, 102, 92, 83, 76, 73, 73, 73, 74, 74, 75, 76, 76),
-    1.0: (117, 104, 90, 79, 72, 68, 66, 65, 65, 66, 67, 67, 67),
-    2.0: (108, 100, 86, 75, 68, 63, 60, 58, 58, 59, 61, 62, 61),
+    -4.0: (104, 100, 94, 92, 84, 78, 76, 76, 79, 84, 89, 92, 93),
+    -1.0: (104, 98, 90, 83, 77, 74, 74, 75, 78, 80, 82, 83, 83),
+    0.0: (104, 98, 90, 82, 76, 73, 73, 73, 74, 74, 75, 76, 76),
+    1.0: (100, 94, 85, 76, 72, 68, 66, 65, 65, 66, 67, 67, 67),
+    2.0: (94, 89, 80, 75, 68, 63, 60, 58, 58, 59, 61, 62, 61),
     3.0: (88, 84, 77, 69, 63, 58, 55, 54, 55, 57, 60, 62, 61),
     3.6: (72, 70, 66, 62, 59, 56, 54, 54, 55, 58, 61, 63, 62),
     4.2: (57, 58, 59, 58, 56, 54, 53, 53, 56, 59, 63, 65, 64),
@@ -66,15 +66,22 @@ def depth_below_skin(neck: Neck, person: Person) -> tuple[np.ndarray, np.ndarray
     return gap / np.clip(steep, 1, 3) * np.float32(neck.size), fat.astype(np.float32)[None, None]
 
 
-def _with_jaw(lattice: Lattice, head: HeadFrame, skin: np.ndarray, person: Person) -> np.ndarray:
-    """The skin over the lower jaw, which turns with the head and stands out from the neck."""
-    box = head.box(lattice, (-66, -5, -75), (66, 125, 15))
+def _with_face(lattice: Lattice, head: HeadFrame, skin: np.ndarray, person: Person) -> np.ndarray:
+    """The skin over jaw, lips and cheeks, which turn with the head and stand out from the neck."""
+    box = head.box(lattice, (-72, -5, -75), (72, 130, 90))
     if box is None:
         return skin
     x, y, z = head.points(lattice, box)
     cover = 9.0 + 5 * person.fatness
     mirrored = [np.abs(x), y, z]
-    jaw = capsule(mirrored, (5, 89, -33), (39, 30, -16), 6 + cover, 5 + cover)
+    corner = (27, 70, -35)
+    jaw = np.minimum(
+        capsule(mirrored, (5, 89, -39), corner, 6.5 + cover, 6 + cover),
+        capsule(mirrored, corner, (39, 30, -18), 6 + cover),
+    )
+    lips = capsule(mirrored, (9, 88, -14), (30, 64, 14), 15 + cover, 14 + cover)
+    cheek = capsule(mirrored, (6, 88, 10), (42, 56, 34), 10 + cover, 6 + cover)
+    jaw = smooth_union(jaw, smooth_union(lips, cheek, 10), 10)
     skin = skin.copy()
     skin[box] = smooth_union(skin[box], jaw * np.float32(head.size), 14)
     return skin
@@ -84,9 +91,11 @@ def paint_skin_and_fat(lattice: Lattice, neck: Neck, head: HeadFrame, person: Pe
     """Skin line, fat with faint septa, platysma. Returns what `depth_below_skin` does, for those that follow."""
     rng = person.stream("fat")
     distance, fat = depth_below_skin(neck, person)
-    distance = _with_jaw(lattice, head, distance, person)
+    distance = _with_face(lattice, head, distance, person)
     lattice.paint(lattice.whole, distance, 10.0)
     web = np.abs(smooth_field(lattice.shape, 5.0 / lattice.step, rng))
-    hu = -108 + 5 * grain(lattice.shape, rng) + 40 * np.clip(0.16 - web, 0, 0.16) / 0.16
+    deep = np.clip((-fat - 4 - distance) / 6, 0, 1)
+    strands = 40 * np.clip(0.16 - web, 0, 0.16) / 0.16 * (1 + 1.1 * deep)
+    hu = -106 + 6 * grain(lattice.shape, rng) + strands
     lattice.paint(lattice.whole, distance + np.float32(1.8), hu)
     return distance, fat

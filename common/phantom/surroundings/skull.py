@@ -23,21 +23,22 @@ def paint_skull(lattice: Lattice, column: Column, person: Person) -> None:
     x, y, z = points
     shape = x.shape
     noise = smooth_field(shape, 3.0 / lattice.step, rng)
+    slow = smooth_field(shape, 9.0 / lattice.step, rng)
     side = np.abs(x)
     mirrored = [side, y, z]
 
     # the space for the brain: the cerebellum's two fossae and the vault above them
-    fossa = ellipsoid(mirrored, (24, -37, 45), (34, 38, 31.5))
+    fossa = ellipsoid(mirrored, (10, -38, 45), (48, 38, 31.5))
     vault = ellipsoid(points, (0, 0, 92), (68, 86, 66))
     cavity = smooth_union(fossa, vault, 14)
     foramen = ellipsoid([x, y, z * 0], (0, -13, 0), (15.5, 18.0, 1e3))
-    thickness = 3.6 + 0.6 * noise + 6 * np.exp(-((x / 7) ** 2)) * np.clip((-y - 55) / 20, 0, 1)
+    thickness = 3.2 + 0.5 * slow + 6 * np.exp(-((x / 7) ** 2)) * np.clip((-y - 55) / 20, 0, 1)
     rim = np.abs(foramen - 3.5) - 3.0
     rim = smooth_union(cavity - thickness, np.maximum(rim, np.abs(z - 13.5) - 4.5), 6)
     clivus = capsule([x * 0.55, y, z], (0, 10, 18), (0, 26, 46), 6.0, 9.0)
     base = smooth_union(rim, clivus, 5)
     petrous = capsule(mirrored, (17, 16, 32), (56, -10, 29), 8.5, 12)
-    mastoid = ellipsoid(mirrored, (52, -14, 14), (10, 14, 22)) + 0.8 * noise
+    mastoid = ellipsoid(mirrored, (52, -14, 14), (10, 14, 22)) + 0.8 * slow
     styloid = capsule(mirrored, (40, 2, 14), (33, 14, -16), 2.0, 1.1)
     wing = capsule(mirrored, (20, 32, 38), (60, 40, 46), 4, 6)
     temporal = np.minimum(smooth_union(petrous, mastoid, 8), np.minimum(styloid, wing))
@@ -60,7 +61,7 @@ def _condyle(head: HeadFrame, column: Column, points: list[np.ndarray], name: st
     """Sits on C1's upper facet, longer from front to back."""
     atlas = column.bones["C1"]
     seat = head.local(atlas.to_world(atlas.bone.landmarks[f"facet_superior_{name}"]))
-    return ellipsoid(points, seat + [0, 1, 7], (7.5, 11.5, 9.5))
+    return ellipsoid(points, np.add(seat, (0, 1, 7)), (7.5, 11.5, 9.5))
 
 
 def _clear_of_column(lattice: Lattice, column: Column, box: tuple, skull: np.ndarray) -> np.ndarray:
@@ -93,5 +94,5 @@ def _paint_air_cells(lattice: Lattice, person: Person, box: tuple, temporal, mas
     filled = rng.uniform(-0.35, 0.6)
     holes = np.maximum(lateral, (filled - np.abs(cells) * np.sign(cells + 0.8)) * 2.0)
     lattice.paint(box, holes.astype(np.float32), -820.0)
-    canal = capsule(mirrored, (40, 4, 31), (76, 1, 30), 3.2, 4.5)
+    canal = capsule(mirrored, (40, 4, 31), (72, 1, 30), 2.2, 3.0)
     lattice.paint(box, canal, -1000.0)

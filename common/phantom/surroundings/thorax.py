@@ -41,7 +41,11 @@ def paint_thorax(lattice: Lattice, neck: Neck, person: Person) -> None:
     lungs = union(neck, list(pair(Bundle.of(*LUNG), rng, 1 + person.asymmetry)))
     if lungs is not None:
         box, distance = lungs
-        lattice.paint(box, distance - 2.0, 45 + 5 * grain(distance.shape, rng))
+        lattice.paint(
+            box,
+            distance - 3.2,
+            40 + 12 * smooth_field(distance.shape, 4.0 / lattice.step, rng) + 5 * grain(distance.shape, rng),
+        )
         vessels = smooth_field(distance.shape, 2.4 / lattice.step, rng)
         hu = -860 + 25 * grain(distance.shape, rng) + 500 * np.clip(np.abs(vessels) - 2.1, 0, 1)
         lattice.paint(box, distance, hu.astype(np.float32))

@@ -55,6 +55,9 @@ OUTER_JUGULAR = (
     (7.5, 46, 26, 2, 1.7, 0),
     (8.3, 42, 30, 2, 1.8, 0),
 )
+AXIS_TUNNEL = np.array([[18.0, -4.6, -14], [19.0, -4.3, -6.0], [24.5, -4.6, -0.5], [30.0, -4.6, 3.0]])
+ATLAS_LOOP = np.array([[27.3, -2, -5], [27.3, -2, 5], [27, -8, 9.5], [22, -17, 10.5], [14, -19, 12], [7, -9, 22]])
+"""Course of the vertebral artery in C2's and C1's frame, right side, mm of an average adult."""
 SUBCLAVIAN_ARTERY = ((8.7, 16, 38), (8.4, 26, 30), (8.2, 40, 24), (8.6, 60, 30), (9.0, 85, 36))
 SUBCLAVIAN_VEIN = ((9.0, 24, 46), (8.8, 38, 42), (8.9, 60, 42), (9.3, 85, 44))
 
@@ -87,31 +90,34 @@ def paint_vessels(lattice: Lattice, neck: Neck, column: Column, person: Person) 
     large = rng.uniform(1.6, 2.5, 2)
     for side, radius in zip((1, -1), large):
         _paint_tube(lattice, vertebral_course(column, neck, side), float(radius), arterial)
+    for _ in range(26):
+        _paint_tube(lattice, _twig(neck, rng), float(rng.uniform(0.7, 1.5)), venous if rng.random() < 0.7 else arterial)
     _paint_plaques(lattice, neck, person, rng)
 
 
 def vertebral_course(column: Column, neck: Neck, side: int) -> np.ndarray:
     """World points (n, 3) of a vertebral artery (`side` 1 = right, -1 = left) from the subclavian artery through the
     transverse foramina of C6..C1, round C1's lateral mass and into the foramen magnum."""
-    name = "right" if side > 0 else "left"
-    points = list(neck.world(np.array([8.4, 7.5, 7.0]), side * np.array([24, 20, 18]), np.array([28, 10, 2.5])))
-    for level in ("C6", "C5", "C4", "C3", "C2", "C1"):
-        bone = column.bones[level]
-        spot = bone.bone.landmarks.get(f"foramen_{name}")
-        if spot is None:
-            canal = bone.bone.size.get("canal_width", 24.0) / 2
-            spot = np.array(
-                [side * (canal + {"C1": 12.5, "C2": 9.5}.get(level, 4.5)), {"C1": -3.0, "C2": -3.0}.get(level, -2.0), 0]
-            )
-        points.append(bone.to_world(spot))
-    atlas = column.bones["C1"]
     size = neck.size
-    points += list(
-        atlas.to_world(
-            np.array([[side * 28, -5, 7], [side * 24, -16, 9.5], [side * 14, -18, 11], [side * 7, -8, 20]]) * size
-        )
-    )
+    points = list(neck.world(np.array([8.4, 7.5, 7.0]), side * np.array([24, 20, 18]), np.array([28, 10, 2.5])))
+    for level in ("C6", "C5", "C4", "C3"):
+        posed = column.bones[level]
+        out = posed.bone.size["body_width"] / 2 + 6.2 * size
+        points.append(posed.to_world(np.array([side * out, -2.4 * size, 0])))
+    mirror = np.array([side, 1, 1]) * size
+    points += list(column.bones["C2"].to_world(AXIS_TUNNEL * mirror))
+    points += list(column.bones["C1"].to_world(ATLAS_LOOP * mirror))
     return np.array(points)
+
+
+def _twig(neck: Neck, rng: np.random.Generator) -> np.ndarray:
+    """A short nameless vessel: world points (4, 3)."""
+    level, turn = rng.uniform(1.5, 9.8), rng.uniform(-2.6, 2.6)
+    out = rng.uniform(26, 48) * (1 + 0.35 * max(level - 6, 0) / 3)
+    step = np.arange(4)
+    levels = level + step * rng.uniform(0.15, 0.4)
+    wander = np.cumsum(rng.normal(0, 4, (4, 2)), axis=0)
+    return neck.world(levels, out * np.sin(turn) + wander[:, 0], out * np.cos(turn) + wander[:, 1])
 
 
 def _paint_tube(lattice: Lattice, points: np.ndarray, radius: float, hu: float) -> None:

@@ -1,0 +1,165 @@
+"""Segments every study of a cohort; the main process needs no torch to see that nothing is left to do."""
+
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common import store
+from common.config import DataSettings
+from common.dataset.cache import CtCache
+from common.dataset.competition import Competition
+from common.dataset.folds import stored_folds
+from common.errors import PARTLY_FAILED, ProjectError, WeightsError
+from common.progress import progress
+from common.reading.nifti import write_nifti
+from common.training import is_current
+from stage1_segment.run_folder import RunFolder, Split, network_origin, split
+from stage1_segment.settings import PredictSettings, SegmentSettings
+
+if TYPE_CHECKING:
+    from common.volume import Volume
+    from stage1_segment.predict import Segmenter
+
+
+@dataclass(frozen=True)
+class Job:
+    """One study to segment: with which weights, and whether these have learned from its segmentation."""
+
+    uid: str
+    images: Path
+    cache: CtCache
+    run: RunFolder
+    weights: Path
+    seen: bool
+    came_from: dict[str, Any]
+    predict: PredictSettings
+    device: str
+    preview: bool
+
+    def outputs(self) -> list[Path]:
+        made = [self.run.mask(self.uid), self.run.levels(self.uid)]
+        return [*made, self.run.preview(self.uid)] if self.preview else made
+
+    def is_current(self) -> bool:
+        return all(store.is_current(path, self.came_from) for path in self.outputs())
+
+
+def predict_cohort(data: DataSettings, settings: SegmentSettings, device: str = "auto") -> int:
+    """Masks, levels and previews of all training and test studies into the run's folder; exit code 0, or
+    PARTLY_FAILED when some study can't be read. Raises WeightsError when a fold isn't trained."""
+    jobs = _jobs(data, settings, device)
+    due = [job for job in jobs if not job.is_current()]
+    if not due:
+        print(f"{len(jobs)} studies are segmented already", file=sys.stderr)
+        return 0
+    cache = CtCache(data.run / "cache")
+    failed = cache.fill({job.uid: job.images for job in due}, data.workers)
+    due = [job for job in due if job.uid not in failed]
+    for uid, reason in _run(due, data.workers, device):
+        if reason is not None:
+            failed[uid] = reason
+    for uid, reason in failed.items():
+        print(f"{uid}: {reason}", file=sys.stderr)
+    print(
+        f"segmented {len(due) - sum(job.uid in failed for job in due)}, current before "
+        f"{len(jobs) - len(due) - sum(job.uid in failed for job in jobs if job not in due)}, failed {len(failed)}",
+        file=sys.stderr,
+    )
+    return PARTLY_FAILED if failed else 0
+
+
+def _jobs(data: DataSettings, settings: SegmentSettings, device: str) -> list[Job]:
+    competition = Competition.open(data.root)
+    run = RunFolder(data.run)
+    splits = split(competition, data, settings)
+    folds = stored_folds(data.run / "folds.csv", competition.train_labels(), data.folds, data.fold_seed)
+    digests = {}
+    for fold, part in splits.items():
+        if not is_current(run.fold(fold), settings.train, network_origin(competition, part, settings)):
+            raise WeightsError(
+                f"{run.weights(fold)}: missing or not of this configuration; run `python -m stage1_segment train` first"
+            )
+        digests[fold] = store.digest_file(run.weights(fold))
+    jobs = []
+    for uid in dict.fromkeys([*competition.train_studies(), *competition.test_studies()]):
+        fold = choose_fold(folds.get(uid), splits)
+        images = competition.images(uid)
+        came_from = {
+            "ct": store.fingerprint(images),
+            "weights": digests[fold],
+            "predict": settings.predict.model_dump(mode="json"),
+        }
+        seen = uid in splits[fold].learned
+        jobs.append(
+            Job(
+                uid, images, CtCache(data.run / "cache"), run, run.weights(fold), seen, came_from,
+                settings.predict, device, settings.previews,
+            )
+        )  # fmt: skip
+    return jobs
+
+
+def choose_fold(fold: int | None, splits: dict[int, Split]) -> int:
+    """The network for a study: the one of the study's own fold, which hasn't seen it, else the first."""
+    return int(fold) if fold is not None and int(fold) in splits else next(iter(splits))
+
+
+def _run(jobs: list[Job], workers: int, device: str):
+    """Yields (uid, None or the reason why it failed)."""
+    if not jobs:
+        return
+    with ProcessPoolExecutor(max(min(workers, len(jobs)), 1), get_context("spawn")) as pool:
+        futures = {pool.submit(_segment_job, job, workers): job.uid for job in jobs}
+        for future in progress(as_completed(futures), len(futures), "segmenting"):
+            yield futures[future], future.result()
+
+
+def _segment_job(job: Job, workers: int) -> str | None:
+    from stage1_segment.predict import segment
+
+    try:
+        segmenter = _segmenter(job.weights, job.device, job.predict, workers)
+        scan = job.cache.volume(job.uid)
+        result = segment(scan, segmenter)
+        write_study(scan, result, job)
+    except ProjectError as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+@lru_cache(maxsize=8)
+def _segmenter(weights: Path, device: str, predict: PredictSettings, workers: int) -> "Segmenter":
+    import os
+
+    import torch
+
+    from stage1_segment.predict import load_segmenter
+
+    torch.set_num_threads(max((os.cpu_count() or 1) // max(workers, 1), 1))
+    return load_segmenter(weights, device, predict)
+
+
+def write_study(scan: "Volume", result: Any, job: Job) -> None:
+    """Mask on the grid of the study's own files, levels, preview, each with its record; the mask comes last."""
+    from common.dataset.masks import onto
+    from stage1_segment.describe import describe
+
+    mask = onto(result.mask, job.cache.source_grid(job.uid))
+    levels = {
+        "study": job.uid,
+        "levels": describe(mask, result.confidence),
+        "notices": [*scan.notices, *result.notices],
+        "seen_in_training": job.seen,
+    }
+    store.write_json(job.run.levels(job.uid), levels)
+    if job.preview:
+        from stage1_segment.preview import draw_preview
+
+        draw_preview(scan, result.mask, job.run.preview(job.uid), job.uid)
+    write_nifti(mask, job.run.mask(job.uid))
+    for path in reversed(job.outputs()):
+        store.write_record(path, job.came_from)

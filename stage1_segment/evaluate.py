@@ -1,0 +1,144 @@
+"""Dice, HD95 and centroid error of a cohort's masks against the truth."""
+
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import store
+from common.config import DataSettings
+from common.dataset.competition import Competition
+from common.dataset.masks import segmentation_on
+from common.errors import PARTLY_FAILED, DatasetError, ProjectError
+from common.labels import LEVEL_IDS, LEVELS
+from common.progress import progress
+from common.reading.nifti import read_nifti
+from common.volume import Volume
+from stage1_segment.run_folder import RunFolder, split
+from stage1_segment.settings import SegmentSettings
+
+
+def evaluate(data: DataSettings, settings: SegmentSettings) -> int:
+    """Prints a table and writes stage1/evaluation.json: on the test studies whose truth is known, else on the
+    held-out segmented studies of the trained folds. Exit code 0 or PARTLY_FAILED."""
+    competition = Competition.open(data.root)
+    run = RunFolder(data.run)
+    truth = {uid: path for uid in competition.test_studies() if (path := competition.test_segmentation(uid))}
+    cohort = "test" if truth else "held-out"
+    if not truth:
+        held_out = [uid for part in split(competition, data, settings).values() for uid in part.held_out]
+        truth = {uid: competition.segmentation(uid) for uid in held_out}
+    if not truth:
+        raise DatasetError(f"{data.root}: no study with a true mask that the networks haven't seen")
+    came_from = {uid: [store.fingerprint(p), store.fingerprint(run.mask(uid))] for uid, p in truth.items()}
+    output = run.stage / "evaluation.json"
+    if not store.is_current(output, came_from):
+        studies, failed = _compare_all(truth, run, data.workers)
+        if not studies:
+            raise DatasetError(f"{run.mask('<uid>')}: nothing there; run `python -m stage1_segment predict` first")
+        store.write_json(output, {"cohort": cohort, **summary(studies), "failed": failed, "studies": studies})
+        store.write_record(output, came_from)
+    result = store.read_json(output)
+    print(table(result))
+    for uid, reason in result["failed"].items():
+        print(f"{uid}: {reason}", file=sys.stderr)
+    return PARTLY_FAILED if result["failed"] else 0
+
+
+def compare(answer: Volume, truth: Volume) -> dict[str, dict[str, float | None]]:
+    """Level -> dice, hd95_mm, centroid_mm for each level in the truth; a level that the answer lacks has Dice 0
+    and None for the others. A level that only the answer has: dice 0 and `invented` true. Same grids."""
+    import torch
+    from monai.metrics import compute_dice, compute_hausdorff_distance
+
+    spacing = truth.spacing
+    result: dict[str, dict[str, Any]] = {}
+    for level, value in LEVEL_IDS.items():
+        a, t = answer.array == value, truth.array == value
+        if not t.any():
+            if a.any():
+                result[level] = {"dice": 0.0, "hd95_mm": None, "centroid_mm": None, "invented": True}
+            continue
+        if not a.any():
+            result[level] = {"dice": 0.0, "hd95_mm": None, "centroid_mm": None}
+            continue
+        box = _box(a | t)
+        pair = [torch.from_numpy(np.ascontiguousarray(m[box]))[None, None] for m in (a, t)]
+        hd95 = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=list(spacing))
+        centres = [truth.grid.to_world(np.argwhere(m[box]).mean(axis=0)) for m in (a, t)]
+        result[level] = {
+            "dice": round(float(compute_dice(*pair, include_background=True)), 4),
+            "hd95_mm": round(float(hd95), 3),
+            "centroid_mm": round(float(np.linalg.norm(centres[0] - centres[1])), 3),
+        }
+    return result
+
+
+def summary(studies: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Means over studies per level, and over all levels of all studies; `missed` and `invented` are counts."""
+    rows = {level: [s[level] for s in studies.values() if level in s] for level in LEVELS}
+    rows["all"] = [row for level in LEVELS for row in rows[level]]
+    return {"levels": {name: _means(values) for name, values in rows.items()}}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The summary as text."""
+    lines = [f"{len(result['studies'])} {result['cohort']} studies"]
+    lines.append(f"{'level':6} {'n':>4} {'Dice':>7} {'HD95 mm':>8} {'centroid mm':>12} {'missed':>7} {'invented':>9}")
+    for name, row in result["levels"].items():
+        figures = [_number(row["dice"], 7, 3), _number(row["hd95_mm"], 8, 2), _number(row["centroid_mm"], 12, 2)]
+        lines.append(f"{name:6} {row['n']:>4} {' '.join(figures)} {row['missed']:>7} {row['invented']:>9}")
+    return "\n".join(lines)
+
+
+def _compare_all(truth: dict[str, Path], run: RunFolder, workers: int) -> tuple[dict, dict[str, str]]:
+    studies, failed = {}, {}
+    with ProcessPoolExecutor(max(workers, 1), get_context("spawn")) as pool:
+        futures = {uid: pool.submit(_compare_files, run.mask(uid), path) for uid, path in truth.items()}
+        for uid, future in progress(futures.items(), len(futures), "evaluating"):
+            result = future.result()
+            if isinstance(result, str):
+                failed[uid] = result
+            else:
+                studies[uid] = result
+    return studies, failed
+
+
+def _compare_files(mask: Path, truth: Path) -> dict | str:
+    try:
+        answer = read_nifti(mask)
+        return compare(answer, segmentation_on(answer, truth, "rsna"))
+    except ProjectError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _box(inside: np.ndarray) -> tuple[slice, ...]:
+    slices = []
+    for axis in range(3):
+        found = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+        slices.append(slice(max(int(found[0]) - 1, 0), int(found[-1]) + 2))
+    return tuple(slices)
+
+
+def _means(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    real = [row for row in rows if not row.get("invented")]
+
+    def mean(key: str) -> float | None:
+        values = [row[key] for row in real if row[key] is not None]
+        return round(float(np.mean(values)), 4) if values else None
+
+    return {
+        "n": len(real),
+        "dice": mean("dice"),
+        "hd95_mm": mean("hd95_mm"),
+        "centroid_mm": mean("centroid_mm"),
+        "missed": sum(row["centroid_mm"] is None for row in real),
+        "invented": len(rows) - len(real),
+    }
+
+
+def _number(value: float | None, width: int, digits: int) -> str:
+    return f"{'-' if value is None else format(value, f'.{digits}f'):>{width}}"

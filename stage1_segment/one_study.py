@@ -1,0 +1,47 @@
+"""Segments one study of any form that can be read."""
+
+from pathlib import Path
+
+from common import store
+from common.errors import ConfigError
+from common.reading.nifti import is_nifti, write_nifti
+from common.weights import read_description
+from stage1_segment.settings import KIND, PredictSettings
+
+
+def predict_study(
+    source: Path,
+    output: Path,
+    weights: Path,
+    device: str = "auto",
+    preview: Path | None = None,
+    predict: PredictSettings | None = None,
+) -> None:
+    """Writes the mask of `source` (DICOM folder, zip, NIfTI) to `output` (.nii or .nii.gz), its levels beside it
+    as .json, and a picture to `preview`. A NIfTI's mask has its grid and affine, a DICOM series' that of its
+    slices (column, row, slice). Raises StudyError, WeightsError, ConfigError."""
+    if not is_nifti(output):
+        raise ConfigError(f"{output}: a mask's name must end in .nii or .nii.gz")
+    read_description(weights, KIND)  # a wrong name should be told at once, not after the scan is read
+
+    from common.reading.study import read_study
+    from stage1_segment.describe import describe
+    from stage1_segment.predict import load_segmenter, segment
+
+    segmenter = load_segmenter(weights, device, predict)
+    study = read_study(source)
+    result = segment(study.volume, segmenter)
+    levels = {
+        "study": study.uid,
+        "levels": describe(result.mask, result.confidence),
+        "notices": [*study.volume.notices, *result.notices],
+    }
+    came_from = {"ct": store.fingerprint(source), "weights": store.digest_file(weights)}
+    levels_path = output.with_name(output.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    store.write_json(levels_path, levels)
+    write_nifti(result.mask, output)
+    store.write_record(output, came_from)
+    if preview is not None:
+        from stage1_segment.preview import draw_preview
+
+        draw_preview(study.volume, result.mask, preview, study.uid or source.name)

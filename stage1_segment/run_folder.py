@@ -1,0 +1,97 @@
+"""Where stage 1 leaves what it makes, and what its networks are made from. Needs no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import store
+from common.config import DataSettings
+from common.dataset.competition import Competition
+from common.dataset.folds import stored_folds
+from common.errors import ConfigError, DatasetError
+from common.training import WEIGHTS, is_current
+from stage1_segment.settings import SegmentSettings
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of a run that concern stage 1; see docs/architecture.md."""
+
+    root: Path
+
+    @property
+    def stage(self) -> Path:
+        return self.root / "stage1"
+
+    def fold(self, fold: int) -> Path:
+        return self.stage / f"fold{fold}"
+
+    def weights(self, fold: int) -> Path:
+        return self.fold(fold) / WEIGHTS
+
+    def sample(self, uid: str) -> Path:
+        return self.stage / "samples" / f"{uid}.npz"
+
+    def mask(self, uid: str) -> Path:
+        return self.root / "masks" / f"{uid}.nii.gz"
+
+    def levels(self, uid: str) -> Path:
+        return self.root / "masks" / f"{uid}.json"
+
+    def preview(self, uid: str) -> Path:
+        return self.root / "masks" / f"{uid}.png"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Segmented training studies of one network: `learned` from, `held_out`."""
+
+    learned: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+def split(competition: Competition, data: DataSettings, settings: SegmentSettings) -> dict[int, Split]:
+    """Trained fold -> its segmented studies. Raises ConfigError, DatasetError."""
+    folds = stored_folds(data.run / "folds.csv", competition.train_labels(), data.folds, data.fold_seed)
+    segmented = competition.segmented()
+    splits = {}
+    for fold in settings.train_folds:
+        if not 0 <= fold < data.folds:
+            raise ConfigError(f"segment.train_folds has {fold}, expected 0..{data.folds - 1}")
+        learned = tuple(uid for uid in segmented if folds[uid] != fold)
+        if not learned:
+            raise DatasetError(
+                f"{competition.root}: no segmented study outside of fold {fold}; segmentations/ must hold some"
+            )
+        splits[fold] = Split(learned, tuple(uid for uid in segmented if folds[uid] == fold))
+    if not splits:
+        raise ConfigError("segment.train_folds is empty; name at least one fold, such as [0]")
+    return splits
+
+
+def sample_origin(competition: Competition, uid: str, settings: SegmentSettings) -> dict[str, Any]:
+    """What a study's training sample is made from."""
+    return {
+        "ct": store.fingerprint(competition.images(uid)),
+        "segmentation": store.fingerprint(competition.segmentation(uid)),
+        "fine_mm": settings.patch.fine_mm,
+    }
+
+
+def network_origin(competition: Competition, part: Split, settings: SegmentSettings) -> dict[str, Any]:
+    """What a network's weights are made from, beside the settings of the training loop."""
+    return {
+        "learned": {uid: sample_origin(competition, uid, settings) for uid in part.learned},
+        "held_out": list(part.held_out),
+        **settings.model_dump(mode="json", include={"network", "patch", "augment"}),
+    }
+
+
+def all_current(data: DataSettings, settings: SegmentSettings) -> bool:
+    """True when every fold's network is trained, from just this data and these settings."""
+    competition = Competition.open(data.root)
+    run = RunFolder(data.run)
+    return all(
+        is_current(run.fold(fold), settings.train, network_origin(competition, part, settings))
+        for fold, part in split(competition, data, settings).items()
+    )

@@ -1,0 +1,21 @@
+"""The whole network: an encoder looks at each vertebra by itself, a head looks across the seven levels."""
+
+from torch import Tensor, nn
+
+from stage2_classify.networks.blocks import scatter
+from stage2_classify.networks.sequence import SequenceHead
+
+
+class Neck(nn.Module):
+    """See `networks` for what comes in and goes out. Only the vertebrae in view are encoded."""
+
+    def __init__(self, encoder: nn.Module, head: SequenceHead) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        present = batch["present"]
+        vertebrae = {name: batch[name][present] for name in ("images", "mask_seen", "distance") if name in batch}
+        found = {name: scatter(value, present) for name, value in self.encoder(vertebrae).items()}
+        logits = self.head(found.pop("embedding"), found.pop("evidence"), present)
+        return {"logits": logits.float(), **found}
