@@ -1,7 +1,7 @@
-"""First half of the training: the encoder alone, on single vertebrae, fractured and healthy ones equally often.
+"""First half of the training: the encoder alone, on patches of vertebrae, fractured and healthy ones equally often.
 
-One vertebra in ten is fractured; drawn in equal parts, the encoder sees several times as many fractures in the same
-time, and its evidence becomes the likelihood ratio that the head then adds to the level's prior.
+One vertebra in ten is fractured, and a fracture is a small part of it. On patches about the places that are known, by
+boxes or because the fracture was drawn there, the encoder sees many times as many fractures in the same time.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stage2_classify import augment
-from stage2_classify.crops import FAR_MM, coarse_shape
+from stage2_classify.crops import COARSE, FAR_MM, coarse_shape
 from stage2_classify.drawn import draw_fracture
 from stage2_classify.loss import local_loss
 from stage2_classify.networks import build_encoder
@@ -23,28 +23,30 @@ class EncoderTask:
 
     def __init__(self, examples: list[Example], settings: ClassifySettings) -> None:
         self.examples, self.settings = examples, settings
-        self.network = build_encoder(settings.network, settings.train.seed)
+        self.network = build_encoder(settings.network, settings.encoder.seed)
         present = np.stack([example.crops.present for example in examples])
         fractured = np.stack([example.labels[:7] > 0.5 for example in examples])
         self.healthy = np.argwhere(present & ~fractured)
-        self.fractured = np.argwhere(present & fractured)
+        boxed = np.array([example.crops.distance is not None for example in examples])
+        self.located = np.argwhere(present & fractured & boxed[:, None])
 
     def sample(self, draw: int) -> dict[str, Tensor]:
-        """One vertebra, varied: `images` (2, X, Y, Z), `mask_seen` (), `label` (), `distance` (X', Y', Z') mm,
-        `boxed` () bool: the distance is known."""
-        rng = np.random.default_rng([self.settings.train.seed, 3, draw])
-        images, label, distance = self._pick(rng)
-        images = torch.from_numpy(images).float().unsqueeze(0) / 255
+        """One patch, varied: `images` (2, P, P, P), `mask_seen` (), `label` (): a fracture is in it, `distance`
+        (P', P', P') mm to the fracture, `boxed` () bool: the distance is known."""
+        rng = np.random.default_rng([self.settings.encoder.seed, 3, draw])
+        images, distance = self._pick(rng)
         known = distance is not None
-        distance = None if distance is None else torch.from_numpy(distance).float().unsqueeze(0)
+        if distance is None:
+            distance = np.full(coarse_shape(images.shape[1:]), FAR_MM, np.uint8)
+        images, distance = self._patch(images, distance, known, rng)
+        images = torch.from_numpy(images).float().unsqueeze(0) / 255
+        distance = torch.from_numpy(distance).float().unsqueeze(0)
         images, distance = augment.warp(images, distance, rng, self.settings.augment, self.settings.crops)
         images[:, 0] = augment.vary_intensity(images[:, 0], rng, self.settings.augment)
-        if distance is None:
-            distance = torch.full((1, *coarse_shape(images.shape[2:])), float(FAR_MM))
         return {
             "images": images[0],
             "mask_seen": torch.tensor(float(rng.random() >= self.settings.augment.mask_dropout)),
-            "label": torch.tensor(float(label)),
+            "label": torch.tensor(float(known and bool((distance <= self.settings.loss.inside_mm).any()))),
             "distance": distance[0],
             "boxed": torch.tensor(known),
         }
@@ -60,15 +62,33 @@ class EncoderTask:
         """Nothing: the whole network is judged."""
         return {}
 
-    def _pick(self, rng: np.random.Generator) -> tuple[np.ndarray, bool, np.ndarray | None]:
-        """Half of the picks are fractured: real ones, and healthy ones with a drawn fracture."""
-        chance, drawn_part = rng.random(), self.settings.augment.drawn
-        fractured = chance < 0.5 and (len(self.fractured) > 0 or drawn_part > 0)
-        drawn = fractured and (chance < 0.5 * drawn_part or len(self.fractured) == 0)
-        pool = self.fractured if (fractured and not drawn) or len(self.healthy) == 0 else self.healthy
-        study, level = pool[rng.integers(len(pool))]
-        crops = self.examples[study].crops
-        if drawn and (made := draw_fracture(crops.images[level], self.settings.crops.spacing_mm, rng)) is not None:
-            return made[0], True, made[1]
-        label = bool(self.examples[study].labels[level] > 0.5)
-        return crops.images[level], label, None if crops.distance is None else crops.distance[level]
+    def _pick(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+        """A vertebra's images, and the distance to its fracture; half of the picks are fractured."""
+        if rng.random() < 0.5:
+            if len(self.located) and rng.random() >= self.settings.augment.drawn:
+                study, level = self.located[rng.integers(len(self.located))]
+                crops = self.examples[study].crops
+                return crops.images[level], crops.distance[level]
+            images = self._healthy(rng)
+            drawn = draw_fracture(images, self.settings.crops.spacing_mm, rng)
+            if drawn is not None:
+                return drawn
+        return self._healthy(rng), None
+
+    def _healthy(self, rng: np.random.Generator) -> np.ndarray:
+        study, level = self.healthy[rng.integers(len(self.healthy))]
+        return self.examples[study].crops.images[level]
+
+    def _patch(
+        self, images: np.ndarray, distance: np.ndarray, known: bool, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Cuts a patch about a place in the bone: where the fracture is, if that is known, else anywhere."""
+        coarse = images[1, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE] > 100
+        wanted = coarse & (distance[tuple(map(slice, coarse.shape))] <= self.settings.loss.inside_mm)
+        places = np.argwhere(wanted if known and wanted.any() else coarse)
+        size = min(self.settings.encoder_patch, *images.shape[1:]) // COARSE
+        highest = np.array(distance.shape) - size
+        place = places[rng.integers(len(places))] if len(places) else highest // 2
+        start = np.clip(place - size // 2 + rng.integers(-1, 2, 3), 0, highest)
+        fine = tuple(slice(a * COARSE, (a + size) * COARSE) for a in start)
+        return images[(slice(None), *fine)], distance[tuple(slice(a, a + size) for a in start)]

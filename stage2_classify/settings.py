@@ -107,7 +107,9 @@ class ClassifySettings(Settings):
     loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings()
     encoder: TrainSettings = TrainSettings(steps=800, batch=8)
-    """Training of the encoder alone, on single vertebrae; not for naive."""
+    """Training of the encoder alone, on patches of vertebrae; not for naive."""
+    encoder_patch: int = 40
+    """Edge of those patches in cells."""
     train: TrainSettings = TrainSettings(steps=150, batch=2, lr=3e-4)
     """Training of the whole network after that, on studies."""
     decision: DecisionSettings = DecisionSettings()

@@ -108,6 +108,17 @@ def test_crossing_stays_by_the_fracture():
     assert abs((canvas.crossing == 7).sum() - len(crossed) * 0.343) < 0.35 * len(crossed) * 0.343
 
 
+def test_a_hairline_leaves_no_hole_in_the_labels():
+    bone = BONES["C7"]
+    broken, crossing = fracture_bone(bone, plan("C7", "spinous_process", width=1.3))
+    canvas = Canvas.filled(Grid.around(bone.bounds.mean(axis=0), np.ptp(bone.bounds, axis=0), 0.7))
+    points = canvas.points(tuple(slice(0, n) for n in canvas.grid.shape))
+    canvas.labels[broken.distance(points) < 0] = 7
+    assert ndimage.label(canvas.labels == 7)[1] == 2
+    paint_crossings(canvas, PosedBone(broken, np.eye(4)), crossing, 7)
+    assert ndimage.label(canvas.labels == 7)[1] == 1
+
+
 def test_same_plan_same_break():
     bone, fracture = BONES["C4"], plan("C4", "burst", shift=2.0)
     points = lattice(bone, 2.0)

@@ -10,7 +10,7 @@ from common.phantom.column import Bone, Column, PosedBone
 from common.phantom.person import make_person
 from common.phantom.scanner import scan, scan_grid
 from common.phantom.scanner.blur import blur, point_spread
-from common.phantom.scanner.field import outside_field, padding_hu
+from common.phantom.scanner.field import FORWARD_MM, outside_field, padding_hu
 from common.phantom.scanner.noise import texture_bank
 from common.volume import Grid
 
@@ -45,7 +45,7 @@ def test_grid_covers_what_the_person_says():
     assert grid.shape[:2] == (128, 128)
     np.testing.assert_allclose(np.diag(grid.affine)[:3], [1.4, 1.4, 1.5])
     assert low[2] < -180 and high[2] > 25
-    np.testing.assert_allclose(grid.centre[:2], [3.0, 18.0 - 2.0])
+    np.testing.assert_allclose(grid.centre[:2], [3.0, FORWARD_MM - 2.0])
     cut = scan_grid(straight_column(), dataclasses.replace(full, top_cut=1.0, bottom_cut=1.0), 128)
     z = cut.corners()[:, 2]
     assert -22 < z.max() < -18 and -102 < z.min() < -98

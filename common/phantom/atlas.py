@@ -4,7 +4,7 @@ import numpy as np
 
 from common.phantom.alignment import JointPlane
 from common.phantom.dimensions import Dimensions
-from common.phantom.parts import over
+from common.phantom.parts import mirror, over
 from common.phantom.primitives import (
     beam,
     capsule,
@@ -49,9 +49,7 @@ def atlas(d: Dimensions, joints: dict[str, JointPlane], size: float) -> tuple[So
         return smooth_intersection(outline, np.maximum(top, bottom), 2.0)
 
     def solid(q: np.ndarray, raw: np.ndarray) -> np.ndarray:
-        mirrored = q.copy()
-        np.abs(mirrored[0], out=mirrored[0])
-        p = mirrored.T
+        p = mirror(q).T
         y = p[:, 1]
         distance = ring(p, np.array([0, -3.0, 0]) * size, 17.0 * size, 13.3 * size, 5.2 * size, 2.6 * size)
         distance = smooth_intersection(distance, np.float32(1.5 * size) - y, 2.0)

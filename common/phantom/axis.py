@@ -4,7 +4,7 @@ import numpy as np
 
 from common.phantom.alignment import DENS_Y, JointPlane
 from common.phantom.dimensions import Dimensions
-from common.phantom.parts import Arch, BodyForm, arch, body, canal, facet_column
+from common.phantom.parts import Arch, BodyForm, arch, body, canal, facet_column, mirror
 from common.phantom.primitives import beam, capsule, polyline_beam, smooth_subtraction, smooth_union
 from common.phantom.subaxial import Solid
 
@@ -54,9 +54,7 @@ def axis(
     tunnel = np.array([[19.0, -4.0, -18], [20.0, -4.0, -7.0], [24.5, -4.6, -1.5], [31.0, -4.6, 1.5]]) * size
 
     def solid(q: np.ndarray, raw: np.ndarray) -> np.ndarray:
-        mirrored = q.copy()
-        np.abs(mirrored[0], out=mirrored[0])
-        p = mirrored.T
+        p = mirror(q).T
         distance = smooth_union(body(q, d, form), arch(q, bars), 3.0)
         shoulders = facet_column(q, raw, joints, "superior", 8.4 * size, 8.0 * size, 11.0 * size)
         distance = smooth_union(distance, shoulders, 5.0)

@@ -13,6 +13,13 @@ from common.phantom.dimensions import Dimensions
 from common.phantom.primitives import beam, smooth_intersection, smooth_union, squircle
 
 
+def mirror(q: np.ndarray) -> np.ndarray:
+    """Points (3, N) with those of the left side laid over the right one, so that a paired part is built once."""
+    result = q.copy()
+    np.abs(result[0], out=result[0])
+    return result
+
+
 @dataclass(frozen=True)
 class BodyForm:
     """What differs between bodies besides their size."""
@@ -145,9 +152,7 @@ class Arch:
 
 def arch(q: np.ndarray, form: Arch) -> np.ndarray:
     """Pedicles, laminae and the spinous process, in one."""
-    mirrored = q.copy()
-    np.abs(mirrored[0], out=mirrored[0])
-    p, size = mirrored.T, form.size
+    p, size = mirror(q).T, form.size
     lean = (0.0, form.lamina_lean, 1.0)
     height, width = form.lamina_radii
     plate = beam(p, *form.lamina, (height * 0.95, width), (height, width * 1.15), lean)

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.phantom.alignment import JointPlane
 from common.phantom.dimensions import Dimensions
-from common.phantom.parts import Arch, BodyForm, arch, body, canal, pillar
+from common.phantom.parts import Arch, BodyForm, arch, body, canal, mirror, pillar
 from common.phantom.primitives import beam, capsule, ellipsoid, polyline_beam, smooth_subtraction, smooth_union
 
 Solid = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -68,23 +68,19 @@ def subaxial(
     rear = np.array([pillar_x - 1.5 * size, pillar_y + 3.5 * size, 0.3 * size])
 
     def transverse(q: np.ndarray) -> np.ndarray:
-        mirrored = q.copy()
-        np.abs(mirrored[0], out=mirrored[0])
-        p = mirrored.T
+        p = mirror(q).T
         front_bar = polyline_beam(p, rib, rib_radii, blend=1.5)
         rear_bar = beam(p, rear, tubercle, *rear_radii)
         link = ellipsoid(p, web, rim)
         return smooth_union(smooth_union(front_bar, rear_bar, 2.0), link, 1.5)
 
     def solid(q: np.ndarray, raw: np.ndarray) -> np.ndarray:
-        mirrored = q.copy()
-        np.abs(mirrored[0], out=mirrored[0])
         distance = smooth_union(body(q, d, form), arch(q, bars), 2.0)
         distance = smooth_union(distance, pillar(q, raw, joints, d.pillar_half, 5.3 * size, 3.6 * size), 2.0)
         distance = smooth_union(distance, transverse(q), 1.5)
         distance = smooth_subtraction(distance, canal(q, front, d.canal_width, d.canal_depth, lean, 0.0), 1.0)
         ends = hole + np.array([0.6, -1.0, 12]) * size, hole + np.array([-0.6, 1.0, -12]) * size
-        return smooth_subtraction(distance, capsule(mirrored.T, *ends, d.foramen, d.foramen), 1.0)
+        return smooth_subtraction(distance, capsule(mirror(q).T, *ends, d.foramen, d.foramen), 1.0)
 
     landmarks = {
         "pedicle": (bars.pedicle[0] * 0.35 + bars.pedicle[1] * 0.65),

@@ -4,7 +4,7 @@ import numpy as np
 
 from common.phantom.alignment import JointPlane
 from common.phantom.dimensions import Dimensions
-from common.phantom.parts import Arch, BodyForm, arch, body, canal, pillar
+from common.phantom.parts import Arch, BodyForm, arch, body, canal, mirror, pillar
 from common.phantom.primitives import beam, smooth_subtraction, smooth_union
 from common.phantom.subaxial import Solid
 
@@ -52,9 +52,7 @@ def thoracic(
     tip = np.array([d.transverse_x - 3.5 * size, d.transverse_y, d.transverse_z])
 
     def solid(q: np.ndarray, raw: np.ndarray) -> np.ndarray:
-        mirrored = q.copy()
-        np.abs(mirrored[0], out=mirrored[0])
-        p = mirrored.T
+        p = mirror(q).T
         distance = smooth_union(body(q, d, form), arch(q, bars), 2.5)
         facets = pillar(q, raw, joints, d.pillar_half, 4.4 * size, 2.5 * size)
         distance = smooth_union(distance, facets, 2.0)

@@ -11,6 +11,24 @@ def norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(max(channels // 4, 1), channels)
 
 
+def gaps(ct: Tensor, reach: int = 2) -> Tensor:
+    """ct (N, X, Y, Z) -> how much darker each cell is than what surrounds it on both sides within `reach` cells:
+    morphological closing minus the picture (the black top-hat). Thin gaps in bone stand out, wide edges don't."""
+    closed = ct.unsqueeze(1)
+    for sign in (1, -1):
+        closed = sign * _largest(sign * closed, reach)
+    return closed.squeeze(1) - ct
+
+
+def _largest(x: Tensor, reach: int) -> Tensor:
+    """Maximum over a cube of 2 reach + 1 cells, axis by axis."""
+    for axis in range(3):
+        size, padding = [1, 1, 1], [0, 0, 0]
+        size[axis], padding[axis] = 2 * reach + 1, reach
+        x = F.max_pool3d(x, size, stride=1, padding=padding)
+    return x
+
+
 def stem(dims: int, inputs: int, channels: int) -> nn.Sequential:
     """(B, inputs, ...) -> (B, channels, ... / 2)."""
     return nn.Sequential(

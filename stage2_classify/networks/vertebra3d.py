@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stage2_classify.networks.blocks import Residual, log_mean_exp, norm, pooled, stem
+from stage2_classify.networks.blocks import Residual, gaps, log_mean_exp, norm, pooled, stem
 from stage2_classify.settings import NetworkSettings
 
 LOCAL_START = -2.0
@@ -15,14 +15,15 @@ class Vertebra3d(nn.Module):
     """An encoder of vertebrae; see `networks` for what comes in and goes out.
 
     A stem at half resolution and a residual stage for each further halving; the map at a quarter is joined with the
-    coarser ones (Lin et al. 2017, feature pyramid) and carries the local logits.
+    coarser ones (Lin et al. 2017, feature pyramid) and carries the local logits. Beside CT and mask it is shown the
+    thin gaps (`blocks.gaps`), which it would need many more fractures to learn to see.
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
         first, *deeper = settings.channels
         self.stem = nn.Sequential(
-            stem(3, 2, first), *(Residual(3, first, first, 1) for _ in range(settings.fine_blocks))
+            stem(3, 3, first), *(Residual(3, first, first, 1) for _ in range(settings.fine_blocks))
         )
         stages, inputs = [], first
         for channels in deeper:
@@ -38,7 +39,9 @@ class Vertebra3d(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         images, seen = batch["images"], batch["mask_seen"][:, None, None, None]
-        features = self._features(torch.stack([images[:, 0], images[:, 1] * seen], dim=1))
+        with torch.no_grad():
+            inputs = torch.stack([images[:, 0], images[:, 1] * seen, 3 * gaps(images[:, 0])], dim=1)
+        features = self._features(inputs)
         size = features.shape[2:]
         near = (F.adaptive_max_pool3d(images[:, 1:], size) > 0.25).flatten(1)
         local = self.local(features).flatten(1).float()
@@ -53,7 +56,7 @@ class Vertebra3d(nn.Module):
         return answer
 
     def _features(self, x: Tensor) -> Tensor:
-        """(N, 2, X, Y, Z) -> (N, width, X/4, Y/4, Z/4)."""
+        """(N, 3, X, Y, Z) -> (N, width, X/4, Y/4, Z/4)."""
         x = self.stem(x)
         joined = None
         maps = []

@@ -13,7 +13,7 @@ def dens_tip(bone: Bone, plan: FracturePlan, rng: np.random.Generator) -> Damage
     """Type I: an oblique break through the upper part of the dens."""
     tip, neck = bone.landmarks["dens_tip"], bone.landmarks["dens_neck"]
     site = neck + rng.uniform(0.55, 0.7) * (tip - neck)
-    sideways = rng.choice([-1, 1]) * rng.uniform(0.3, 0.9)
+    sideways = rng.choice([-1, 1]) * rng.uniform(0.2, 0.55)
     surface = rough_surface(rng, site, unit(tip - neck) + vector(sideways, 0, 0), 0.5)
     return Damage((_moved_dens(bone, plan, rng, surface),))
 

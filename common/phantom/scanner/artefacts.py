@@ -7,6 +7,8 @@ from common.phantom.scanner.rays import COARSE, Rays, enlarge
 
 BAND_HU_PER_MM = 3.0
 SHOULDER_HU = 8.0
+"""How much a row darkens for each unit of attenuation above that of a wide neck."""
+WIDE_NECK = 3.6
 METAL_HU = 3071.0
 """Nothing of the body reaches the top of the scanner's scale."""
 LOBES = 360
@@ -20,7 +22,7 @@ def beam_hardening(rays: Rays, pixel_mm: float, shape: tuple[int, int, int]) -> 
     right = left[-1:] - left
     both = np.minimum(np.maximum(left - rays.dense * step, 0), right)
     bands = ndimage.gaussian_filter(both, (1.5, 0.8, 0.7))
-    excess = np.clip(rays.across - 3.6, 0, 3)
+    excess = np.clip(rays.across - WIDE_NECK, 0, 3)
     dark = -BAND_HU_PER_MM * np.minimum(bands, 25) - SHOULDER_HU * excess[None] * (1 - 0.5 * (rays.dense > 0))
     return enlarge(enlarge(dark.astype(np.float32), shape[0], 0), shape[1], 1)
 

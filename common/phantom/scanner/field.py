@@ -9,8 +9,8 @@ from common.volume import Grid
 SKULL_BASE_MM = 32.0
 """From the centre of C1 to 25 mm above its upper edge."""
 BELOW_T3_MM = 12.0
-FORWARD_MM = 18.0
-"""The neck's middle lies this far in front of the vertebral bodies."""
+FORWARD_MM = 3.0
+"""Of the field's middle from the vertebral bodies; more would cut the spinous processes of C6 and C7 off."""
 PADDED_SHARE = 0.3
 PADDING_HU = -2000
 

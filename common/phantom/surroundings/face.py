@@ -85,7 +85,8 @@ def _paint_mouth(lattice: Lattice, box: tuple, points: list[np.ndarray], grainy,
     """Gums, floor of the mouth and tongue, with a little air above the tongue in some."""
     hu = (52 + 5 * grainy - 9 * np.clip(cloudy, 0, 2)).astype(np.float32)
     gums = ellipsoid(points, (0, 58, -17), (32, 43, 27))
-    gums = np.maximum(gums, 30 - points[1])
+    floor = ellipsoid(points, (0, 62, -29), (29, 33, 14))
+    gums = np.maximum(np.minimum(gums, floor), 30 - points[1])
     lattice.paint(box, gums, hu)
     if rng.random() < 0.55:
         thick = float(rng.uniform(0.8, 3.0))
