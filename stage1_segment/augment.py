@@ -7,11 +7,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from common.labels import THORACIC
 from stage1_segment.settings import AugmentSettings
-
-HINT_SCALE = float(THORACIC)
-"""The hint is a level's number over this, so that it lies in 0..1."""
+from stage1_segment.window import as_hint
 
 
 @lru_cache(maxsize=4)
@@ -71,16 +68,11 @@ def vary_intensity(ct: np.ndarray, settings: AugmentSettings, rng: np.random.Gen
     return x.clamp(0, 1).numpy()
 
 
-def as_hint(labels: np.ndarray) -> np.ndarray:
-    """Level numbers (float or int, 0 = nothing) -> the hint channel, float32 in 0..1."""
-    return (labels / HINT_SCALE).astype(np.float32)
-
-
 def faulty_hint(mask: np.ndarray, ratio: float, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
     """The hint that a first pass, its voxels `ratio` times larger, might give for mask (S, S, S): float32.
 
     Made on the coarse grid at a random offset: displaced, with ragged edges, levels that are missed or
-    taken for their neighbour, balls of wrong answers; then enlarged linearly, as at prediction.
+    taken for their neighbour, balls of wrong answers; then enlarged by nearest neighbour, as at prediction.
     """
     strength = min(settings.hint, 2.0)
     offset = rng.uniform(0, ratio, 3) + strength * rng.normal(0, 0.35, 3) * ratio
@@ -102,21 +94,11 @@ def faulty_hint(mask: np.ndarray, ratio: float, settings: AugmentSettings, rng: 
         grown = ndimage.grey_dilation(coarse, 3) if rng.random() < 0.5 else ndimage.grey_erosion(coarse, 3)
         coarse = np.where(change, grown, coarse)
 
-    where = [(np.arange(n) - o) / ratio + 1 for n, o in zip(mask.shape, offset)]
-    return as_hint(_linear_at(coarse, where))
+    where = [np.round((np.arange(n) - o) / ratio + 1).astype(int) for n, o in zip(mask.shape, offset)]
+    return as_hint(coarse[np.ix_(*(np.clip(w, 0, size - 1) for w in where))])
 
 
 def _ball(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     centre, radius = rng.uniform(0, shape), rng.uniform(1, 3)
     grids = np.ogrid[tuple(slice(0, n) for n in shape)]
     return sum((g - c) ** 2 for g, c in zip(grids, centre)) < radius**2
-
-
-def _linear_at(values: np.ndarray, where: list[np.ndarray]) -> np.ndarray:
-    """Linear interpolation on the grid of positions `where` (three 1-D arrays, in voxels), edges held."""
-    for axis, position in enumerate(where):
-        position = np.clip(position, 0, values.shape[axis] - 1)
-        low = np.minimum(position.astype(int), values.shape[axis] - 2)
-        part = (position - low).reshape([-1 if k == axis else 1 for k in range(3)])
-        values = np.take(values, low, axis) * (1 - part) + np.take(values, low + 1, axis) * part
-    return values

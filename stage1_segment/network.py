@@ -8,13 +8,14 @@ from segmentation_models_pytorch_3d.encoders import encoders
 from segmentation_models_pytorch_3d.encoders._base import EncoderMixin
 from segmentation_models_pytorch_3d.encoders.resnet import BasicBlock
 from torch import Tensor, nn
+from torch.nn import functional
 
 from common.errors import ConfigError
 from common.labels import CLASS_NAMES
 from stage1_segment.settings import NetworkSettings
+from stage1_segment.window import HINT_SCALE
 
-CHANNELS = 2
-"""Of the input: CT, and the hint (what the coarse pass saw)."""
+LEVEL_COUNT = len(CLASS_NAMES) - 1
 
 
 class SlimEncoder(nn.Module, EncoderMixin):
@@ -45,6 +46,24 @@ def _stage(before: int, width: int, stride: tuple[int, int, int], blocks: int) -
     return nn.Sequential(BasicBlock(before, width, stride, shortcut), *rest)
 
 
+class HintedUnet(nn.Module):
+    """Image (N, 2, X, Y, Z), CT and hint -> logits (N, 9, X, Y, Z). The hint is spread over a channel per level,
+    for the U-Net to see and, times a learned number, as a first guess of the logits: so the second pass learns
+    from the start to correct the first one rather than to repeat it."""
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.unet = unet
+        self.trust = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, image: Tensor) -> Tensor:
+        ct, hint = image[:, :1], image[:, 1:]
+        numbers = torch.arange(1, LEVEL_COUNT + 1, device=image.device).view(1, -1, 1, 1, 1)
+        levels = (1 - (hint * HINT_SCALE - numbers).abs()).clamp(min=0)
+        logits = self.unet(torch.cat([ct, levels], dim=1).contiguous(memory_format=torch.channels_last_3d))
+        return logits + self.trust * functional.pad(levels, (0, 0, 0, 0, 0, 0, 1, 0))
+
+
 def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
     """The network, initialised from `seed`: (N, 2, X, Y, Z) CT and hint -> (N, 9, X, Y, Z) logits of
     `labels.CLASS_NAMES`. X, Y, Z must be multiples of `settings.stride`. Normalised by groups, so that the
@@ -65,12 +84,12 @@ def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
             encoder_depth=depth,
             encoder_weights=None,
             decoder_channels=tuple(settings.decoder),
-            in_channels=CHANNELS,
+            in_channels=1 + LEVEL_COUNT,
             classes=len(CLASS_NAMES),
             strides=((2, 2, 2),) * depth,
         )
     _norm_by_groups(network, settings.group)
-    return network.to(memory_format=torch.channels_last_3d)
+    return HintedUnet(network.to(memory_format=torch.channels_last_3d))
 
 
 def _norm_by_groups(module: nn.Module, group: int) -> None:

@@ -19,11 +19,10 @@ from common.resample import AIR_HU, canonical, resample
 from common.training_loop import choose_precision
 from common.volume import Grid, Volume
 from common.weights import load_weights
-from stage1_segment.augment import as_hint
 from stage1_segment.clean import clean
 from stage1_segment.network import build_network
 from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, PredictSettings
-from stage1_segment.window import covering_grid, scaled
+from stage1_segment.window import as_hint, covering_grid, scaled
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -120,7 +119,7 @@ def _fine_pass(scan: Volume, coarse: Volume, start: np.ndarray, stop: np.ndarray
     # A margin beyond the region, so that its edge is interpolated from the scan rather than from nothing.
     around = scan.crop(start - 4, stop + 4)
     ct = scaled(resample(around, grid, fill=AIR_HU).array, segmenter.patch)
-    hint = as_hint(resample(coarse, grid, order=1, fill=0).array)
+    hint = as_hint(resample(coarse, grid, order=0, fill=0).array)
     return _infer(ct, hint, segmenter)
 
 

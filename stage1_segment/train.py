@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss
 from torch import Tensor, nn
+from torch.nn import functional
 
 from common import store
 from common.config import DataSettings
@@ -29,9 +30,9 @@ from stage1_segment.settings import KIND, SegmentSettings
 VALIDATED = 4
 """Held-out studies that a validation during training looks at, at most; `evaluate` looks at all."""
 
-SMOOTH = 5.0
-"""Voxels added to both sides of Dice's fraction: a class that a patch doesn't hold costs nothing as long as the
-network gives it fewer than about this many; MONAI's default of 1e-5 would count it as wholly wrong."""
+BONE_WEIGHT = 5.0
+"""Of a vertebra's voxel against a background voxel in the cross-entropy: without it the network answers
+"background" everywhere for its first several hundred steps."""
 
 
 class SegmentTask:
@@ -42,7 +43,8 @@ class SegmentTask:
         self.network = build_network(settings.network, settings.train.seed)
         self.samples = [load_sample(path) for path in learned]
         self.held_out = held_out[:VALIDATED]
-        self.dice_ce = DiceCELoss(to_onehot_y=True, softmax=True, smooth_nr=SMOOTH, smooth_dr=SMOOTH)
+        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True)
+        self.class_weights = torch.tensor([1.0] + [BONE_WEIGHT] * (len(CLASS_NAMES) - 1))
 
     def sample(self, draw: int) -> dict[str, Tensor]:
         """`image` (2, S, S, S) float32, `mask` (1, S, S, S) int64."""
@@ -52,9 +54,14 @@ class SegmentTask:
         return {"image": torch.from_numpy(image), "mask": torch.from_numpy(mask)[None]}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Dice + cross-entropy, a mean over samples."""
-        image = batch["image"].contiguous(memory_format=torch.channels_last_3d)
-        return {"loss": self.dice_ce(network(image), batch["mask"])}
+        """Dice + cross-entropy, each a mean over samples."""
+        logits, mask = network(batch["image"]), batch["mask"]
+        weights = self.class_weights.to(logits.device)
+        entropy = torch.stack(
+            [functional.cross_entropy(one[None], truth, weights) for one, truth in zip(logits, mask)]
+        ).mean()
+        dice = self.dice(logits, mask)
+        return {"loss": dice + entropy, "dice_loss": dice, "cross_entropy": entropy}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Mean Dice of the levels in view, both passes, at the fine spacing."""

@@ -2,14 +2,23 @@
 
 import numpy as np
 
+from common.labels import THORACIC
 from common.volume import Grid
 from stage1_segment.settings import PatchSettings
+
+HINT_SCALE = float(THORACIC)
+"""The hint is a level's number over this, so that it lies in 0..1."""
 
 
 def scaled(hu: np.ndarray, settings: PatchSettings) -> np.ndarray:
     """HU -> float32 in 0..1, clipped to the window; air is 0, which is also what pads the scan."""
     low, high = settings.low_hu, settings.high_hu
     return np.clip((hu.astype(np.float32) - low) / (high - low), 0, 1)
+
+
+def as_hint(labels: np.ndarray) -> np.ndarray:
+    """Level numbers (float or int, 0 = nothing) -> the hint channel, float32 in 0..1."""
+    return (labels / HINT_SCALE).astype(np.float32)
 
 
 def covering_grid(

@@ -34,12 +34,12 @@ def draw_fracture(
     normal = rng.normal(size=3)
     normal /= np.linalg.norm(normal)
     side = offset @ normal + _roughness(ct.shape, rng, spacing_mm)
-    extent = rng.uniform(7, REACH_MM)
+    extent = rng.uniform(9, REACH_MM)
     within = np.clip(extent - np.linalg.norm(offset, axis=-1), 0, 1)
     if rng.random() < 0.5:  # a displaced fragment
         moved = ndimage.shift(ct, rng.normal(0, 1.0, 3) / spacing_mm, order=1, mode="nearest")
         ct = ct + np.clip(side + 0.5, 0, 1) * within * mask * (moved - ct)
-    width = np.exp(rng.uniform(np.log(0.4), np.log(2.5)))
+    width = np.exp(rng.uniform(np.log(0.8), np.log(3.0)))
     gap = (
         np.clip((width / 2 + spacing_mm / 2 - np.abs(side)) / spacing_mm, 0, min(width / spacing_mm, 1)) * within * mask
     )

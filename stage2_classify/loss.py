@@ -29,8 +29,8 @@ def local_loss(answer: dict[str, Tensor], fractured: Tensor, boxed: Tensor, sett
     answer: `local` (N, n) logits, `near` (N, n) bool, `distance` (N, n) mm to the nearest box, if any are known;
     fractured (N,) bool; boxed (N,) bool: the vertebra's study has boxes.
     A healthy vertebra is healthy everywhere. In a fractured one with boxes, places far from every box are healthy, and
-    those inside are fractured on (log-) mean, since a box also holds sound bone. A fractured one without boxes is
-    judged by the pooled evidence alone.
+    those inside are fractured, the likeliest of them most of all, since a box also holds sound bone. A fractured one
+    without boxes is judged by the pooled evidence alone.
     """
     local, near = answer["local"], answer["near"]
     sound = near & ~fractured.unsqueeze(-1)
@@ -43,5 +43,8 @@ def local_loss(answer: dict[str, Tensor], fractured: Tensor, boxed: Tensor, sett
         located = located & inside.any(dim=-1)
     total = ((F.softplus(local) * sound).sum(dim=-1) / sound.sum(dim=-1).clamp(min=1)).sum()
     if located.any():
-        total = total + F.softplus(-log_mean_exp(local[located], inside[located])).sum()
+        chosen, places = inside[located], local[located]
+        everywhere = (F.softplus(-places) * chosen).sum(dim=-1) / chosen.sum(dim=-1)
+        somewhere = F.softplus(-log_mean_exp(places, chosen))
+        total = total + (everywhere + somewhere).sum() / 2
     return total / max(len(local), 1)

@@ -45,7 +45,7 @@ class NetworkSettings(Settings):
     """Numbers that the sequence head sees of each vertebra."""
     hidden: int = 32
     """Of the recurrent network over the levels, in each direction."""
-    dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
     slices: int = 15
     """Slices taken of a vertebra, for slices25d."""
     neighbours: int = 2
@@ -55,7 +55,7 @@ class NetworkSettings(Settings):
 class LossSettings(Settings):
     """The competition's loss, and what is added to it."""
 
-    dense: float = 0.5
+    dense: float = 1.0
     """Weight of the loss on the local logits: healthy vertebrae everywhere, fractured ones by their boxes."""
     inside_mm: float = 3.0
     """Cells this near to a box count as fractured ..."""
@@ -68,7 +68,7 @@ class AugmentSettings(Settings):
 
     flip: float = 0.5
     """Chance of a mirror image (left-right)."""
-    warp: float = 0.5
+    warp: float = 0.25
     """Chance of a rotation, scale and shift."""
     rotation_deg: float = 12.0
     scale: float = 0.1
@@ -106,10 +106,10 @@ class ClassifySettings(Settings):
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings()
-    encoder: TrainSettings = TrainSettings(steps=800, batch=8)
+    encoder: TrainSettings = TrainSettings(steps=900, batch=12, lr=3e-3)
     """Training of the encoder alone, on patches of vertebrae; not for naive."""
-    encoder_patch: int = 40
+    encoder_patch: int = Field(32, ge=8, multiple_of=4)
     """Edge of those patches in cells."""
-    train: TrainSettings = TrainSettings(steps=150, batch=2, lr=3e-4)
+    train: TrainSettings = TrainSettings(steps=120, batch=2, lr=5e-4, warmup=20)
     """Training of the whole network after that, on studies."""
     decision: DecisionSettings = DecisionSettings()

@@ -229,13 +229,20 @@ def test_broken_series_is_refused_by_name(tmp_path, damage, error, names):
     assert str(tmp_path) in str(caught.value)
 
 
-def test_gantry_tilt_is_refused(tmp_path):
+def test_a_tilted_series_lies_where_its_slices_say(tmp_path):
     tilt = np.radians(10)
     directions = (AXIAL[0], (0.0, np.cos(tilt), -np.sin(tilt)))
+    hu = random_hu((6, 4, 6))
     for k in range(6):
-        write_slice(tmp_path / f"{k}.dcm", random_hu((4, 6)), (0, 0, 2 * k), directions)
-    with pytest.raises(UnsupportedStudy, match=r"tilt of 10\.0"):
-        read_study(tmp_path)
+        write_slice(tmp_path / f"{k}.dcm", hu[k], (0, 0, 2 * k), directions)
+    volume = read_study(tmp_path).volume
+    assert "gantry tilt of 10.0 degrees" in volume.notices[0]
+    for k in range(6):
+        np.testing.assert_allclose(volume.grid.to_world([0, 0, k]), [0, 0, 2 * k], atol=1e-6)
+        np.testing.assert_array_equal(volume.array[:, :, k], hu[k].T)
+
+    write_nifti(volume, tmp_path / "tilted.nii.gz")
+    np.testing.assert_allclose(read_nifti(tmp_path / "tilted.nii.gz").affine, volume.affine, atol=1e-5)
 
 
 def test_positions_rounded_to_a_tenth_are_even_enough(tmp_path):

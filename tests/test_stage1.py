@@ -11,7 +11,7 @@ from common.labels import CLASS_NAMES
 from common.reading.nifti import read_nifti, write_nifti
 from common.volume import Grid, Volume
 from common.weights import save_weights
-from stage1_segment.augment import as_hint, faulty_hint
+from stage1_segment.augment import faulty_hint
 from stage1_segment.clean import best_levels, clean
 from stage1_segment.describe import CUT, RELATIVE_VOLUME, describe
 from stage1_segment.evaluate import compare
@@ -29,7 +29,7 @@ from stage1_segment.settings import (
     PredictSettings,
     SegmentSettings,
 )
-from stage1_segment.window import covering_grid
+from stage1_segment.window import as_hint, covering_grid
 
 TINY = NetworkSettings(widths=(8, 8, 8), decoder=(8, 8, 8))
 

@@ -44,7 +44,7 @@ def scan_and_mask_file(tmp_path):
     sagittal[1, 0], sagittal[2, 1], sagittal[0, 2], sagittal[3, 3] = -1, -1, 1.5, 1
     sagittal[:3, 3] = [-40, 60, 30]
     sagittal = turned(sagittal, 10)
-    low, high = SPOT - [12, 10, 6], SPOT + [4, 8, 6]
+    low, high = SPOT - [12, 10, 6], SPOT + np.array([4, 8, 6])
     mask = paint(Grid((100, 100, 54), sagittal), {3: (low, high)}).astype(np.uint8)
     path = tmp_path / "mask.nii"
     nib.save(nib.Nifti1Image(mask, sagittal), path)
@@ -67,7 +67,7 @@ def test_crop_shows_the_spot_at_its_world_place(scan_and_mask_file, oriented):
     bright = np.argwhere(crops.images[2, 0] > 200)
     assert np.abs(grid.to_world(bright).mean(axis=0) - SPOT).max() < 1.0
     inside = grid.to_world(np.argwhere(crops.images[2, 1] > 200))
-    assert (inside.min(axis=0) > SPOT - [13, 11, 7]).all() and (inside.max(axis=0) < SPOT + [5, 9, 7]).all()
+    assert (inside.min(axis=0) > SPOT - [13, 11, 7]).all() and (inside.max(axis=0) < SPOT - [-5, -9, -7]).all()
     coarse = np.argwhere(crops.distance[2] == 0) * 4 + 1.5
     assert np.abs(grid.to_world(coarse).mean(axis=0) - SPOT).max() < 3.0
 

@@ -20,7 +20,7 @@ def test_loss_of_a_constant_answer_is_its_score():
 
 
 def test_loss_of_two_studies_worked_by_hand():
-    # A: nothing fractured, 0.05 for the levels, 0.10 overall; B: C2 and overall fractured, C2 0.8, overall 0.9, else 0.05
+    # A: nothing fractured, 0.05 for the levels, 0.10 overall. B: C2 fractured, C2 0.8, overall 0.9, else 0.05.
     p = torch.full((2, 8), 0.05)
     p[0, 7], p[1, 1], p[1, 7] = 0.10, 0.80, 0.90
     labels = torch.zeros(2, 8)

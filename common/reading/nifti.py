@@ -63,7 +63,8 @@ def read_nifti_grid(path: Path) -> Grid:
 
 
 def write_nifti(volume: Volume, path: Path) -> None:
-    """Writes `volume` atomically; sform and qform both have code 1 (scanner). bool becomes uint8."""
+    """Writes `volume` atomically; sform and qform both have code 1 (scanner), but a qform can't hold the shear of a
+    tilted series and has code 0 then. bool becomes uint8."""
     array = volume.array
     if array.dtype == bool:
         array = array.astype(np.uint8)
@@ -73,7 +74,9 @@ def write_nifti(volume: Volume, path: Path) -> None:
         array = array.astype(np.float32)
     image = nib.Nifti1Image(array, volume.affine)
     image.set_sform(volume.affine, code=1)
-    image.set_qform(volume.affine, code=1)
+    axes = volume.affine[:3, :3] / volume.spacing
+    sheared = np.abs(axes.T @ axes - np.eye(3)).max() > 1e-4
+    image.set_qform(volume.affine, code=0 if sheared else 1)
     image.header.set_xyzt_units("mm")
     with atomic(path) as scratch:
         nib.save(image, scratch)

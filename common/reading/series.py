@@ -49,9 +49,10 @@ def order(slices: list[Slice]) -> list[Slice]:
     return sorted(slices, key=lambda item: float(normal @ item.position))
 
 
-def judge(slices: list[Slice]) -> None:
-    """Ordered slices must make a volume: at least two, even gaps, none doubled, no tilt.
+def judge(slices: list[Slice]) -> tuple[str, ...]:
+    """Ordered slices must make a volume: at least two, even gaps, none doubled. Returns what is to be said of it.
 
+    A gantry tilt shears the slices against each other; their affine holds the shear exactly (see `place`).
     Raises IncompleteSeries, UnsupportedStudy, naming the slices.
     """
     if len(slices) < 2:
@@ -71,11 +72,6 @@ def judge(slices: list[Slice]) -> None:
         )
     step = (positions[-1] - positions[0]) / (len(slices) - 1)
     tilt = np.degrees(np.arctan2(np.linalg.norm(step - (step @ normal) * normal), step @ normal))
-    if tilt > TILT_DEGREES:
-        raise UnsupportedStudy(
-            f"gantry tilt of {tilt:.1f} degrees: the slices are sheared against each other; "
-            "resample the series to straight slices first"
-        )
     sideways = positions - positions[0] - np.arange(len(slices))[:, None] * step
     sideways -= (sideways @ normal)[:, None] * normal
     beside = np.linalg.norm(sideways, axis=1)
@@ -84,6 +80,9 @@ def judge(slices: list[Slice]) -> None:
             f"{slices[int(beside.argmax())].source.name}: lies {beside.max():.1f} mm beside the line of the others; "
             "they don't make one volume"
         )
+    if tilt <= TILT_DEGREES:
+        return ()
+    return (f"gantry tilt of {tilt:.1f} degrees: the slices are sheared against each other, the affine says so",)
 
 
 def _judge_gaps(slices: list[Slice], gaps: np.ndarray, usual: float, allowed: float) -> None:

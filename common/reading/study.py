@@ -83,7 +83,7 @@ def _series(sources: list[Source]) -> tuple[list[Slice], tuple[str, ...]]:
         raise NothingFound(f"no DICOM among {len(sources)} files; give the folder that holds the CT series")
     slices, notices = main_series(slices)
     slices = order(slices)
-    judge(slices)
+    notices += judge(slices)
     return slices, (*notices, f"left out: {found}") if others else notices
 
 

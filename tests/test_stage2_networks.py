@@ -1,0 +1,90 @@
+"""Every kind of network builds, runs, and treats a level that isn't in view as it should."""
+
+import numpy as np
+import pytest
+import torch
+
+from stage2_classify.augment import warp
+from stage2_classify.drawn import draw_fracture
+from stage2_classify.networks import build
+from stage2_classify.networks.blocks import gaps, log_mean_exp
+from stage2_classify.settings import AugmentSettings, CropSettings, NetworkSettings
+
+PRIOR = torch.tensor([0.10, 0.19, 0.05, 0.08, 0.11, 0.18, 0.26, 0.53])
+
+
+def small(kind):
+    return NetworkSettings(kind=kind, channels=(4, 8, 8), embedding=8, hidden=4, slices=5)
+
+
+def batch(levels=7):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2, levels, 2, 16, 16, 12, generator=generator)
+    present = torch.ones(2, 7, dtype=torch.bool)
+    present[1, 2] = False
+    return {"images": images, "present": present, "mask_seen": torch.ones(2, levels)}
+
+
+@pytest.mark.parametrize("kind", ["vertebra3d", "slices25d"])
+def test_absent_level_gets_its_prior_and_its_picture_is_not_looked_at(kind):
+    network = build(small(kind), PRIOR).eval()
+    a, b = batch(), batch()
+    b["images"][1, 2] = 0.0
+    b["distance"] = torch.full((2, 7, 4, 4, 3), 7.0)
+    with torch.no_grad():
+        first, second = network(a), network(b)
+    assert first["logits"].shape == (2, 8)
+    assert torch.equal(first["logits"], second["logits"])
+    assert float(torch.sigmoid(first["logits"][1, 2])) == pytest.approx(0.05, abs=1e-5)
+    assert first["local"].shape == first["near"].shape == second["distance"].shape
+    assert (second["distance"][b["present"]] == 7).all()
+
+
+def test_naive_network_starts_at_the_prior():
+    network = build(small("naive"), PRIOR).eval()
+    with torch.no_grad():
+        logits = network(batch(levels=1))["logits"]
+    assert torch.allclose(torch.sigmoid(logits), PRIOR.expand(2, 8), atol=1e-5)
+
+
+def test_same_seed_same_weights():
+    a, b, c = (build(small("vertebra3d"), PRIOR, seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not torch.equal(a["encoder.local.weight"], c["encoder.local.weight"])
+
+
+def test_log_mean_exp_by_hand():
+    values = torch.tensor([[0.0, np.log(3.0), 9.0]])
+    assert float(log_mean_exp(values, torch.tensor([[True, True, False]]))) == pytest.approx(np.log(2))
+
+
+def test_gaps_show_thin_dark_places_and_not_edges():
+    ct = torch.ones(1, 12, 12, 12)
+    ct[:, :, :, 6] = 0.2  # a gap
+    assert torch.allclose(gaps(ct)[:, :, :, 6], torch.tensor(0.8)) and gaps(ct)[:, :, :, 3].abs().max() == 0
+    edge = torch.ones(1, 12, 12, 12)
+    edge[:, :, :, 6:] = 0.2
+    assert gaps(edge).abs().max() < 1e-6
+
+
+def test_drawn_fracture_changes_bone_only_near_where_it_says():
+    images = np.zeros((2, 32, 32, 24), np.uint8)
+    images[0], images[1, 8:24, 8:24, 6:18] = 150, 255
+    drawn, distance = draw_fracture(images, 1.0, np.random.default_rng(1))
+    changed = np.argwhere(drawn[0] != images[0])
+    assert len(changed) and (images[1][tuple(changed.T)] == 255).all() and (drawn[1] == images[1]).all()
+    strongest = np.argwhere(drawn[0].astype(int) < images[0].astype(int) - 30)
+    assert (distance[tuple((strongest // 4).T)] <= 4).all()
+    assert draw_fracture(np.zeros_like(images), 1.0, np.random.default_rng(1)) is None
+
+
+def test_warp_moves_picture_and_distance_together():
+    crops = CropSettings(size_mm=(48, 40, 32))
+    images, distance = torch.zeros(1, 2, 48, 40, 32), torch.full((1, 12, 10, 8), 60.0)
+    images[:, :, 28:32, 12:16, 16:20], distance[:, 7, 3, 4] = 1.0, 0.0
+    settings = AugmentSettings(flip=0, warp=1, shift_mm=6)
+    for seed in range(5):
+        moved, where = warp(images, distance, np.random.default_rng(seed), settings, crops)
+        picture = np.argwhere(moved[0, 0].numpy() > 0.5).mean(axis=0)
+        lowest = np.unravel_index(int(where[0].argmin()), where[0].shape)
+        assert np.abs(picture - (np.array(lowest) * 4 + 1.5)).max() < 4

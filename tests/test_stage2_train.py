@@ -1,0 +1,97 @@
+"""A tiny training leaves the exact files, its weights predict by themselves, and a second call does nothing."""
+
+import json
+
+import numpy as np
+import pytest
+
+from common import store, training
+from common.config import DataSettings, parse
+from common.score import best_constants
+from stage2_classify import crop_files, decide
+from stage2_classify.crops import Crops
+from stage2_classify.settings import ClassifySettings
+
+TINY = {
+    "crops": {"size_mm": [24, 24, 16], "study_shape": [16, 16, 8]},
+    "network": {"channels": [4, 8, 8], "embedding": 8, "hidden": 4, "slices": 4},
+    "encoder": {"steps": 2, "batch": 2, "workers": 0, "log_every": 1},
+    "encoder_patch": 16,
+    "train": {"steps": 2, "batch": 2, "workers": 0, "log_every": 1},
+}
+
+
+def study(rng, boxes):
+    images = np.zeros((7, 2, 24, 24, 16), np.uint8)
+    images[:, 0] = rng.integers(0, 255, images[:, 0].shape)
+    images[:, 1, 6:18, 6:18, 4:12] = 255
+    present = np.ones(7, bool)
+    present[6], images[6] = False, 0
+    distance = rng.integers(0, 30, (7, 6, 6, 4)).astype(np.uint8) if boxes else None
+    return Crops(images, present, np.tile(np.eye(4), (7, 1, 1)), distance, {"C7": ["not in view"]})
+
+
+@pytest.fixture
+def cohort(tmp_path, monkeypatch):
+    """A competition folder of six studies whose crops are already there."""
+    rng = np.random.default_rng(0)
+    data = DataSettings(root=tmp_path / "data", run=tmp_path / "run", folds=2, workers=1)
+    uids = [f"1.2.{n}" for n in range(6)]
+    (tmp_path / "data").mkdir()
+    rows = [f"{u},{n % 2},0,{n % 2},0,0,0,0,0" for n, u in enumerate(uids)]
+    header = "StudyInstanceUID,patient_overall,C1,C2,C3,C4,C5,C6,C7"
+    (data.root / "train.csv").write_text("\n".join([header, *rows]) + "\n")
+    asked = [f"9.9_{t},9.9,{t}" for t in ("C1", "patient_overall")]
+    (data.root / "test.csv").write_text("\n".join(["row_id,StudyInstanceUID,prediction_type", *asked]) + "\n")
+    for kind in ("crops", "naive"):
+        for n, uid in enumerate([*uids, "9.9"]):
+            path = crop_files.path_of(data, kind, uid)
+            crops = study(rng, boxes=n == 1)
+            if kind == "naive":
+                crops = Crops(crops.images[:1], np.ones(7, bool), crops.affines[:1], None, {})
+            crop_files.save(path, crops)
+            store.write_record(path, {"made": "by the test"})
+    monkeypatch.setattr(crop_files, "make_crops", lambda *_: {})
+    return data
+
+
+@pytest.mark.parametrize("kind", ["vertebra3d", "slices25d", "naive"])
+def test_train_predict_submit(cohort, kind, monkeypatch, capsys):
+    from stage2_classify.predict import predict_cohort
+    from stage2_classify.submit import submit
+    from stage2_classify.train import train
+
+    settings = parse({**TINY, "network": {**TINY["network"], "kind": kind}}, ClassifySettings, "test")
+    assert train(cohort, settings) == 0
+    stage = cohort.run / "stage2" / ("" if kind == "vertebra3d" else kind)
+    for fold in ("fold0", "fold1"):
+        names = {"weights.safetensors", "weights.safetensors.record.json", "last.pt", "log.jsonl"}
+        names |= set() if kind == "naive" else {"encoder"}
+        assert {path.name for path in (stage / fold).iterdir()} == names
+    lines = (stage / "out_of_fold.csv").read_text().splitlines()
+    assert lines[0] == "StudyInstanceUID,C1,C2,C3,C4,C5,C6,C7,patient_overall,flags" and len(lines) == 7
+    assert kind == "naive" or lines[1].endswith("C7 not in view")
+
+    assert predict_cohort(cohort, settings) == 0
+    assert submit(cohort, settings) == 0
+    output = (cohort.run if kind == "vertebra3d" else stage) / "submission.csv"
+    assert [line.split(",")[0] for line in output.read_text().splitlines()] == [
+        "row_id",
+        "9.9_C1",
+        "9.9_patient_overall",
+    ]
+
+    def refuse(*_, **__):
+        raise AssertionError("nothing was to be done")
+
+    monkeypatch.setattr(training, "train", refuse)
+    monkeypatch.setattr("stage2_classify.predictor.load_predictor", refuse)
+    assert train(cohort, settings) == predict_cohort(cohort, settings) == submit(cohort, settings) == 0
+
+
+def test_fit_and_prior_stay_inside():
+    labels = np.zeros((6, 8))
+    decision = decide.fit(np.zeros((6, 8)), labels, 0.02)
+    assert all(np.isfinite(value) for pair in decision.values() for value in pair)
+    assert json.dumps(decision)
+    assert (best_constants(labels) > 0).all()
