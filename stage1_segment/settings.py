@@ -39,7 +39,7 @@ class PatchSettings(Settings):
     low_hu: float = -200.0
     high_hu: float = 1000.0
     """HU outside of this window are clipped; it is scaled to 0..1."""
-    coarse_share: float = Field(0.4, ge=0, le=1)
+    coarse_share: float = Field(0.5, ge=0, le=1)
     """Part of the training samples that are made for the first pass."""
 
 
