@@ -73,8 +73,8 @@ submission: cohort ## the main job: both stages, then RUN/submission.csv, metric
 
 compare: setup ## the 2.5D + LSTM entry and the naive network on the same cohort, then the report again
 	@for kind in slices25d naive; do \
-	  $(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) name=$$kind network.kind=$$kind && \
-	  $(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) name=$$kind network.kind=$$kind || exit $$?; done
+	  $(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) network.kind=$$kind && \
+	  $(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) network.kind=$$kind || exit $$?; done
 	@$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
 
 predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import os
 import time
 import zipfile
 from collections.abc import Iterable
@@ -27,6 +28,8 @@ def fit(
 ) -> None:
     """Trains in as many processes as the settings say; see `training.train`."""
     fabric = make_fabric(settings)
+    if fabric.device.type == "cpu":
+        torch.set_num_threads(threads(settings))
     fabric.launch(_fit_process, task, settings, folder, came_from, description)
 
 
@@ -66,6 +69,12 @@ def _fit_process(
         save_weights(folder / WEIGHTS, averaged, description)
         store.write_record(folder / WEIGHTS, came_from)
     fabric.barrier()
+
+
+def threads(settings: TrainSettings) -> int:
+    """Threads of a training process on the CPU: a core for each process that makes samples stays free, since
+    threads that wait for a busy core slow every step down several times."""
+    return max((os.cpu_count() or 1) // settings.devices - settings.workers, 1)
 
 
 def make_fabric(settings: TrainSettings) -> Fabric:

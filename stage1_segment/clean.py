@@ -14,8 +14,9 @@ PITCH_MM = 17.0
 LABEL_COST = 1.0
 """Of giving a vertebra of median volume another level than the network did; against it stands the squared error
 of the distances between neighbours, in pitches."""
-
 GAP_COST = 3.0
+SECOND = 0.4
+"""Part of a level's largest piece that a second vertebra of the same name must have."""
 
 
 @dataclass(eq=False)
@@ -75,14 +76,14 @@ def find_pieces(mask: np.ndarray, label: int, spacing: np.ndarray) -> list[Piece
 
 def _vertebrae(pieces: list[Piece], settings: CleanSettings) -> tuple[list[Piece], list[Piece]]:
     """The pieces that are vertebrae, from top to bottom, and the others. A second piece of a cervical level is
-    a vertebra of its own only when it is large and lies more than half a pitch away: one name given to two."""
+    a vertebra of its own only when it is nearly as large as the first and lies more than half a pitch away: one name
+    given to two. A spinous process that has come off is smaller by far."""
     vertebrae, rest = [], []
     for piece in pieces:
-        same = [v for v in vertebrae if v.label == piece.label]
-        repeats = piece.label != THORACIC and bool(same)
-        large = piece.volume >= settings.level_mm3 * (4 if repeats else 1)
+        same = [v for v in vertebrae if v.label == piece.label] if piece.label != THORACIC else []
+        large = piece.volume >= max([settings.level_mm3, *(SECOND * v.volume for v in same)])
         apart = all(abs(v.height - piece.height) > PITCH_MM / 2 for v in same)
-        (vertebrae if large and (apart or not repeats) else rest).append(piece)
+        (vertebrae if large and apart else rest).append(piece)
     return sorted(vertebrae, key=lambda v: -v.height), rest
 
 

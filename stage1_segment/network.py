@@ -18,6 +18,10 @@ from stage1_segment.window import HINT_SCALE
 LEVEL_COUNT = len(CLASS_NAMES) - 1
 
 
+DETAIL = 8
+"""Channels of the branch at full resolution."""
+
+
 class SlimEncoder(nn.Module, EncoderMixin):
     """A residual encoder of chosen widths; level k has `widths[k]` channels at 1 / 2^(k + 1) of the resolution."""
 
@@ -47,26 +51,34 @@ def _stage(before: int, width: int, stride: tuple[int, int, int], blocks: int) -
 
 
 class HintedUnet(nn.Module):
-    """Image (N, 2, X, Y, Z), CT and hint -> logits (N, 9, X, Y, Z). The hint is spread over a channel per level,
-    for the U-Net to see and, times a learned number, as a first guess of the logits: so the second pass learns
-    from the start to correct the first one rather than to repeat it."""
+    """Image (N, 2, X, Y, Z), CT and hint -> logits (N, 9, X, Y, Z).
 
-    def __init__(self, unet: nn.Module) -> None:
+    The hint is spread over a channel per level, for the U-Net to see and, times a learned number, as a first guess
+    of the logits: so the second pass learns from the start to correct the first one rather than to repeat it.
+    The encoder begins at half the resolution; `detail` brings the edges in at full resolution."""
+
+    def __init__(self, unet: nn.Module, width: int) -> None:
         super().__init__()
-        self.unet = unet
+        self.encoder, self.decoder = unet.encoder, unet.decoder
+        self.detail = nn.Sequential(
+            nn.Conv3d(1 + LEVEL_COUNT, DETAIL, 3, padding=1, bias=False), nn.BatchNorm3d(DETAIL), nn.ReLU(inplace=True)
+        )
+        self.head = nn.Conv3d(width + DETAIL, len(CLASS_NAMES), 3, padding=1)
         self.trust = nn.Parameter(torch.tensor(2.0))
 
     def forward(self, image: Tensor) -> Tensor:
         ct, hint = image[:, :1], image[:, 1:]
         numbers = torch.arange(1, LEVEL_COUNT + 1, device=image.device).view(1, -1, 1, 1, 1)
         levels = (1 - (hint * HINT_SCALE - numbers).abs()).clamp(min=0)
-        logits = self.unet(torch.cat([ct, levels], dim=1).contiguous(memory_format=torch.channels_last_3d))
+        x = torch.cat([ct, levels], dim=1).contiguous(memory_format=torch.channels_last_3d)
+        wide = self.decoder(*self.encoder(x))
+        logits = self.head(torch.cat([wide, self.detail(x)], dim=1))
         return logits + self.trust * functional.pad(levels, (0, 0, 0, 0, 0, 0, 1, 0))
 
 
 def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
     """The network, initialised from `seed`: (N, 2, X, Y, Z) CT and hint -> (N, 9, X, Y, Z) logits of
-    `labels.CLASS_NAMES`. X, Y, Z must be multiples of `settings.stride`. Normalised by groups, so that the
+    `labels.CLASS_NAMES`. X, Y, Z must be multiples of `settings.stride`. Normalised by instances, so that the
     answer for a sample doesn't depend on its neighbours in the batch.
     """
     depth = len(settings.widths)
@@ -88,15 +100,14 @@ def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
             classes=len(CLASS_NAMES),
             strides=((2, 2, 2),) * depth,
         )
-    _norm_by_groups(network, settings.group)
-    return HintedUnet(network.to(memory_format=torch.channels_last_3d))
+        network = HintedUnet(network, settings.decoder[-1])
+    _norm_by_instances(network)
+    return network.to(memory_format=torch.channels_last_3d)
 
 
-def _norm_by_groups(module: nn.Module, group: int) -> None:
+def _norm_by_instances(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm3d):
-            channels = child.num_features
-            groups = channels // group if channels % group == 0 else 1
-            setattr(module, name, nn.GroupNorm(groups, channels))
+            setattr(module, name, nn.InstanceNorm3d(child.num_features, affine=True))
         else:
-            _norm_by_groups(child, group)
+            _norm_by_instances(child)

@@ -18,8 +18,6 @@ class NetworkSettings(Settings):
     """Channels of the decoder from the deepest level up to the full resolution; as many as `widths`."""
     blocks: int = Field(1, ge=1)
     """Residual blocks per level of the encoder."""
-    group: int = Field(8, ge=1)
-    """Channels per group of the group normalisation."""
 
     @property
     def stride(self) -> int:

@@ -30,13 +30,6 @@ from stage1_segment.settings import KIND, SegmentSettings
 VALIDATED = 4
 """Held-out studies that a validation during training looks at, at most; `evaluate` looks at all."""
 
-BONE_SHARE = 0.3
-"""Weight of all bone of a patch against all its background in the cross-entropy, at most `MOST` a voxel. Without
-it the network answers "background" everywhere for its first several hundred steps, in the first pass above all,
-where one voxel in eighty is bone."""
-MOST = 30.0
-
-
 class SegmentTask:
     """What stage 1 brings to the training loop (`common.training.Task`)."""
 
@@ -45,7 +38,9 @@ class SegmentTask:
         self.network = build_network(settings.network, settings.train.seed)
         self.samples = [load_sample(path) for path in learned]
         self.held_out = held_out[:VALIDATED]
-        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, reduction="none")
+        self.dice = DiceLoss(
+            include_background=False, to_onehot_y=True, softmax=True, reduction="none", smooth_nr=1, smooth_dr=1
+        )
 
     def sample(self, draw: int) -> dict[str, Tensor]:
         """`image` (2, S, S, S) float32, `mask` (1, S, S, S) int64."""
@@ -55,13 +50,10 @@ class SegmentTask:
         return {"image": torch.from_numpy(image), "mask": torch.from_numpy(mask)[None]}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Dice over the levels that a patch holds + cross-entropy, each a mean over samples."""
+        """Dice over the levels that a patch holds + cross-entropy, each a mean over samples. A level that isn't there
+        has a Dice of 0 whatever the network says, which would only drown the others."""
         logits, mask = network(batch["image"]), batch["mask"]
-        entropy = functional.cross_entropy(logits, mask[:, 0], reduction="none").flatten(1)
-        bone = (mask > 0).flatten(1).float()
-        weight = (BONE_SHARE * (1 - bone).sum(1) / bone.sum(1).clamp(min=1)).clamp(1, MOST)
-        weights = 1 + bone * (weight[:, None] - 1)
-        entropy = ((entropy * weights).sum(1) / weights.sum(1)).mean()
+        entropy = functional.cross_entropy(logits, mask[:, 0])
         present = functional.one_hot(mask.flatten(1), len(CLASS_NAMES)).amax(1)[:, 1:].float()
         dice = self.dice(logits, mask).flatten(1)
         dice = ((dice * present).sum(1) / present.sum(1).clamp(min=1)).mean()

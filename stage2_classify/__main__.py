@@ -1,4 +1,4 @@
-"""python -m stage2_classify train | predict | submit | score"""
+"""python -m stage2_classify train | predict | submit | report | score"""
 
 import argparse
 from pathlib import Path
@@ -40,7 +40,10 @@ def _parser() -> argparse.ArgumentParser:
     submit = commands.add_parser("submit", help="write submission.csv")
     submit.add_argument("--fill-missing", action="store_true", help="answer studies without prediction by the prior")
     submit.set_defaults(command=_submit)
-    for command in (train, predict, submit):
+
+    report = commands.add_parser("report", help="write metrics.json and report.html")
+    report.set_defaults(command=_report)
+    for command in (train, predict, submit, report):
         commandline.add_config(command)
 
     score = commands.add_parser("score", help="the competition's score of a submission")
@@ -86,6 +89,12 @@ def _submit(args: argparse.Namespace) -> int:
     from stage2_classify.submit import submit
 
     return submit(*_load(args), fill_missing=args.fill_missing)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from stage2_classify.report import make_report
+
+    return make_report(_load(args)[0])
 
 
 def _score(args: argparse.Namespace) -> int:

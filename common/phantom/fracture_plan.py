@@ -54,7 +54,7 @@ _COMPANIONS = {
     "lamina": ("spinous_process", "transverse_process"),
     "transverse_process": ("facet",),
 }
-HAIRLINE_SHARE = 0.35
+HAIRLINE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def plan_fracture(level: str, rng: np.random.Generator, kind: str | None = None)
         kind = str(rng.choice(list(kinds), p=weights / weights.sum()))
     elif kind not in kinds:
         raise ValueError(f"a {kind!r} fracture doesn't occur at {level}; known there: {', '.join(kinds)}")
-    width = float(np.clip(rng.lognormal(np.log(1.1), 0.5), 0.3, 3.0))
+    width = float(np.clip(rng.lognormal(np.log(1.4), 0.5), 0.3, 3.0))
     displaced = rng.random() > HAIRLINE_SHARE
     shift = float(np.clip(rng.lognormal(np.log(2.4), 0.5), 1.0, _LARGEST_SHIFT_MM.get(kind, 6.0)))
     if kind in _MAY_BE_BOTH_SIDED and rng.random() < _MAY_BE_BOTH_SIDED[kind]:

@@ -19,7 +19,7 @@ UID_NUMBERS = 32768
 
 SEGMENTED_SHARE = 0.45
 """Of the training studies; 4 % of the real ones, but a cohort is small."""
-BOXED_SHARE = 0.6
+BOXED_SHARE = 0.75
 """Of the positive training studies; 24 % of the real ones."""
 COMPRESSED_SHARE = 0.18
 

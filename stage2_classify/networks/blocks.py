@@ -1,38 +1,40 @@
-"""Building blocks in two and three dimensions; normalised by groups, so that a batch's make-up changes nothing."""
+"""Building blocks in two and three dimensions; normalised by instances, so that a batch's make-up changes nothing."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
+INSTANCE_NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
-def norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(max(channels // 4, 1), channels)
+def norm(dims: int, channels: int) -> nn.Module:
+    return INSTANCE_NORM[dims](channels, affine=True)
 
 
-def gaps(ct: Tensor, reach: int = 2) -> Tensor:
-    """ct (N, X, Y, Z) -> how much darker each cell is than what surrounds it on both sides within `reach` cells:
+def gaps(ct: Tensor) -> Tensor:
+    """ct (N, X, Y, Z) -> how much darker each cell is than what surrounds it on both sides within two cells:
     morphological closing minus the picture (the black top-hat). Thin gaps in bone stand out, wide edges don't."""
-    closed = ct.unsqueeze(1)
-    for sign in (1, -1):
-        closed = sign * _largest(sign * closed, reach)
-    return closed.squeeze(1) - ct
+    return -_largest(-_largest(ct)) - ct
 
 
-def _largest(x: Tensor, reach: int) -> Tensor:
-    """Maximum over a cube of 2 reach + 1 cells, axis by axis."""
-    for axis in range(3):
-        size, padding = [1, 1, 1], [0, 0, 0]
-        size[axis], padding[axis] = 2 * reach + 1, reach
-        x = F.max_pool3d(x, size, stride=1, padding=padding)
+def _largest(x: Tensor) -> Tensor:
+    """Maximum over a cube of 5 cells, axis by axis, cut at the border; by shifts, many times as fast as a pooling."""
+    for axis in range(1, 4):
+        length = x.shape[axis]
+        widened = torch.cat([x.narrow(axis, 0, 1)] * 2 + [x] + [x.narrow(axis, length - 1, 1)] * 2, dim=axis)
+        pairs = torch.maximum(widened.narrow(axis, 0, length + 3), widened.narrow(axis, 1, length + 3))
+        fours = torch.maximum(pairs.narrow(axis, 0, length), pairs.narrow(axis, 2, length))
+        x = torch.maximum(fours, widened.narrow(axis, 4, length))
     return x
 
 
 def stem(dims: int, inputs: int, channels: int) -> nn.Sequential:
     """(B, inputs, ...) -> (B, channels, ... / 2)."""
     return nn.Sequential(
-        CONVOLUTION[dims](inputs, channels, 3, stride=2, padding=1, bias=False), norm(channels), nn.ReLU(inplace=True)
+        CONVOLUTION[dims](inputs, channels, 3, stride=2, padding=1, bias=False),
+        norm(dims, channels),
+        nn.ReLU(inplace=True),
     )
 
 
@@ -43,12 +45,14 @@ class Residual(nn.Module):
         super().__init__()
         convolution = CONVOLUTION[dims]
         self.first = convolution(inputs, channels, 3, stride=stride, padding=1, bias=False)
-        self.first_norm = norm(channels)
+        self.first_norm = norm(dims, channels)
         self.second = convolution(channels, channels, 3, padding=1, bias=False)
-        self.second_norm = norm(channels)
+        self.second_norm = norm(dims, channels)
         self.around = nn.Identity()
         if stride != 1 or inputs != channels:
-            self.around = nn.Sequential(convolution(inputs, channels, 1, stride=stride, bias=False), norm(channels))
+            self.around = nn.Sequential(
+                convolution(inputs, channels, 1, stride=stride, bias=False), norm(dims, channels)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.first_norm(self.first(x)), inplace=True)

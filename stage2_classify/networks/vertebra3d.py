@@ -32,7 +32,7 @@ class Vertebra3d(nn.Module):
         self.stages = nn.ModuleList(stages)
         width = settings.embedding
         self.lateral = nn.ModuleList(nn.Conv3d(channels, width, 1) for channels in deeper)
-        self.joined = nn.Sequential(norm(width), nn.ReLU(inplace=True))
+        self.joined = nn.Sequential(norm(3, width), nn.ReLU(inplace=True))
         self.local = nn.Conv3d(width, 1, 1)
         nn.init.constant_(self.local.bias, LOCAL_START)
         self.embed = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(2 * width, settings.embedding), nn.ReLU())
