@@ -19,18 +19,20 @@ WINDOW_HU = (-300.0, 1300.0)
 
 def draw_preview(ct: Volume, mask: Volume, path: Path, title: str = "") -> None:
     """Writes a PNG. Both views follow the spine: at each height the sagittal one shows the plane through the
-    middle of the bone there, the coronal one likewise, so that a bent spine is seen whole."""
+    middle of the bone there, the coronal one likewise, so that a bent spine is seen whole. As radiologists look at
+    them: anterior and the patient's right on the left."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     scan = canonical(ct)
     labels = onto(mask, scan.grid).array
     along = _middle_line(labels)
-    figure = Figure(figsize=(9, 6), dpi=90, facecolor="black")
+    figure = Figure(figsize=(9, 4.4), dpi=100, facecolor="black")
     FigureCanvasAgg(figure)
-    for place, (name, axis, ends) in enumerate((("sagittal", 0, "PA"), ("coronal", 1, "LR"))):
+    for place, (name, axis, ends) in enumerate((("sagittal", 0, "AP"), ("coronal", 1, "RL"))):
         axes = figure.add_axes((0.01 + 0.44 * place, 0.05, 0.43, 0.88))
-        _view(axes, _plane(scan.array, along, axis), _plane(labels, along, axis), scan.spacing[[1 - axis, 2]])
+        planes = (_plane(array, along, axis)[::-1] for array in (scan.array, labels))
+        _view(axes, *planes, scan.spacing[[1 - axis, 2]])
         axes.set_title(f"{name}, {ends[0]} left, {ends[1]} right", color="white", fontsize=8)
     _legend(figure, labels)
     figure.text(0.01, 0.015, NOT_MEDICAL, color="white", fontsize=8)

@@ -30,6 +30,7 @@ from stage1_segment.settings import KIND, SegmentSettings
 VALIDATED = 4
 """Held-out studies that a validation during training looks at, at most; `evaluate` looks at all."""
 
+
 class SegmentTask:
     """What stage 1 brings to the training loop (`common.training.Task`)."""
 

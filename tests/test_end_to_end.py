@@ -37,7 +37,7 @@ TINY_CLASSIFY = [
 
 
 def command(*arguments: object, expect: int = 0) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run(
         [sys.executable, "-m", *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=400
     )
