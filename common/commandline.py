@@ -1,7 +1,9 @@
 """What every command line here has in common: configuration, overrides, errors without a traceback."""
 
 import argparse
+import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,9 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 def run(main: Callable[[], int | None]) -> None:
     """Runs a command; a ProjectError becomes one line on stderr and its exit code, Ctrl-C becomes 130."""
+    # What libraries say to each other about their future helps nobody here; processes started later hear it too.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
+    warnings.simplefilter("ignore", FutureWarning)
     try:
         sys.exit(main() or 0)
     except ProjectError as error:

@@ -70,7 +70,7 @@ def _train(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> int:
     from common.errors import ConfigError
     from stage2_classify.predict import predict_cohort, predict_study
-    from stage2_classify.train import stage_folder
+    from stage2_classify.run_folder import stage_folder
 
     data, settings = _load(args)
     if args.device is not None:

@@ -18,9 +18,9 @@ from common.resample import canonical
 from stage2_classify import crop_files, decide
 from stage2_classify.crops import Crops, cut_study, shrink_study
 from stage2_classify.masks import masks_of
+from stage2_classify.run_folder import stage_folder, weights_paths
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.tables import Prediction, write_predictions
-from stage2_classify.train import stage_folder, weights_paths
 
 
 def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:

@@ -11,9 +11,9 @@ from common.config import DataSettings
 from common.dataset.competition import UID, Competition
 from common.errors import SubmissionError
 from common.labels import TARGETS
+from stage2_classify.run_folder import stage_folder
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.tables import read_predictions
-from stage2_classify.train import stage_folder
 
 CLIP = 1e-4
 """Probabilities are kept this far from 0 and 1."""

@@ -10,19 +10,20 @@ from common import store, training
 from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.dataset.folds import stored_folds
-from common.errors import PARTLY_FAILED, ConfigError, DatasetError
+from common.errors import PARTLY_FAILED, DatasetError
 from common.labels import TARGETS
 from common.progress import progress
-from common.score import best_constants, score
-from stage2_classify import crop_files, decide
+from common.score import best_constants
+from stage2_classify import crop_files
 from stage2_classify.masks import masks_of
+from stage2_classify.out_of_fold import answer_out_of_fold
+from stage2_classify.run_folder import chosen_folds, fold_folder
 from stage2_classify.settings import ClassifySettings
-from stage2_classify.tables import Prediction, write_predictions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-HOW_TO_ANSWER = {"folds", "masks", "decision", "train"}
+HOW_TO_ANSWER = {"folds": True, "masks": True, "decision": True, "train": True, "encoder": training.HOW_NOT_WHAT}
 """Settings that the weights of a fold don't depend on, or that are recorded in another way."""
 
 
@@ -43,33 +44,8 @@ def train(data: DataSettings, settings: ClassifySettings) -> int:
         crops = _load_crops(usable, data, settings)
         for fold in due:
             _train_fold(folders[fold], origins[fold], fold, crops, usable, folds, settings)
-    _answer_out_of_fold(folders, usable, folds, data, settings)
+    answer_out_of_fold(folders, usable, folds, data, settings)
     return PARTLY_FAILED if failed else 0
-
-
-def chosen_folds(data: DataSettings, settings: ClassifySettings) -> list[int]:
-    """The folds that are trained and used; ConfigError for one that there isn't."""
-    chosen = list(range(data.folds)) if settings.folds is None else list(settings.folds)
-    wrong = [fold for fold in chosen if not 0 <= fold < data.folds]
-    if wrong or not chosen:
-        raise ConfigError(f"folds is {chosen}: expected some of 0..{data.folds - 1}")
-    return chosen
-
-
-def stage_folder(data: DataSettings, settings: ClassifySettings) -> Path:
-    """Where weights and answers lie: stage2/, for a kind that isn't the default stage2/<kind>/, so that kinds can be
-    compared side by side."""
-    kind = settings.network.kind
-    return data.run / "stage2" if kind == "vertebra3d" else data.run / "stage2" / kind
-
-
-def fold_folder(data: DataSettings, settings: ClassifySettings, fold: int) -> Path:
-    return stage_folder(data, settings) / f"fold{fold}"
-
-
-def weights_paths(data: DataSettings, settings: ClassifySettings) -> list[Path]:
-    """The weights file of every chosen fold, whether or not it exists."""
-    return [fold_folder(data, settings, fold) / training.WEIGHTS for fold in chosen_folds(data, settings)]
 
 
 def _usable(labels: pd.DataFrame, failed: dict[str, str], data: DataSettings) -> pd.DataFrame:
@@ -149,56 +125,3 @@ def _train_encoder(
         return load_weights(folder / training.WEIGHTS, "vertebra encoder")[0]
     weights = training.train(EncoderTask(examples, settings), settings.encoder, folder, origin, description)
     return load_weights(weights, "vertebra encoder")[0]
-
-
-def _answer_out_of_fold(
-    folders: dict[int, Path], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
-) -> None:
-    """out_of_fold.csv and decision.json, where they aren't current."""
-    stage = stage_folder(data, settings)
-    table, decision_path = stage / "out_of_fold.csv", stage / "decision.json"
-    weights = {fold: folder / training.WEIGHTS for fold, folder in folders.items()}
-    held_out = {fold: [uid for uid in usable.index if folds[uid] == fold] for fold in weights}
-    records = [
-        store.read_json(store.record_path(crop_files.path_of(data, settings.network.kind, uid)))
-        for uids in held_out.values()
-        for uid in uids
-    ]
-    origin = {
-        "weights": {fold: store.digest_file(path) for fold, path in weights.items()},
-        "crops": store.digest_value(records),
-        "decision": settings.decision.model_dump(mode="json"),
-    }
-    if store.is_current(table, origin) and store.is_current(decision_path, origin):
-        return
-    from stage2_classify.predictor import load_predictor
-
-    uids, logits, seen, flags, priors = [], [], [], [], []
-    for fold, path in weights.items():
-        predictor = load_predictor(path, settings.train.device)
-        for uid in progress(held_out[fold], len(held_out[fold]), f"answering for fold {fold}"):
-            crops = crop_files.load(crop_files.path_of(data, settings.network.kind, uid))
-            uids.append(uid)
-            logits.append(predictor.logits(crops, settings.decision.flip))
-            seen.append(crops.present)
-            flags.append(crops.flags)
-            priors.append(predictor.prior)
-    truth = usable.loc[uids, list(TARGETS)].to_numpy()
-    decision = decide.IDENTITY
-    if settings.decision.recalibrate:
-        decision = decide.fit(np.stack(logits), truth, settings.decision.strength)
-    answers = [decide.decide(x[None], s, p, decision) for x, s, p in zip(logits, seen, priors)]
-    write_predictions(table, [Prediction(u, a, f) for u, a, f in zip(uids, answers, flags)])
-    store.write_record(table, origin)
-    before = [decide.decide(x[None], s, p, decide.IDENTITY) for x, s, p in zip(logits, seen, priors)]
-    store.write_json(
-        decision_path,
-        {
-            "decision": decision,
-            "prior": best_constants(usable.to_numpy()).tolist(),
-            "out_of_fold_score": score(np.stack(answers), truth),
-            "without_recalibration": score(np.stack(before), truth),
-            "best_constant": score(np.tile(best_constants(truth), (len(truth), 1)), truth),
-        },
-    )
-    store.write_record(decision_path, origin)
