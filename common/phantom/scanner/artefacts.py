@@ -12,6 +12,8 @@ WIDE_NECK = 3.6
 METAL_HU = 3071.0
 """Nothing of the body reaches the top of the scanner's scale."""
 LOBES = 360
+SPREAD, MARGIN = 1.5, 5
+"""Slices over which streaks fade (standard deviation), and how far beyond the metal they are followed."""
 
 
 def beam_hardening(rays: Rays, pixel_mm: float, shape: tuple[int, int, int]) -> np.ndarray:
@@ -28,7 +30,9 @@ def beam_hardening(rays: Rays, pixel_mm: float, shape: tuple[int, int, int]) -> 
 
 
 def add_metal_streaks(picture: np.ndarray, hu: np.ndarray, rng: np.random.Generator) -> None:
-    """Adds bright and dark rays out of every piece of metal (hu (X, Y, Z) above 3071) to its slices, in place."""
+    """Adds bright and dark rays out of every piece of metal (hu (X, Y, Z) above 3071) to its slices, in place. They
+    fade out over the slices above and below, and turn slowly from one to the next, as a helical scan blurs them: a
+    streak of a single slice would be a dark plane through the bone."""
     highest = hu.max(axis=(0, 1))
     slices = np.flatnonzero(highest > METAL_HU)
     if slices.size == 0:
@@ -45,15 +49,17 @@ def add_metal_streaks(picture: np.ndarray, hu: np.ndarray, rng: np.random.Genera
         away = np.hypot(dx, dy)
         fade = 1 / (1 + away / 14) * np.clip((away - 1) / 3, 0, 1)
         size = min(float(area.max()) ** 0.5, 12.0)
-        for offset, voxels in enumerate(area):
-            if voxels:
-                strength = 60.0 * size * min(1.0, voxels / area.max() + 0.2)
-                picture[:, :, slices[place[2].start + offset]] += strength * fade * _spokes(rng)[turn]
+        share = ndimage.gaussian_filter1d(np.pad(np.minimum(area / area.max() + 0.2, 1.0), MARGIN), SPREAD)
+        first = slices[place[2].start] - MARGIN
+        for offset, spokes in enumerate(_spokes(rng, len(share))):
+            if 0 <= first + offset < picture.shape[2]:
+                picture[:, :, first + offset] += 60.0 * size * share[offset] * fade * spokes[turn]
 
 
-def _spokes(rng: np.random.Generator) -> np.ndarray:
-    """(LOBES,) brightness by angle, mean about 0: a few broad dark and many thin bright and dark rays."""
-    fine = ndimage.gaussian_filter1d(rng.standard_normal(LOBES), 1.2, mode="wrap")
-    broad = ndimage.gaussian_filter1d(rng.standard_normal(LOBES), 9, mode="wrap")
+def _spokes(rng: np.random.Generator, slices: int) -> np.ndarray:
+    """(slices, LOBES) brightness by angle, mean about 0: a few broad dark and many thin bright and dark rays."""
+    draws = rng.standard_normal((2, slices, LOBES))
+    fine = ndimage.gaussian_filter(draws[0], (SPREAD, 1.2), mode=("nearest", "wrap"))
+    broad = ndimage.gaussian_filter(draws[1], (SPREAD, 9), mode=("nearest", "wrap"))
     spokes = 0.6 * fine / fine.std() + 0.6 * broad / broad.std()
     return (np.sign(spokes) * np.abs(spokes) ** 1.6).astype(np.float32)
