@@ -87,7 +87,7 @@ class EncoderTask:
         wanted = coarse & (distance[tuple(map(slice, coarse.shape))] <= self.settings.loss.inside_mm)
         places = np.argwhere(wanted if known and wanted.any() else coarse)
         size = min(self.settings.encoder_patch, *images.shape[1:]) // COARSE
-        highest = np.array(distance.shape) - size
+        highest = np.array(images.shape[1:]) // COARSE - size
         place = places[rng.integers(len(places))] if len(places) else highest // 2
         start = np.clip(place - size // 2 + rng.integers(-1, 2, 3), 0, highest)
         fine = tuple(slice(a * COARSE, (a + size) * COARSE) for a in start)
