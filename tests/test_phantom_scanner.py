@@ -101,13 +101,14 @@ def test_rays_between_bones_are_dark():
     assert between < beside - 15
 
 
-def test_metal_streaks_only_in_its_slices():
+def test_metal_streaks_fade_over_the_slices_about_it():
     clean, filled = neck(), neck()
     filled.hu[80:83, 80:83, 30:32] = 9000
     difference = np.abs(scan(filled, PERSON).astype(float) - scan(clean, PERSON))
     per_slice = difference[40:70, 40:70].mean(axis=(0, 1))
-    assert per_slice[30:32].min() > 10
-    assert per_slice[:25].max() < 2 and per_slice[36:].max() < 2
+    assert per_slice[30:32].min() > 8
+    assert per_slice[32] > 0.4 * per_slice[31] and per_slice[29] > 0.4 * per_slice[30]
+    assert per_slice[:24].max() < 2 and per_slice[38:].max() < 2
 
 
 def test_padding_is_flat_and_some_studies_have_none():

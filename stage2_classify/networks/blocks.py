@@ -5,11 +5,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
-INSTANCE_NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
 def norm(dims: int, channels: int) -> nn.Module:
-    return INSTANCE_NORM[dims](channels, affine=True)
+    """By instances in a volume; by groups of channels in a slice, whose map may shrink to a single cell."""
+    if dims == 2:
+        return nn.GroupNorm(max(channels // 4, 1), channels)
+    return nn.InstanceNorm3d(channels, affine=True)
 
 
 def gaps(ct: Tensor) -> Tensor:
