@@ -39,8 +39,3 @@ SCHEMES: dict[str, dict[int, int]] = {
     },
 }
 """Mask value of a scheme -> mask value of this project. Values that a scheme doesn't name are unexpected."""
-
-
-def class_of(level: str) -> int:
-    """Mask value of a level's name, "C1" -> 1."""
-    return LEVEL_IDS[level]
