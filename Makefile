@@ -22,10 +22,10 @@ define finish
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cohort verify segment evaluate classify submit report submission compare predict test lint clean
+.PHONY: help setup cohort verify segment evaluate classify submit report submission compare predict ship bench-readers test lint clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 	@echo "Variables: DATA, CONFIG, RUN, MASKS and SCHEME, STUDY and OUT, STUDIES, TEST_STUDIES, SEED;"
 	@echo "SEGMENT and CLASSIFY hold overrides of a stage's configuration, such as CLASSIFY='train.steps=300'."
 
@@ -82,9 +82,18 @@ predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir
 	@$(PY) -m stage1_segment predict $(DATA_ARGS) $(SEGMENT) -i "$(STUDY)" -o "$(OUT)/mask.nii.gz" --preview "$(OUT)/preview.png"
 	@$(PY) -m stage2_classify predict $(DATA_ARGS) $(CLASSIFY) -i "$(STUDY)" --mask "$(OUT)/mask.nii.gz" -o "$(OUT)/result.json"
 
+ship: setup ## make RUN's stage-1 weights those that come with the project (then write their CARD.md)
+	@$(PY) -m stage1_segment ship $(DATA_ARGS) $(SEGMENT)
+
+bench-readers: setup ## broken series, as this reader and others that are installed read them
+	@$(PY) -m common.reading.compare
+
 test: setup ## ruff and the tests
 	.venv/bin/ruff check .
 	$(PY) -m pytest
+
+test-kills: setup ## kill 50 tiny runs at random moments, go on, compare with a run left alone (minutes; KILLS=n)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.kill_runs --kills $(or $(KILLS),50)
 
 lint: setup ## ruff alone
 	.venv/bin/ruff check .

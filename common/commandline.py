@@ -18,6 +18,12 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="dotted overrides, such as train.lr=1e-3")
 
 
+def add_series_choice(parser: argparse.ArgumentParser) -> None:
+    """Adds `--series-uid UID` and `--list-series`, for commands that read one study."""
+    parser.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
+    parser.add_argument("--list-series", action="store_true", help="show the study's series and read none")
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Runs a command; a ProjectError becomes one line on stderr and its exit code, Ctrl-C becomes 130."""
     # What libraries say to each other about their future helps nobody here; processes started later hear it too.

@@ -1,6 +1,8 @@
 """Configuration: validated YAML with dotted overrides; an unknown key is an error that names the nearest known one."""
 
 import difflib
+import math
+import reprlib
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -13,10 +15,14 @@ PARTS = ("data", "segment", "classify")
 """The parts a configuration file may have: where the data is, and one part for each stage."""
 
 
-class Settings(BaseModel):
-    """Base of every settings class: frozen, complete, no unknown key."""
+LARGEST = 100_000
+"""Bytes of a configuration file, or of an override's value; the ones that come with the project have a few thousand."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen, complete, no unknown key, no infinite number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSettings(Settings):
@@ -43,12 +49,12 @@ def load(path: Path | None, part: str, model: type[S], overrides: list[str]) -> 
     origin = str(path) if path else "the defaults"
     for key in content:
         if key not in PARTS:
-            raise ConfigError(f"{origin}: unknown key `{key}`{_nearest(key, PARTS)}")
+            raise ConfigError(f"{origin}: unknown key `{_short(key)}`{_nearest(key, PARTS)}")
     content = {name: dict(content.get(name) or {}) for name in ("data", part)}
     for override in overrides:
         dotted, separator, value = override.partition("=")
         if not separator or not dotted:
-            raise ConfigError(f"override `{override}`: expected key.sub=value, such as train.lr=1e-3")
+            raise ConfigError(f"override `{_short(override)}`: expected key.sub=value, such as train.lr=1e-3")
         keys = dotted.split(".")
         if keys[0] not in ("data", part):
             keys.insert(0, part)
@@ -70,13 +76,15 @@ def parse(content: dict[str, Any], model: type[S], origin: str, prefix: str = ""
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open("rb") as stream:
+            text = stream.read(LARGEST + 1).decode("utf-8")
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such configuration file; configs/ holds the ones that come with the project"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: can't be read as YAML: {error}") from None
+    content = _plain_yaml(text, str(path))
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(v, dict | None) for v in content.values()):
@@ -84,16 +92,32 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _value(override: str, text: str) -> Any:
+class _NoAliases(yaml.SafeLoader):
+    """Plain values only; an alias would let a few lines stand for billions."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (`*name`) aren't allowed here; write the value out")
+        return super().compose_node(parent, index)
+
+
+def _plain_yaml(text: str, origin: str) -> Any:
+    if len(text) > LARGEST:
+        raise ConfigError(f"{origin}: more than {LARGEST} characters; expected a configuration")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override `{override}`: value is not YAML: {error}") from None
+        return yaml.load(text, _NoAliases)  # a SafeLoader
+    except Exception as error:  # values that look like dates, numbers or tags fail in PyYAML in many ways
+        raise ConfigError(f"{origin}: can't be read as YAML: {error or type(error).__name__}") from None
+
+
+def _value(override: str, text: str) -> Any:
+    value = _plain_yaml(text, f"override `{_short(override)}`")
     if isinstance(value, str):
         try:
-            return float(value)  # YAML 1.1 takes 1e-3 for text
+            number = float(value)  # YAML 1.1 takes 1e-3 for text
         except ValueError:
             return value
+        return number if math.isfinite(number) else value
     return value
 
 
@@ -101,7 +125,7 @@ def _set(content: dict[str, Any], keys: list[str], value: Any, override: str) ->
     for key in keys[:-1]:
         existing = content.get(key)
         if existing is not None and not isinstance(existing, dict):
-            raise ConfigError(f"override `{override}`: `{key}` holds a value, not keys")
+            raise ConfigError(f"override `{_short(override)}`: `{_short(key)}` holds a value, not keys")
         content[key] = dict(existing or {})
         content = content[key]
     content[keys[-1]] = value
@@ -113,8 +137,8 @@ def _explain(item: dict[str, Any], model: type[BaseModel], prefix: str) -> str:
     if item["type"] == "extra_forbidden":
         for part in location[:-1]:
             model = _submodel(model, part)
-        return f"unknown key `{dotted}`{_nearest(location[-1], model.model_fields)}"
-    return f"`{dotted}` is {item.get('input')!r}: {item['msg']}"
+        return f"unknown key `{_short(dotted)}`{_nearest(location[-1], model.model_fields)}"
+    return f"`{_short(dotted)}` is {reprlib.repr(item.get('input'))}: {item['msg']}"
 
 
 def _submodel(model: type[BaseModel], name: str) -> type[BaseModel]:
@@ -125,6 +149,11 @@ def _submodel(model: type[BaseModel], name: str) -> type[BaseModel]:
     return model
 
 
-def _nearest(key: str, known: Any) -> str:
-    matches = difflib.get_close_matches(key, list(known), n=1, cutoff=0.4)
+def _nearest(key: Any, known: Any) -> str:
+    matches = difflib.get_close_matches(_short(key), list(known), n=1, cutoff=0.4)
     return f", did you mean `{matches[0]}`?" if matches else f"; known are {', '.join(known)}"
+
+
+def _short(text: Any) -> str:
+    text = str(text)
+    return text if len(text) <= 100 else text[:100] + "..."

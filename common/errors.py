@@ -67,5 +67,17 @@ class SubmissionError(ProjectError):
     exit_code = 11
 
 
+class OutputError(ProjectError):
+    """Results can't be written: the disk is full, read-only or out of reach."""
+
+    exit_code = 12
+
+
+class RunBusy(ProjectError):
+    """Another process is at work on the same folder."""
+
+    exit_code = 13
+
+
 PARTLY_FAILED = 20
 """Exit code of a cohort run in which some studies failed and the rest succeeded."""

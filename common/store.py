@@ -1,31 +1,74 @@
 """Files that are whole or absent, each with a record of what it came from."""
 
+import errno
 import hashlib
 import json
+import os
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from common import __version__
+from common.errors import OutputError
+
+SCRATCH = ".writing-"
+"""Begins the name of the folders in which files are written: `.writing-<host>-<pid>-<random>`."""
+A_DAY_S = 86400
+NO_PLACE = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "the quota is used up; make room",
+    errno.EFBIG: "the file is larger than is allowed here; raise the limit",
+    errno.EROFS: "the file system is read-only; choose another folder (data.run)",
+    errno.EACCES: "no permission to write; choose another folder (data.run) or change its rights",
+    errno.EPERM: "no permission to write; choose another folder (data.run) or change its rights",
+    errno.EEXIST: "a file stands where a folder is needed; move it away",
+    errno.ENOTDIR: "a file stands where a folder is needed; move it away",
+    errno.EIO: "the disk fails; look at the machine",
+}
+"""What the system says when a file can't be written -> what that means and what to do."""
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` (same suffixes) to write a file or a folder at; moved into place when the
-    block ends well, removed when it doesn't. A file that stood there is replaced."""
+    block ends well, removed when it doesn't. A file that stood there is replaced.
+
+    What a killed process left half-written is removed. Raises OutputError when there is no room or no right to
+    write. Nothing is forced onto the disk: what a power cut tears fails its record's digest and is made again.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    with can_be_written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path.parent, os.getpid())
+        scratch = Path(tempfile.mkdtemp(prefix=f"{_owner()}-", dir=path.parent))
     try:
-        yield scratch / path.name
-        if (scratch / path.name).is_dir() and path.exists():
-            path.replace(scratch / "replaced")
-        (scratch / path.name).replace(path)
+        with can_be_written(path, scratch):
+            yield scratch / path.name
+            if (scratch / path.name).is_dir() and path.exists():
+                path.replace(scratch / "replaced")
+            (scratch / path.name).replace(path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def can_be_written(path: Path, scratch: Path | None = None) -> Iterator[None]:
+    """Turns the system's refusals to write `path` into an OutputError that says what to do. Within `scratch` only
+    those that speak of a file below it, or of no file: the block may read files that it has no right to."""
+    try:
+        yield
+    except OSError as error:
+        elsewhere = scratch is not None and error.filename and not Path(error.filename).is_relative_to(scratch)
+        if error.errno not in NO_PLACE or elsewhere:
+            raise
+        why = NO_PLACE[error.errno]
+        raise OutputError(f"{path}: can't be written: {why}, then run the same command again") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -40,7 +83,11 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """The content of a JSON file. Raises OSError, or ValueError for anything that isn't JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply") from None
 
 
 def digest_file(path: Path) -> str:
@@ -74,7 +121,8 @@ def record_path(output: Path) -> Path:
 def is_current(output: Path, came_from: dict[str, Any], by_digest: bool = True) -> bool:
     """True when `output` exists, was made from just `came_from` by this version, and has not changed since.
 
-    `by_digest=False`, here and in `write_record`: of the output only size and time are compared (large files).
+    `by_digest=False`, here and in `write_record`: of the output only size and time are compared (large files, whose
+    readers ask `is_intact`).
     """
     try:
         record = read_json(record_path(output))
@@ -85,7 +133,18 @@ def is_current(output: Path, came_from: dict[str, Any], by_digest: bool = True) 
 
 def write_record(output: Path, came_from: dict[str, Any], by_digest: bool = True) -> None:
     """Says what `output` came from; call it after the output is in place."""
-    write_json(record_path(output), {"came_from": _jsonable(came_from), "output": _output_state(output, by_digest)})
+    content = {"came_from": _jsonable(came_from), "output": _output_state(output, by_digest)}
+    if not by_digest and output.is_file():
+        content["digest"] = digest_file(output)
+    write_json(record_path(output), content)
+
+
+def is_intact(output: Path) -> bool:
+    """Whether a file recorded with `by_digest=False` still has the bytes that were recorded."""
+    try:
+        return read_json(record_path(output)).get("digest") in (None, digest_file(output))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _jsonable(came_from: dict[str, Any]) -> dict[str, Any]:
@@ -94,3 +153,30 @@ def _jsonable(came_from: dict[str, Any]) -> dict[str, Any]:
 
 def _output_state(output: Path, by_digest: bool) -> str:
     return fingerprint(output) if output.is_dir() or not by_digest else digest_file(output)
+
+
+def _owner() -> str:
+    return f"{SCRATCH}{socket.gethostname()}-{os.getpid()}"
+
+
+@lru_cache(maxsize=256)
+def _remove_leftovers(folder: Path, process: int) -> None:
+    """Removes what processes of this machine that are gone, or of any machine a day ago, left half-written; once
+    for each folder and process."""
+    for left in folder.glob(f"{SCRATCH}*"):
+        host, _, pid = left.name.removeprefix(SCRATCH).rpartition("-")[0].rpartition("-")
+        gone = host == socket.gethostname() and pid.isdigit() and not is_running(int(pid))
+        with suppress(OSError):
+            if gone or time.time() - left.stat().st_mtime > A_DAY_S:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine lives."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from common import store
 from common.config import Settings
+from common.lock import only_one
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -87,10 +88,12 @@ def train(
     `came_from` is what the weights depend on beside `settings`; `description` goes into the weights file
     (see `weights.save_weights`). A finished training returns at once, an interrupted one goes on from its last
     checkpoint and ends with the same weights. Raises ConfigError for a batch that the processes can't share
-    evenly or a device that isn't there.
+    evenly or a device that isn't there, RunBusy when another process trains in `folder`, OutputError when it can't
+    be written.
     """
     if not is_current(folder, settings, came_from):
         from common.training_loop import fit
 
-        fit(task, settings, folder, origin(settings, came_from), description)
+        with only_one(folder):
+            fit(task, settings, folder, origin(settings, came_from), description)
     return folder / WEIGHTS

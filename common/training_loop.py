@@ -1,13 +1,12 @@
 """The one training loop, on one CPU, one GPU or many machines alike (Lightning Fabric)."""
 
 import copy
-import json
 import math
 import os
-import time
-import zipfile
-from collections.abc import Iterable
-from contextlib import nullcontext
+import signal
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from common import __version__, store
+from common import __version__, checkpoint, store
 from common.errors import ConfigError, ProjectError
 from common.progress import progress
 from common.training import WEIGHTS, Task, TrainSettings
+from common.training_log import TrainingLog
 from common.weights import save_weights
+
+MAX_DEATHS = 3
+"""Times that the processes which make samples are replaced when one was killed."""
 
 
 def fit(
@@ -47,9 +50,9 @@ def _fit_process(
     network, optimizer = fabric.setup(task.network, optimizer)
     averaged = averaged.to(fabric.device)
 
-    start = _resume(folder, digest, network, averaged, optimizer, fabric)
-    log = _Log(folder / "log.jsonl", start, fabric)
-    batches = fabric.setup_dataloaders(_loader(task, settings, start, fabric), use_distributed_sampler=False)
+    start, since = _resume(folder, digest, network, averaged, optimizer, fabric, settings.steps)
+    log = TrainingLog(folder / "log.jsonl", start, fabric, since)
+    batches = _batches(task, settings, start, fabric)
     if fabric.is_global_zero:
         batches = progress(batches, settings.steps - start, f"training {folder}")
 
@@ -63,7 +66,10 @@ def _fit_process(
         if last or (settings.validate_every and step % settings.validate_every == 0):
             log.validation(step, task, averaged)
         if last or step % settings.checkpoint_every == 0:
-            _checkpoint(folder, digest, network, averaged, optimizer, step, fabric)
+            if fabric.is_global_zero:
+                state = _state(network, averaged, optimizer, fabric, step)
+                checkpoint.save(folder, {**state, "log": log.state()}, digest)
+            fabric.barrier()
 
     if fabric.is_global_zero:
         save_weights(folder / WEIGHTS, averaged, description)
@@ -146,6 +152,43 @@ class _Draws(Dataset):
         return self.task.sample(draw)
 
 
+def _batches(task: Task, settings: TrainSettings, start: int, fabric: Fabric) -> Iterator[dict[str, Tensor]]:
+    """The batches of the steps after `start`. When a process that makes samples is killed, new ones go on with the
+    batch that is due; samples depend on their number alone. Raises ProjectError when that happens too often."""
+    done = start
+    for deaths in range(MAX_DEATHS + 1):
+        try:
+            batches = iter(
+                fabric.setup_dataloaders(_loader(task, settings, done, fabric), use_distributed_sampler=False)
+            )
+            _deaths_are_polled()
+            for batch in batches:
+                yield batch
+                done += 1
+            return
+        except (RuntimeError, OSError, EOFError) as error:
+            if settings.workers == 0 or not _tells_of_a_death(error):
+                raise
+            said = f"a process that makes samples was killed at step {done}, most likely for want of memory"
+            if deaths == MAX_DEATHS:
+                raise ProjectError(f"{said}; set train.workers=0, then run the same command again") from None
+            print(f"{said}; starting new ones", file=sys.stderr)
+
+
+def _deaths_are_polled() -> None:
+    """Takes torch's handler for the death of a loader's process away: it raises wherever the training just is, in the
+    middle of a step. The loader notices by itself, within five seconds."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _tells_of_a_death(error: Exception) -> bool:
+    """torch's own words, or a connection that broke while a batch was fetched; not what a sample raised."""
+    text = str(error)
+    broken = isinstance(error, ConnectionError | EOFError | FileNotFoundError)
+    return "DataLoader worker (pid" in text or (broken and "in DataLoader worker process" not in text)
+
+
 def _loader(task: Task, settings: TrainSettings, start: int, fabric: Fabric) -> DataLoader:
     """The rank's share of every global batch from step `start` (steps done) on: batch s holds the draws
     s * batch .. (s + 1) * batch - 1, rank r the r-th part of them."""
@@ -160,100 +203,44 @@ def _loader(task: Task, settings: TrainSettings, start: int, fabric: Fabric) -> 
     )
 
 
-def _checkpoint(folder, digest, network, averaged, optimizer, step, fabric) -> None:
-    if fabric.is_global_zero:
-        last = folder / "last.pt"
-        if last.exists():
-            last.replace(folder / "previous.pt")
-        with store.atomic(last) as scratch:
-            torch.save(
-                {
-                    "network": network.module.state_dict(),
-                    "averaged": averaged.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "precision": fabric.strategy.precision.state_dict(),
-                    "step": step,
-                    "came_from": digest,
-                },
-                scratch,
-            )
-    fabric.barrier()
+def _state(network, averaged, optimizer, fabric, step: int) -> dict[str, Any]:
+    """All that a training's further way depends on: dropout and samples depend on the step alone, as the rate does."""
+    return {
+        "network": network.module.state_dict(),
+        "averaged": averaged.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "precision": fabric.strategy.precision.state_dict(),
+        "step": step,
+    }
 
 
-def _resume(folder, digest, network, averaged, optimizer, fabric) -> int:
-    """Loads the newest whole checkpoint of this training; returns the steps done, 0 when there is none."""
-    for name in ("last.pt", "previous.pt"):
-        state = _read_checkpoint(folder / name, digest)
-        if state is not None:
+def _resume(folder, digest, network, averaged, optimizer, fabric, steps: int) -> tuple[int, dict | None]:
+    """Loads the newest usable checkpoint of this training; returns the steps done and the log's state, 0 and None when
+    there is none."""
+    now = _state(network, averaged, optimizer, fabric, 0)
+    for state in checkpoint.candidates(folder, digest):
+        if _fits(state, now, steps):
             network.module.load_state_dict(state["network"])
             averaged.load_state_dict(state["averaged"])
             optimizer.load_state_dict(state["optimizer"])
             fabric.strategy.precision.load_state_dict(state["precision"])
-            return state["step"]
-    return 0
+            return state["step"], state.get("log")
+        print(f"{folder}: a checkpoint that doesn't fit this network; not used", file=sys.stderr)
+    return 0, None
 
 
-def _read_checkpoint(path: Path, digest: str) -> dict[str, Any] | None:
-    """A checkpoint's content; None when it is absent, damaged, or of another training."""
+def _fits(state: dict[str, Any], now: dict[str, Any], steps: int) -> bool:
+    """Whether a checkpoint can be loaded without fail; half a state would be worse than none."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
-                return None
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return state if state["came_from"] == digest else None
-    except Exception:  # a damaged file fails in many ways, and each of them means the same
-        return None
-
-
-class _Log:
-    """log.jsonl: a line per `log_every` steps with the means since the line before, over all processes."""
-
-    def __init__(self, path: Path, start: int, fabric: Fabric) -> None:
-        self.path, self.fabric = path, fabric
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
-        self.since = time.monotonic()
-        if fabric.is_global_zero:
-            store.write_text(path, "".join(f"{line}\n" for line in _lines_until(path, start)))
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach().float()
-        self.count += 1
-
-    def write(self, step: int, lr: float) -> None:
-        means = self.fabric.all_reduce({name: total / self.count for name, total in self.sums.items()})
-        means = {name: float(value) for name, value in means.items()}
-        if not math.isfinite(means["loss"]):
-            raise ProjectError(f"{self.path.parent}: the loss is {means['loss']} at step {step}; lower train.lr")
-        seconds = time.monotonic() - self.since
-        self.sums, self.count, self.since = {}, 0, time.monotonic()
-        self._append({"step": step, **means, "lr": lr, "seconds": round(seconds, 3)})
-
-    def validation(self, step: int, task: Task, averaged: nn.Module) -> None:
-        if self.fabric.is_global_zero:
-            was_training = averaged.training
-            averaged.eval()
-            with torch.no_grad(), self.fabric.autocast() if self.fabric.device.type == "cuda" else nullcontext():
-                figures = task.validate(averaged)
-            averaged.train(was_training)
-            if figures:
-                self._append({"step": step, **{f"validation_{name}": v for name, v in figures.items()}})
-        self.fabric.barrier()
-
-    def _append(self, line: dict[str, Any]) -> None:
-        if self.fabric.is_global_zero:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
-
-
-def _lines_until(path: Path, start: int) -> Iterable[str]:
-    """The log's whole lines of the first `start` steps; what came after them is done again."""
-    if not path.exists() or start == 0:
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= start:
-                yield line
-        except (ValueError, KeyError, TypeError):
-            continue
+        groups = [group["params"] for group in state["optimizer"]["param_groups"]]
+        moments = state["optimizer"]["state"]
+        return (
+            checkpoint.same_shapes(state["network"], now["network"])
+            and checkpoint.same_shapes(state["averaged"], now["averaged"])
+            and groups == [group["params"] for group in now["optimizer"]["param_groups"]]
+            and set(moments) <= {number for group in groups for number in group}
+            and isinstance(state["precision"], dict)
+            and 0 <= state["step"] <= steps
+        )
+    except (KeyError, TypeError):
+        return False

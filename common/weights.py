@@ -16,13 +16,13 @@ KEY = "description"
 def save_weights(path: Path, network: "nn.Module", description: dict[str, Any]) -> None:
     """Writes a network's weights atomically. `description`: JSON values; "kind" (such as "segmentation") is
     required and checked at loading; the project's version is added."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if "kind" not in description:
         raise ValueError(f"description must have a `kind`, got {sorted(description)}")
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
     with store.atomic(path) as scratch:
-        save_file(tensors, scratch, metadata={KEY: json.dumps({"version": __version__, **description})})
+        scratch.write_bytes(save(tensors, {KEY: json.dumps({"version": __version__, **description})}))
 
 
 def load_weights(path: Path, kind: str | None = None) -> "tuple[dict[str, Tensor], dict[str, Any]]":
@@ -54,7 +54,9 @@ def read_description(path: Path, kind: str | None = None) -> dict[str, Any]:
         raise WeightsError(f"{path}: not a whole safetensors file ({error}); train again or copy it again") from None
     try:
         description = json.loads(metadata[KEY])
-    except (KeyError, ValueError):
+        if not isinstance(description, dict):
+            raise ValueError
+    except (KeyError, ValueError, RecursionError):
         raise WeightsError(f"{path}: has no description; expected weights that this project saved") from None
     if kind is not None and description.get("kind") != kind:
         raise WeightsError(f"{path}: weights of kind {description.get('kind')!r}, expected {kind!r}")

@@ -30,10 +30,20 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--preview", type=Path, metavar="PICTURE.png", help="also draw it")
     predict.set_defaults(command=_predict)
 
-    evaluate = commands.add_parser("evaluate", help="Dice, HD95 and centroid error against the truth")
+    evaluate = commands.add_parser("evaluate", help="against true masks, or with --landmarks against marked scans")
+    evaluate.add_argument("--landmarks", type=Path, metavar="MARKS.json", help='{case: {"C2": [x, y, z] RAS mm, ...}}')
+    evaluate.add_argument("-i", "--input", type=Path, metavar="DIR", help="where the marked scans lie")
+    evaluate.add_argument("-o", "--output", type=Path, metavar="REPORT.json", help="the table as JSON")
+    evaluate.add_argument("--only", metavar="A,B,C", help="cases to look at; default: all that are marked")
+    evaluate.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
+    evaluate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     evaluate.set_defaults(command=_evaluate)
 
-    for command in (train, predict, evaluate):
+    ship = commands.add_parser("ship", help="make a run's weights those that come with the project")
+    ship.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
+    ship.set_defaults(command=_ship)
+
+    for command in (train, predict, evaluate, ship):
         commandline.add_config(command)
     return parser
 
@@ -58,25 +68,59 @@ def _predict(arguments: argparse.Namespace) -> int:
 
         return predict_cohort(data, settings, arguments.device)
     from stage1_segment.one_study import predict_study
-    from stage1_segment.run_folder import RunFolder
 
-    weights = arguments.weights or RunFolder(data.run).weights(settings.train_folds[0])
-    given = bool(arguments.config or arguments.overrides)
+    weights = _weights(arguments, data, settings)
     predict_study(
         arguments.input,
         arguments.output,
         weights,
         arguments.device,
         arguments.preview,
-        settings.predict if given else None,
+        _given(arguments, settings),
     )
     return 0
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from stage1_segment.evaluate import evaluate
+    if (arguments.landmarks is None) != (arguments.input is None):
+        raise ConfigError("evaluate: --landmarks MARKS.json and -i DIR belong together; or neither")
+    data, settings = _settings(arguments)
+    if arguments.landmarks is None:
+        from stage1_segment.evaluate import evaluate
 
-    return evaluate(*_settings(arguments))
+        return evaluate(data, settings)
+    from stage1_segment.evaluate_landmarks import evaluate_landmarks
+
+    return evaluate_landmarks(
+        arguments.landmarks,
+        arguments.input,
+        _weights(arguments, data, settings),
+        arguments.output,
+        arguments.only.split(",") if arguments.only else None,
+        arguments.device,
+        _given(arguments, settings),
+    )
+
+
+def _ship(arguments: argparse.Namespace) -> int:
+    from stage1_segment.run_folder import RunFolder
+    from stage1_segment.shipped_weights import ship
+
+    data, settings = _settings(arguments)
+    ship(arguments.weights or RunFolder(data.run).weights(settings.train_folds[0]))
+    return 0
+
+
+def _weights(arguments: argparse.Namespace, data, settings) -> Path:
+    from stage1_segment.run_folder import RunFolder
+    from stage1_segment.shipped_weights import own_or_shipped
+
+    return arguments.weights or own_or_shipped(RunFolder(data.run).weights(settings.train_folds[0]))
+
+
+def _given(arguments: argparse.Namespace, settings):
+    """The settings of prediction when a configuration is given; None: those of the weights."""
+    return settings.predict if arguments.config or arguments.overrides else None
 
 
 def _settings(arguments: argparse.Namespace):

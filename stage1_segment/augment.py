@@ -69,15 +69,18 @@ def vary_intensity(ct: np.ndarray, settings: AugmentSettings, rng: np.random.Gen
 
 
 def faulty_hint(mask: np.ndarray, ratio: float, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
-    """The hint that a first pass, its voxels `ratio` times larger, might give for mask (S, S, S): float32.
+    """The hint that a first pass, its voxels `ratio` times larger, might give for mask (X, Y, Z): float32.
 
     Made on the coarse grid at a random offset: displaced, with ragged edges, levels that are missed or
     taken for their neighbour, balls of wrong answers; then enlarged by nearest neighbour, as at prediction.
     """
     strength = min(settings.hint, 2.0)
     offset = rng.uniform(0, ratio, 3) + strength * rng.normal(0, 0.35, 3) * ratio
-    size = int(np.ceil(mask.shape[0] / ratio)) + 2
-    axes = [np.clip(np.round((np.arange(size) - 1) * ratio + o).astype(int), 0, mask.shape[0] - 1) for o in offset]
+    sizes = [int(np.ceil(n / ratio)) + 2 for n in mask.shape]
+    axes = [
+        np.clip(np.round((np.arange(size) - 1) * ratio + o).astype(int), 0, n - 1)
+        for size, n, o in zip(sizes, mask.shape, offset)
+    ]
     coarse = mask[np.ix_(*axes)].astype(np.float32)
 
     levels = np.unique(coarse[coarse > 0])
@@ -95,7 +98,7 @@ def faulty_hint(mask: np.ndarray, ratio: float, settings: AugmentSettings, rng: 
         coarse = np.where(change, grown, coarse)
 
     where = [np.round((np.arange(n) - o) / ratio + 1).astype(int) for n, o in zip(mask.shape, offset)]
-    return as_hint(coarse[np.ix_(*(np.clip(w, 0, size - 1) for w in where))])
+    return as_hint(coarse[np.ix_(*(np.clip(w, 0, size - 1) for w, size in zip(where, sizes)))])
 
 
 def _ball(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

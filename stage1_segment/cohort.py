@@ -1,6 +1,7 @@
 """Segments every study of a cohort; the main process needs no torch to see that nothing is left to do."""
 
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,8 +18,9 @@ from common.errors import PARTLY_FAILED, ProjectError, WeightsError
 from common.progress import progress
 from common.reading.nifti import write_nifti
 from common.training import is_current
-from stage1_segment.run_folder import RunFolder, Split, network_origin, split
+from stage1_segment.run_folder import RunFolder, Split, origins
 from stage1_segment.settings import PredictSettings, SegmentSettings
+from stage1_segment.shipped_weights import own_or_shipped
 
 if TYPE_CHECKING:
     from common.volume import Volume
@@ -75,35 +77,46 @@ def predict_cohort(data: DataSettings, settings: SegmentSettings, device: str = 
 def _jobs(data: DataSettings, settings: SegmentSettings, device: str) -> list[Job]:
     competition = Competition.open(data.root)
     run = RunFolder(data.run)
-    splits = split(competition, data, settings)
+    networks = _networks(data, settings)
     folds = stored_folds(data.run / "folds.csv", competition.train_labels(), data.folds, data.fold_seed)
-    digests = {}
-    for fold, part in splits.items():
-        if not is_current(run.fold(fold), settings.train, network_origin(competition, part, settings)):
-            raise WeightsError(
-                f"{run.weights(fold)}: missing or not of this configuration; run `python -m stage1_segment train` first"
-            )
-        digests[fold] = store.digest_file(run.weights(fold))
+    digests = {fold: store.digest_file(weights) for fold, (weights, _) in networks.items()}
     jobs = []
     for uid in dict.fromkeys([*competition.train_studies(), *competition.test_studies()]):
-        fold = choose_fold(folds.get(uid), splits)
+        fold = choose_fold(folds.get(uid), networks)
         images = competition.images(uid)
         came_from = {
             "ct": store.fingerprint(images),
             "weights": digests[fold],
             "predict": settings.predict.model_dump(mode="json"),
         }
-        seen = uid in splits[fold].learned
+        weights, part = networks[fold]
         jobs.append(
             Job(
-                uid, images, CtCache(data.run / "cache"), run, run.weights(fold), seen, came_from,
+                uid, images, CtCache(data.run / "cache"), run, weights, uid in part.learned, came_from,
                 settings.predict, device, settings.previews,
             )
         )  # fmt: skip
     return jobs
 
 
-def choose_fold(fold: int | None, splits: dict[int, Split]) -> int:
+def _networks(data: DataSettings, settings: SegmentSettings) -> dict[int, tuple[Path, Split]]:
+    """Fold -> its network's weights and what these have seen; those that come with the project when the run has none
+    at all. Raises WeightsError when a fold isn't trained."""
+    run = RunFolder(data.run)
+    own = [run.weights(fold) for fold in settings.train_folds]
+    if own and not any(path.is_file() for path in own) and (weights := own_or_shipped(own[0])) != own[0]:
+        return {settings.train_folds[0]: (weights, Split((), ()))}
+    networks = {}
+    for fold, (part, origin) in origins(data, settings).items():
+        if not is_current(run.fold(fold), settings.train, origin):
+            raise WeightsError(
+                f"{run.weights(fold)}: missing or not of this configuration; run `python -m stage1_segment train` first"
+            )
+        networks[fold] = (run.weights(fold), part)
+    return networks
+
+
+def choose_fold(fold: int | None, splits: Mapping[int, Any]) -> int:
     """The network for a study: the one of the study's own fold, which hasn't seen it, else the first."""
     return int(fold) if fold is not None and int(fold) in splits else next(iter(splits))
 

@@ -1,4 +1,4 @@
-"""Training patches: a rotated, scaled, maybe mirrored cube out of a sample, for one of the two passes."""
+"""Training patches: a rotated, scaled, maybe mirrored box out of a sample, for one of the two passes."""
 
 from dataclasses import dataclass
 
@@ -24,38 +24,41 @@ class Pose:
 def make_patch(
     sample: Sample, patch: PatchSettings, augment: AugmentSettings, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One training patch: image (2, S, S, S) float32 (CT in 0..1, hint), mask (S, S, S) int64."""
+    """One training patch: image (2, X, Y, Z) float32 (CT in 0..1, hint), mask (X, Y, Z) int64."""
     coarse = rng.random() < patch.coarse_share
     pose = _draw_pose(sample, patch, augment, coarse, rng)
-    ct, mask = cut(sample, pose, patch)
+    ct, mask = cut(sample, pose, patch, patch.window(coarse))
     ct, mask = distort(ct, mask, augment, rng)
     ct = vary_intensity(ct, augment, rng)
     hint = np.zeros_like(ct) if coarse else faulty_hint(mask, patch.coarse_mm / patch.fine_mm, augment, rng)
     return np.stack([ct, hint]), mask.astype(np.int64)
 
 
-def cut(sample: Sample, pose: Pose, patch: PatchSettings) -> tuple[np.ndarray, np.ndarray]:
-    """CT (S, S, S) float32 in 0..1, linear, and mask (S, S, S) uint8, nearest; air outside of the scan."""
-    index = np.indices((patch.size,) * 3, dtype=np.float32).reshape(3, -1) - (patch.size - 1) / 2
+def cut(
+    sample: Sample, pose: Pose, patch: PatchSettings, window: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """CT (X, Y, Z) = `window` float32 in 0..1, linear, and mask uint8, nearest; air outside of the scan."""
+    middle = (np.array(window, dtype=np.float32)[:, None] - 1) / 2
+    index = np.indices(window, dtype=np.float32).reshape(3, -1) - middle
     points = pose.matrix.astype(np.float32) @ index + pose.centre.astype(np.float32)[:, None]
     low = np.clip(np.floor(points.min(axis=1)).astype(int), 0, np.array(sample.ct.shape) - 1)
     high = np.clip(np.ceil(points.max(axis=1)).astype(int) + 1, low + 1, sample.ct.shape)
     box = tuple(map(slice, low, high))
     points -= low[:, None].astype(np.float32)
-    mask = _at(torch.from_numpy(sample.mask[box].astype(np.float32)), points, "nearest", patch.size)
+    mask = _at(torch.from_numpy(sample.mask[box].astype(np.float32)), points, "nearest", window)
     ct = torch.from_numpy(scaled(sample.ct[box], patch))
     blocks = [int(min(max(f, 1), n)) for f, n in zip(np.linalg.norm(pose.matrix, axis=1), ct.shape)]
     if max(blocks) > 1:  # means over blocks first, so that nothing aliases, as `resample` does at prediction
         ct = functional.avg_pool3d(ct[None], blocks)[0]
         points = (points - (np.array(blocks)[:, None] - 1) / 2) / np.array(blocks)[:, None]
-    return _at(ct, points.astype(np.float32), "bilinear", patch.size), mask.astype(np.uint8)
+    return _at(ct, points.astype(np.float32), "bilinear", window), mask.astype(np.uint8)
 
 
-def _at(values: torch.Tensor, points: np.ndarray, mode: str, size: int) -> np.ndarray:
-    """`values` (X, Y, Z) at voxels `points` (3, size^3) -> (size, size, size); 0 outside."""
+def _at(values: torch.Tensor, points: np.ndarray, mode: str, window: tuple[int, int, int]) -> np.ndarray:
+    """`values` (X, Y, Z) at voxels `points` (3, voxels of the window) -> (*window); 0 outside."""
     last = np.maximum(np.array(values.shape, dtype=np.float32) - 1, 1)
     relative = 2 * points / last[:, None] - 1
-    where = torch.from_numpy(np.ascontiguousarray(relative[::-1].T)).reshape(1, size, size, size, 3)
+    where = torch.from_numpy(np.ascontiguousarray(relative[::-1].T)).reshape(1, *window, 3)
     return functional.grid_sample(values[None, None], where, mode, padding_mode="zeros", align_corners=True)[
         0, 0
     ].numpy()
@@ -76,7 +79,7 @@ def _draw_pose(
 
 def _coarse_centre(sample: Sample, patch: PatchSettings, rng: np.random.Generator) -> np.ndarray:
     """As the windows of the first pass lie: within the scan when it is longer than a window, else about it."""
-    shape, window = np.array(sample.ct.shape), patch.size * patch.coarse_mm / sample.spacing
+    shape, window = np.array(sample.ct.shape), np.array(patch.window(True)) * patch.coarse_mm / sample.spacing
     slack = np.maximum(shape - window, 0) / 2 + 15 / sample.spacing
     return (shape - 1) / 2 + rng.uniform(-slack, slack)
 
@@ -88,5 +91,5 @@ def _fine_centre(sample: Sample, patch: PatchSettings, rng: np.random.Generator)
         return rng.uniform(0, np.array(sample.ct.shape) - 1)
     voxels = np.flatnonzero(sample.mask[::2, ::2, ::2].ravel() == rng.choice(levels))
     found = np.array(np.unravel_index(rng.choice(voxels), sample.mask[::2, ::2, ::2].shape)) * 2
-    reach = 0.3 * patch.size * patch.fine_mm / sample.spacing
+    reach = 0.3 * np.array(patch.window(False)) * patch.fine_mm / sample.spacing
     return found + rng.uniform(-reach, reach)

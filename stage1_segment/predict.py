@@ -21,6 +21,7 @@ from common.volume import Grid, Volume
 from common.weights import load_weights
 from stage1_segment.clean import clean
 from stage1_segment.network import build_network
+from stage1_segment.order import ordered_levels
 from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, PredictSettings
 from stage1_segment.window import as_hint, covering_grid, scaled
 
@@ -83,8 +84,11 @@ def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:
     """Level numbers (float32, 0 = nothing) of the whole scan at the coarse spacing; only the spine's pieces."""
     grid = covering_grid(scan.grid, segmenter.patch.coarse_mm)
     ct = scaled(resample(scan, grid).array, segmenter.patch)
-    probabilities = torch.softmax(_infer(ct, np.zeros_like(ct), segmenter), dim=0).cpu().numpy()
+    probabilities = torch.softmax(_infer(ct, None, segmenter), dim=0).cpu().numpy()
     bone = 1 - probabilities[BACKGROUND]
+    if segmenter.predict.order:
+        pieces = spine_pieces(bone > 0.5)
+        return Volume(ordered_levels(probabilities, pieces, grid).astype(np.float32), grid.affine)
     numbers = np.tensordot(np.arange(len(CLASS_NAMES)), probabilities, axes=1) / np.maximum(bone, 1e-6)
     return Volume(np.where(spine_pieces(bone > 0.5), numbers, 0).astype(np.float32), grid.affine)
 
@@ -123,16 +127,17 @@ def _fine_pass(scan: Volume, coarse: Volume, start: np.ndarray, stop: np.ndarray
     return _infer(ct, hint, segmenter)
 
 
-def _infer(ct: np.ndarray, hint: np.ndarray, segmenter: Segmenter) -> Tensor:
-    """CT in 0..1 and hint, both (X, Y, Z), in windows -> logits (9, X, Y, Z) float32 on the segmenter's device.
-    What a window lacks is padded with air. In the second pass windows without any hint are background."""
-    image = torch.from_numpy(np.stack([ct, hint]))[None].to(segmenter.device)
-    skip_unhinted = bool(hint.any())
+def _infer(ct: np.ndarray, hint: np.ndarray | None, segmenter: Segmenter) -> Tensor:
+    """CT in 0..1 and hint (None in the first pass), both (X, Y, Z), in windows -> logits (9, X, Y, Z) float32 on the
+    segmenter's device. What a window lacks is padded with air. Windows that hold
+    nothing denser than air, in the second pass those without any hint, are background."""
+    coarse = hint is None
+    image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if coarse else hint]))[None].to(segmenter.device)
     precision = choose_precision("auto", segmenter.device.type == "cuda")
     dtype = AUTOCAST.get(precision)
 
     def predictor(windows: Tensor) -> Tensor:
-        if skip_unhinted and not windows[:, 1].any():
+        if not windows[:, 0 if coarse else 1].any():
             logits = torch.zeros((len(windows), len(CLASS_NAMES), *windows.shape[2:]), device=windows.device)
             logits[:, BACKGROUND] = 8.0
             return logits
@@ -142,7 +147,7 @@ def _infer(ct: np.ndarray, hint: np.ndarray, segmenter: Segmenter) -> Tensor:
     with torch.inference_mode():
         return sliding_window_inference(
             image,
-            roi_size=segmenter.patch.size,
+            roi_size=segmenter.patch.window(coarse),
             sw_batch_size=1 if segmenter.device.type == "cpu" else 8,
             predictor=predictor,
             overlap=segmenter.predict.overlap,

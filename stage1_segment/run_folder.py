@@ -11,6 +11,8 @@ from common.dataset.folds import stored_folds
 from common.errors import ConfigError, DatasetError
 from common.training import WEIGHTS, is_current
 from stage1_segment.settings import SegmentSettings
+from stage1_segment.shipped_weights import start_path
+from stage1_segment.synthetic.subject import bank_files
 
 
 @dataclass(frozen=True)
@@ -78,20 +80,54 @@ def sample_origin(competition: Competition, uid: str, settings: SegmentSettings)
     }
 
 
+def bank_split(settings: SegmentSettings) -> Split:
+    """Files of the bank's subjects; the last ones by name are held out. Raises DatasetError."""
+    files = [str(path) for path in bank_files(settings.bank.folder)]
+    learned = max(len(files) - round(len(files) * settings.bank.held_out), 1)
+    return Split(tuple(files[:learned]), tuple(files[learned:]))
+
+
 def network_origin(competition: Competition, part: Split, settings: SegmentSettings) -> dict[str, Any]:
     """What a network's weights are made from, beside the settings of the training loop."""
     return {
         "learned": {uid: sample_origin(competition, uid, settings) for uid in part.learned},
         "held_out": list(part.held_out),
-        **settings.model_dump(mode="json", include={"network", "patch", "augment"}),
+        **_common_origin(settings),
     }
+
+
+def bank_origin(part: Split, settings: SegmentSettings) -> dict[str, Any]:
+    """The same for a network that learns from an anatomy bank."""
+    return {
+        "learned": {Path(file).name: store.fingerprint(Path(file)) for file in part.learned},
+        "held_out": [Path(file).name for file in part.held_out],
+        "bank": settings.bank.model_dump(mode="json", exclude={"folder", "held_out"}),
+        **_common_origin(settings),
+    }
+
+
+def _common_origin(settings: SegmentSettings) -> dict[str, Any]:
+    start = start_path(settings)
+    return {
+        **settings.model_dump(mode="json", include={"network", "patch", "augment"}, exclude_none=True),
+        **({"start": store.digest_file(start)} if start else {}),
+    }
+
+
+def origins(data: DataSettings, settings: SegmentSettings) -> dict[int, tuple[Split, dict[str, Any]]]:
+    """Trained fold -> its split and what its network's weights are made from. With a bank there is one network, which
+    stands for the first of `train_folds` and has seen no study of the cohort."""
+    if settings.source == "bank":
+        part = bank_split(settings)
+        return {settings.train_folds[0]: (part, bank_origin(part, settings))}
+    competition = Competition.open(data.root)
+    splits = split(competition, data, settings)
+    return {fold: (part, network_origin(competition, part, settings)) for fold, part in splits.items()}
 
 
 def all_current(data: DataSettings, settings: SegmentSettings) -> bool:
     """True when every fold's network is trained, from just this data and these settings."""
-    competition = Competition.open(data.root)
     run = RunFolder(data.run)
     return all(
-        is_current(run.fold(fold), settings.train, network_origin(competition, part, settings))
-        for fold, part in split(competition, data, settings).items()
+        is_current(run.fold(fold), settings.train, origin) for fold, (_, origin) in origins(data, settings).items()
     )

@@ -1,5 +1,8 @@
 """Settings of stage 1."""
 
+from pathlib import Path
+from typing import Annotated, Literal
+
 from pydantic import Field
 
 from common.config import Settings
@@ -25,6 +28,10 @@ class NetworkSettings(Settings):
         return 2 ** len(self.widths)
 
 
+Side = Annotated[int, Field(ge=8)]
+Window = Side | tuple[Side, Side, Side]
+
+
 class PatchSettings(Settings):
     """What the network is shown."""
 
@@ -32,13 +39,22 @@ class PatchSettings(Settings):
     """Voxel of the first pass, which looks at the whole scan."""
     fine_mm: float = Field(1.5, gt=0)
     """Voxel of the second pass, which looks at the spine."""
-    size: int = Field(48, ge=8)
-    """Voxels along each side of a patch, in both passes."""
+    size: Window = 48
+    """Voxels along each side of a patch, in both passes: one number, or three for x, y and z."""
+    coarse_size: Window | None = None
+    fine_size: Window | None = None
+    """The same for one of the passes; None: `size`."""
     low_hu: float = -200.0
     high_hu: float = 1000.0
     """HU outside of this window are clipped; it is scaled to 0..1."""
     coarse_share: float = Field(0.5, ge=0, le=1)
     """Part of the training samples that are made for the first pass."""
+
+    def window(self, coarse: bool) -> tuple[int, int, int]:
+        """Voxels (x, y, z) of a patch of the first or the second pass."""
+        own = self.coarse_size if coarse else self.fine_size
+        size = self.size if own is None else own
+        return (size, size, size) if isinstance(size, int) else size
 
 
 class AugmentSettings(Settings):
@@ -80,18 +96,55 @@ class PredictSettings(Settings):
     """Around what the first pass found, looked at by the second."""
     overlap: float = Field(0.25, ge=0, lt=1)
     """Of neighbouring windows in both passes."""
+    order: bool = False
+    """Whether the first pass' levels are put in order by the heights of the bodies (`order`); for networks that count
+    from the skull and the ribs."""
     clean: CleanSettings = CleanSettings()
+
+
+class BankSettings(Settings):
+    """Scans made up from an anatomy bank (`python -m common.phantom.bank`)."""
+
+    folder: Path = Path("data/bank")
+    held_out: float = Field(0.1, ge=0, lt=1)
+    """Part of the bank's subjects that training never sees: the last ones by name."""
+    rotate_deg: tuple[float, float, float] = (18.0, 12.0, 18.0)
+    """Largest rotation about the right, anterior and superior axis."""
+    size: tuple[float, float] = (0.8, 1.25)
+    """Smallest and largest size of a body, the subject's own being 1."""
+    uneven: float = Field(0.04, ge=0)
+    """Standard deviation of the size of one axis against the others."""
+    shear: float = Field(0.04, ge=0)
+    """Standard deviation of the shear between two axes."""
+    bend_mm: float = Field(1.5, ge=0)
+    """Standard deviation of the elastic deformation, whose knots are 45 mm apart."""
+    view_mm: tuple[float, float] = (130.0, 550.0)
+    """Smallest and largest diameter of the scan's field of view."""
+    no_neck: float = Field(0.12, ge=0, le=1)
+    """Part of the samples without any cervical vertebra: a chest, a head, noise, nothing."""
+
+
+class SegmentTrainSettings(TrainSettings):
+    """How a network is trained, and from where it starts."""
+
+    start_from: str | None = Field(None, exclude=True)
+    """Weights to begin with: `shipped`, a file, or null for random ones. What counts is the file's content
+    (`run_folder.network_origin`), so its name isn't dumped."""
 
 
 class SegmentSettings(Settings):
     """Everything about stage 1."""
+
+    source: Literal["cohort", "bank"] = "cohort"
+    """What to learn from: the cohort's own segmentations, or synthetic scans of a bank of label maps."""
 
     train_folds: tuple[int, ...] = (0,)
     """Folds to train a network for; each is left out of its own network's training."""
     network: NetworkSettings = NetworkSettings()
     patch: PatchSettings = PatchSettings()
     augment: AugmentSettings = AugmentSettings()
-    train: TrainSettings = TrainSettings()
+    train: SegmentTrainSettings = SegmentTrainSettings()
+    bank: BankSettings = BankSettings()
     predict: PredictSettings = PredictSettings()
     previews: bool = True
     """Whether a cohort's studies get a picture each."""

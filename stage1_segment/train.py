@@ -1,113 +1,94 @@
-"""Trains a network for each fold."""
+"""Trains a network for each fold, or one from an anatomy bank."""
 
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-
-import numpy as np
-import torch
-from monai.losses import DiceLoss
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import Any
 
 from common import store
 from common.config import DataSettings
 from common.dataset.cache import CtCache
 from common.dataset.competition import Competition
-from common.errors import DatasetError
+from common.errors import ConfigError, DatasetError
 from common.labels import CLASS_NAMES
 from common.progress import progress
 from common.training import is_current, train
-from common.volume import Volume
-from stage1_segment.network import build_network
-from stage1_segment.patches import make_patch
-from stage1_segment.predict import Segmenter, segment
-from stage1_segment.run_folder import RunFolder, Split, network_origin, sample_origin, split
-from stage1_segment.samples import load_sample, write_sample
+from stage1_segment.cohort_samples import CohortSamples
+from stage1_segment.run_folder import RunFolder, Split, origins, sample_origin
+from stage1_segment.samples import Sample, load_sample, write_sample
 from stage1_segment.settings import KIND, SegmentSettings
+from stage1_segment.synthetic.sample import BankSamples
+from stage1_segment.synthetic.subject import load_subject
+from stage1_segment.synthetic.validation import whole_scan
+from stage1_segment.task import Samples, SegmentTask
 
 VALIDATED = 4
 """Held-out studies that a validation during training looks at, at most; `evaluate` looks at all."""
 
 
-class SegmentTask:
-    """What stage 1 brings to the training loop (`common.training.Task`)."""
-
-    def __init__(self, settings: SegmentSettings, learned: list[Path], held_out: list[Path]) -> None:
-        self.settings = settings
-        self.network = build_network(settings.network, settings.train.seed)
-        self.samples = [load_sample(path) for path in learned]
-        self.held_out = held_out[:VALIDATED]
-        self.dice = DiceLoss(
-            include_background=False, to_onehot_y=True, softmax=True, reduction="none", smooth_nr=1, smooth_dr=1
-        )
-
-    def sample(self, draw: int) -> dict[str, Tensor]:
-        """`image` (2, S, S, S) float32, `mask` (1, S, S, S) int64."""
-        rng = np.random.default_rng([self.settings.train.seed, draw])
-        study = self.samples[rng.integers(len(self.samples))]
-        image, mask = make_patch(study, self.settings.patch, self.settings.augment, rng)
-        return {"image": torch.from_numpy(image), "mask": torch.from_numpy(mask)[None]}
-
-    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Dice over the levels that a patch holds + cross-entropy, each a mean over samples. A level that isn't there
-        has a Dice of 0 whatever the network says, which would only drown the others."""
-        logits, mask = network(batch["image"]), batch["mask"]
-        entropy = functional.cross_entropy(logits, mask[:, 0])
-        present = functional.one_hot(mask.flatten(1), len(CLASS_NAMES)).amax(1)[:, 1:].float()
-        dice = self.dice(logits, mask).flatten(1)
-        dice = ((dice * present).sum(1) / present.sum(1).clamp(min=1)).mean()
-        return {"loss": dice + entropy, "dice_loss": dice, "cross_entropy": entropy}
-
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """Mean Dice of the levels in view, both passes, at the fine spacing."""
-        device = next(network.parameters()).device
-        segmenter = Segmenter(network, self.settings.patch, self.settings.predict, device)
-        scores = []
-        for path in self.held_out:
-            sample = load_sample(path)
-            answer = segment(Volume(sample.ct, sample.affine), segmenter).mask.array
-            scores += [
-                2 * np.sum((answer == v) & (sample.mask == v)) / (np.sum(answer == v) + np.sum(sample.mask == v))
-                for v in range(1, 8)
-                if (sample.mask == v).any()
-            ]
-        return {"dice": round(float(np.mean(scores)), 4)} if scores else {}
-
-
 def train_folds(data: DataSettings, settings: SegmentSettings) -> list[Path]:
     """Trains what isn't current; returns the weights files. A segmented study that can't be read is reported
     and left out. Raises DatasetError when none is left."""
-    competition = Competition.open(data.root)
     run = RunFolder(data.run)
-    splits = split(competition, data, settings)
-    failed = _make_samples(competition, run, splits, data, settings)
-    for fold, part in splits.items():
-        origin = network_origin(competition, part, settings)
-        if is_current(run.fold(fold), settings.train, origin):
-            continue
-        learned = [run.sample(uid) for uid in part.learned if uid not in failed]
-        held_out = [run.sample(uid) for uid in part.held_out if uid not in failed]
-        if not learned:
-            raise DatasetError(f"{data.root}: none of the {len(part.learned)} segmented studies can be read")
+    due = {
+        fold: (part, origin)
+        for fold, (part, origin) in origins(data, settings).items()
+        if not is_current(run.fold(fold), settings.train, origin)
+    }
+    failed = set()
+    if settings.source == "cohort" and due:
+        _check_sizes(settings)
+        failed = _make_samples(Competition.open(data.root), run, [part for part, _ in due.values()], data, settings)
+    for fold, (part, origin) in due.items():
+        if settings.source == "bank":
+            samples, held_out = _from_bank(part, settings)
+        else:
+            samples, held_out = _from_cohort(part, failed, run, data, settings)
         description = {
             "kind": KIND,
             "classes": list(CLASS_NAMES),
             "fold": fold,
-            "held_out": list(part.held_out),
+            "held_out": [Path(name).name for name in part.held_out],
             **settings.model_dump(mode="json", include={"network", "patch", "predict"}),
         }
-        train(SegmentTask(settings, learned, held_out), settings.train, run.fold(fold), origin, description)
-    return [run.weights(fold) for fold in splits]
+        task = SegmentTask(settings, samples, held_out)
+        train(task, settings.train, run.fold(fold), origin, description)
+    return [run.weights(fold) for fold in settings.train_folds]
+
+
+def _check_sizes(settings: SegmentSettings) -> None:
+    coarse, fine = settings.patch.window(True), settings.patch.window(False)
+    if coarse != fine and settings.train.batch > 1:
+        raise ConfigError(f"patch sizes {coarse} and {fine} can't share a batch of {settings.train.batch}: set batch=1")
+
+
+def _from_bank(part: Split, settings: SegmentSettings) -> tuple[Samples, list[Callable[[], Sample]]]:
+    files = progress(part.learned, len(part.learned), "reading the bank")
+    subjects = [load_subject(Path(file)).prepare() for file in files]
+    held_out = [partial(whole_scan, Path(file), number) for number, file in enumerate(part.held_out[:VALIDATED])]
+    return BankSamples(subjects, settings), held_out
+
+
+def _from_cohort(
+    part: Split, failed: set[str], run: RunFolder, data: DataSettings, settings: SegmentSettings
+) -> tuple[Samples, list[Callable[[], Sample]]]:
+    learned = [run.sample(uid) for uid in part.learned if uid not in failed]
+    held_out = [run.sample(uid) for uid in part.held_out if uid not in failed]
+    if not learned:
+        raise DatasetError(f"{data.root}: none of the {len(part.learned)} segmented studies can be read")
+    studies = [load_sample(path) for path in learned]
+    return CohortSamples(studies, settings), [partial(load_sample, path) for path in held_out[:VALIDATED]]
 
 
 def _make_samples(
-    competition: Competition, run: RunFolder, splits: dict[int, Split], data: DataSettings, settings: SegmentSettings
+    competition: Competition, run: RunFolder, splits: list[Split], data: DataSettings, settings: SegmentSettings
 ) -> set[str]:
     """Makes the training samples that aren't current, in processes; returns the studies that failed."""
-    uids = sorted({uid for part in splits.values() for uid in part.learned + part.held_out})
-    origins = {uid: sample_origin(competition, uid, settings) for uid in uids}
+    uids = sorted({uid for part in splits for uid in part.learned + part.held_out})
+    origins: dict[str, Any] = {uid: sample_origin(competition, uid, settings) for uid in uids}
     missing = [uid for uid in uids if not store.is_current(run.sample(uid), origins[uid])]
     if not missing:
         return set()

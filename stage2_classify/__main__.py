@@ -1,4 +1,4 @@
-"""python -m stage2_classify train | predict | submit | report | score"""
+"""python -m stage2_classify train | predict | submit | report | score | calibrate"""
 
 import argparse
 from pathlib import Path
@@ -51,6 +51,20 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("labels", type=Path, metavar="LABELS.csv")
     score.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     score.set_defaults(command=_score)
+
+    calibrate = commands.add_parser(
+        "calibrate", help="the best answer to submit from anyone's predictions, each by a fit to other folds"
+    )
+    calibrate.add_argument("--predictions", type=Path, required=True, metavar="P.csv", help="a probability per target")
+    calibrate.add_argument("--labels", type=Path, metavar="L.csv", help="the same columns, 0 or 1")
+    calibrate.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.csv")
+    folds = calibrate.add_mutually_exclusive_group()
+    folds.add_argument("--folds", type=Path, metavar="F.csv", help="StudyInstanceUID, fold")
+    folds.add_argument("--n-folds", type=int, default=5, metavar="N", help="random folds (default: 5)")
+    kept = calibrate.add_mutually_exclusive_group()
+    kept.add_argument("--save", type=Path, metavar="M.json", help="keep the fit to all studies")
+    kept.add_argument("--load", type=Path, metavar="M.json", help="answer new studies by a kept fit")
+    calibrate.set_defaults(command=_calibrate)
     return parser
 
 
@@ -106,6 +120,15 @@ def _score(args: argparse.Namespace) -> int:
     print(report(figures))
     if args.json is not None:
         store.write_json(args.json, figures)
+    return 0
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from stage2_classify.calibrate import Request, calibrate
+    from stage2_classify.settings import DecisionSettings
+
+    request = Request(args.predictions, args.labels, args.output, args.folds, args.n_folds, args.save, args.load)
+    print(calibrate(request, DecisionSettings()))
     return 0
 
 

@@ -1,47 +1,41 @@
-"""From logits to probabilities: an ensemble's mean, a recalibration fitted on out-of-fold answers, coherence."""
+"""From logits to answers: an ensemble's mean, the posterior fitted on out-of-fold predictions, coherence."""
+
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
-from common.labels import LEVELS
-from common.score import row_scores
-
-IDENTITY = {"levels": (1.0, 0.0), "overall": (1.0, 0.0)}
-"""Slope and offset of the logits, for the seven levels and for the patient."""
-
-
-def fit(logits: np.ndarray, labels: np.ndarray, strength: float) -> dict[str, tuple[float, float]]:
-    """Out-of-fold logits (N, 8) and labels (N, 8) -> slopes and offsets that minimise the competition's score plus
-    `strength` times the squared distance from slope 1 (in logs) and offset 0. Monotone: slopes stay positive."""
-
-    def cost(x: np.ndarray) -> float:
-        decision = {"levels": (np.exp(x[0]), x[1]), "overall": (np.exp(x[2]), x[3])}
-        return row_scores(recalibrate(logits, decision), labels).mean() + strength * float((x**2).sum())
-
-    x = optimize.minimize(cost, np.zeros(4), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-7}).x
-    return {"levels": (float(np.exp(x[0])), float(x[1])), "overall": (float(np.exp(x[2])), float(x[3]))}
+from stage2_classify.best_answer import best_answer
+from stage2_classify.label_prior import prior_of
+from stage2_classify.patterns import marginals
+from stage2_classify.posterior import Posterior
 
 
-def recalibrate(logits: np.ndarray, decision: dict[str, tuple[float, float]]) -> np.ndarray:
-    """logits (N, 8) -> probabilities (N, 8)."""
-    n = len(LEVELS)
-    slopes = np.array([decision["levels"][0]] * n + [decision["overall"][0]])
-    offsets = np.array([decision["levels"][1]] * n + [decision["overall"][1]])
-    return special.expit(np.asarray(logits) * slopes + offsets)
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """Of one study, in the order of labels.TARGETS: `answer` (8,), what the score rewards; `calibrated` (8,), how
+    likely each fracture is (None without a fitted posterior)."""
+
+    answer: np.ndarray
+    calibrated: np.ndarray | None
 
 
-def decide(
-    logits: np.ndarray, present: np.ndarray, prior: np.ndarray, decision: dict[str, tuple[float, float]]
-) -> np.ndarray:
-    """logits (M, 8) of M networks for one study, present (7,) bool, prior (8,) -> probabilities (8,).
+def decide(logits: np.ndarray, present: np.ndarray, prior: np.ndarray, posterior: Posterior | None) -> Decided:
+    """logits (M, 8) of M networks for one study, present (7,) bool, prior (8,): the best constant answer.
 
-    The mean of the networks' logits; a level that isn't in view gets its prior, and so does everything when no
-    level is; the patient's is never below the largest of the levels in view.
+    The mean of the networks' logits, read by the `posterior`; without one, their sigmoid. A level that isn't in view
+    is answered from what the posterior knows of the others, or by its prior without one; so is everything when no
+    level is in view. The patient's answer is never below that of a level in view.
     """
     prior = np.asarray(prior, dtype=np.float64)
+    mean = np.mean(logits, axis=0)
     if not present.any():
-        return prior.copy()
-    probabilities = recalibrate(np.mean(logits, axis=0), decision)
-    probabilities[:7] = np.where(present, probabilities[:7], prior[:7])
-    probabilities[7] = max(probabilities[7], probabilities[:7][present].max())
-    return probabilities
+        usual = None if posterior is None else marginals(prior_of(posterior.prior)[None])[0]
+        return Decided(prior.copy(), usual)
+    if posterior is not None:
+        patterns = posterior(mean[None], present[None])
+        return Decided(best_answer(patterns)[0], marginals(patterns)[0])
+    answer = special.expit(mean)
+    answer[:7] = np.where(present, answer[:7], prior[:7])
+    answer[7] = max(answer[7], answer[:7][present].max())
+    return Decided(answer, None)

@@ -1,5 +1,6 @@
 """Answers for the training studies, each by a network that has not seen it, and the decision fitted on them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,37 @@ from common.labels import TARGETS
 from common.progress import progress
 from common.score import best_constants, score
 from stage2_classify import crop_files, decide
+from stage2_classify.cross_fit import fit_each_fold, random_folds
+from stage2_classify.fit_posterior import fit_posterior
+from stage2_classify.posterior import Posterior
 from stage2_classify.run_folder import stage_folder
-from stage2_classify.settings import ClassifySettings
+from stage2_classify.settings import ClassifySettings, DecisionSettings
 from stage2_classify.tables import Prediction, write_predictions
+
+LEAST_STUDIES = 4
+"""Fewer aren't fitted to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A training study as the network that hasn't learned from it sees it: `logits` (8,), `present` (7,) bool, the
+    `prior` (8,) of that network."""
+
+    uid: str
+    fold: int
+    logits: np.ndarray
+    present: np.ndarray
+    flags: dict[str, list[str]]
+    prior: np.ndarray
 
 
 def answer_out_of_fold(
     folders: dict[int, Path], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
 ) -> None:
-    """out_of_fold.csv and decision.json, where they aren't current."""
+    """out_of_fold.csv and decision.json, where they aren't current.
+
+    Every row of out_of_fold.csv is answered by a network and a posterior that haven't seen its study.
+    """
     stage = stage_folder(data, settings)
     table, decision_path = stage / "out_of_fold.csv", stage / "decision.json"
     weights = {fold: folder / training.WEIGHTS for fold, folder in folders.items()}
@@ -38,32 +61,43 @@ def answer_out_of_fold(
         return
     from stage2_classify.predictor import load_predictor
 
-    uids, logits, seen, flags, priors = [], [], [], [], []
+    found: list[Seen] = []
     for fold, path in weights.items():
         predictor = load_predictor(path, settings.train.device)
         for uid in progress(held_out[fold], len(held_out[fold]), f"answering for fold {fold}"):
             crops = crop_files.load(crop_files.path_of(data, settings.network.kind, uid))
-            uids.append(uid)
-            logits.append(predictor.logits(crops, settings.decision.flip))
-            seen.append(crops.present)
-            flags.append(crops.flags)
-            priors.append(predictor.prior)
-    truth = usable.loc[uids, list(TARGETS)].to_numpy()
-    decision = decide.IDENTITY
-    if settings.decision.recalibrate:
-        decision = decide.fit(np.stack(logits), truth, settings.decision.strength)
-    answers = [decide.decide(x[None], s, p, decision) for x, s, p in zip(logits, seen, priors)]
-    write_predictions(table, [Prediction(u, a, f) for u, a, f in zip(uids, answers, flags)])
+            logits = predictor.logits(crops, settings.decision.flip)
+            found.append(Seen(uid, fold, logits, crops.present, crops.flags, predictor.prior))
+    truth = usable.loc[[one.uid for one in found], list(TARGETS)].to_numpy()
+    posterior, each = fit_decision(found, truth, settings.decision)
+    decided = [decide.decide(one.logits[None], one.present, one.prior, own) for one, own in zip(found, each)]
+    write_predictions(table, [Prediction(one.uid, d.answer, one.flags, d.calibrated) for one, d in zip(found, decided)])
     store.write_record(table, origin)
-    before = [decide.decide(x[None], s, p, decide.IDENTITY) for x, s, p in zip(logits, seen, priors)]
+    before = [decide.decide(one.logits[None], one.present, one.prior, None).answer for one in found]
     store.write_json(
         decision_path,
         {
-            "decision": decision,
+            "decision": None if posterior is None else posterior.to_json(),
             "prior": best_constants(usable.to_numpy()).tolist(),
-            "out_of_fold_score": score(np.stack(answers), truth),
+            "out_of_fold_score": score(np.stack([d.answer for d in decided]), truth),
             "without_recalibration": score(np.stack(before), truth),
             "best_constant": score(np.tile(best_constants(truth), (len(truth), 1)), truth),
         },
     )
     store.write_record(decision_path, origin)
+
+
+def fit_decision(
+    found: list[Seen], truth: np.ndarray, settings: DecisionSettings
+) -> tuple[Posterior | None, list[Posterior | None]]:
+    """Logits of the training studies and labels (N, 8) -> the posterior for new studies, fitted on all of them, and
+    for each study the one fitted without its fold; None everywhere when recalibration isn't wanted."""
+    if not settings.recalibrate or len(found) < LEAST_STUDIES:
+        return None, [None] * len(found)
+    logits, present = np.stack([one.logits for one in found]), np.stack([one.present for one in found])
+    fold = np.array([one.fold for one in found])
+    if len(np.unique(fold)) == 1:
+        fold = random_folds(len(found), min(5, len(found)))
+    posterior = fit_posterior(logits, truth, present, settings.strengths)
+    by_fold = fit_each_fold(logits, truth, present, fold, settings.strengths)
+    return posterior, [by_fold[number] for number in fold]

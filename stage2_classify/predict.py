@@ -18,6 +18,8 @@ from common.resample import canonical
 from stage2_classify import crop_files, decide
 from stage2_classify.crops import Crops, cut_study, shrink_study
 from stage2_classify.masks import masks_of
+from stage2_classify.posterior import Posterior
+from stage2_classify.posterior_file import load_posterior
 from stage2_classify.run_folder import stage_folder, weights_paths
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.tables import Prediction, write_predictions
@@ -43,9 +45,9 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     }
     if not store.is_current(output, origin):
         ensemble = _load(weights, settings.train.device)
-        decision = read_decision(stage)
+        posterior = read_decision(stage)
         predictions = [
-            answer(uid, crop_files.load(path), ensemble, decision, settings.decision.flip)
+            answer(uid, crop_files.load(path), ensemble, posterior, settings.decision.flip)
             for uid, path in progress(paths.items(), len(paths), "answering")
         ]
         write_predictions(output, predictions)
@@ -62,12 +64,13 @@ def predict_study(
     Raises StudyError, WeightsError.
     """
     weights = find_weights(weights)
+    posterior = read_decision(_stage_of(weights))
     came = {
         "study": store.fingerprint(study),
         "mask": store.digest_file(mask) if mask.is_file() else "absent",
         "scheme": scheme,
         "weights": [store.digest_file(path) for path in weights],
-        "decision": read_decision(_stage_of(weights)),
+        "decision": None if posterior is None else posterior.to_json(),
     }
     if store.is_current(output, came):
         return
@@ -78,34 +81,38 @@ def predict_study(
         crops = shrink_study(ct, settings.crops)
     else:
         crops = cut_study(ct, segmentation_on(ct, mask, scheme), settings.crops)
-    prediction = answer("", crops, ensemble, came["decision"], settings.decision.flip)
+    prediction = answer("", crops, ensemble, posterior, settings.decision.flip)
     store.write_json(output, result(prediction, [predictor.digest for predictor in ensemble], scheme))
     store.write_record(output, came)
 
 
-def answer(
-    uid: str, crops: Crops, ensemble: list[Any], decision: dict[str, tuple[float, float]], flip: bool
-) -> Prediction:
+def answer(uid: str, crops: Crops, ensemble: list[Any], posterior: Posterior | None, flip: bool) -> Prediction:
     """Crops of a study -> its probabilities and flags, by all networks of the `ensemble`."""
     logits = np.stack([predictor.logits(crops, flip) for predictor in ensemble])
     prior = np.mean([predictor.prior for predictor in ensemble], axis=0)
     flags = {level: list(remarks) for level, remarks in crops.flags.items()}
     if not crops.present.any():
         flags["patient_overall"] = ["no level in view, prior"]
-    return Prediction(uid, decide.decide(logits, crops.present, prior, decision), flags)
+    decided = decide.decide(logits, crops.present, prior, posterior)
+    return Prediction(uid, decided.answer, flags, decided.calibrated)
 
 
 def result(prediction: Prediction, digests: list[str], scheme: str) -> dict[str, Any]:
-    """The content of RESULT.json."""
-    probabilities = {target: round(float(p), 6) for target, p in zip(TARGETS, prediction.probabilities)}
+    """The content of RESULT.json. `probabilities`: what the competition's score rewards; `calibrated`: how likely each
+    fracture is, for people (None without a fitted posterior)."""
     return {
-        "probabilities": probabilities,
+        "probabilities": _by_target(prediction.probabilities),
+        "calibrated": None if prediction.calibrated is None else _by_target(prediction.calibrated),
         "flags": prediction.flags,
         "mask_scheme": scheme,
         "version": __version__,
         "weights": digests,
         "notice": NOT_MEDICAL,
     }
+
+
+def _by_target(values: np.ndarray) -> dict[str, float]:
+    return {target: round(float(value), 6) for target, value in zip(TARGETS, values)}
 
 
 def find_weights(given: list[Path]) -> list[Path]:
@@ -120,10 +127,10 @@ def find_weights(given: list[Path]) -> list[Path]:
     return _existing(found)
 
 
-def read_decision(stage: Path) -> dict[str, tuple[float, float]]:
-    """The recalibration that training left, or none."""
+def read_decision(stage: Path) -> Posterior | None:
+    """The posterior that training left in decision.json, None without one. WeightsError when it can't be used."""
     path = stage / "decision.json"
-    return store.read_json(path)["decision"] if path.is_file() else decide.IDENTITY
+    return load_posterior(path, "decision") if path.is_file() else None
 
 
 def _stage_of(weights: list[Path]) -> Path:

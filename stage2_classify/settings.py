@@ -91,9 +91,9 @@ class DecisionSettings(Settings):
     flip: bool = True
     """Mean over the crop and its mirror image."""
     recalibrate: bool = True
-    """A slope and an offset, for the levels and for the patient, fitted on the out-of-fold predictions."""
-    strength: float = 0.02
-    """How much the fit is held to slope 1 and offset 0."""
+    """Answer from a joint posterior over the levels, fitted on the out-of-fold predictions; false: sigmoids."""
+    strengths: tuple[float, ...] = Field((1.0, 8.0, 64.0), min_length=1)
+    """How strongly that fit is held to its centres; cross-validation weighs the fits that these give."""
 
 
 class ClassifySettings(Settings):

@@ -154,7 +154,8 @@ def test_cache_reads_only_what_changed_and_goes_on_past_a_bad_study(cohort, tmp_
     before = {uid: cache.path(uid).stat().st_mtime_ns for uid in studies}
     assert cache.fill(studies) == {}
     assert before == {uid: cache.path(uid).stat().st_mtime_ns for uid in studies}
-    (studies["b"] / "3.dcm").unlink()
+    for name in ("3.dcm", "4.dcm"):
+        (studies["b"] / name).unlink()
     write_series(studies["c"], random_hu((6, 20, 24), 77), spacing=(0.5, 0.5))
     failed = cache.fill(studies)
     assert list(failed) == ["b"]

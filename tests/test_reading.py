@@ -4,12 +4,11 @@ import gzip
 import time
 import zipfile
 
-import gdcm
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from dicom_files import AXIAL, random_hu, write_series, write_slice
+from dicom_files import AXIAL, compress, random_hu, write_series, write_slice
 from pydicom.uid import (
     JPEG2000Lossless,
     JPEGLosslessSV1,
@@ -113,7 +112,7 @@ def test_compressed_slices(tmp_path, syntax, name, dtype):
     intercept = 0 if dtype is np.int16 else -1024
     for k in range(2):
         write_slice(tmp_path / "raw" / f"{k}.dcm", (hu[k] - intercept).astype(dtype), (0, 0, k), intercept=intercept)
-        _compress(tmp_path / "raw" / f"{k}.dcm", tmp_path / "packed" / f"{k}.dcm", name)
+        compress(tmp_path / "raw" / f"{k}.dcm", tmp_path / "packed" / f"{k}.dcm", name)
     volume = read_study(tmp_path / "packed").volume
     np.testing.assert_array_equal(volume.array, hu.transpose(2, 1, 0))
 
@@ -121,7 +120,7 @@ def test_compressed_slices(tmp_path, syntax, name, dtype):
 def test_compressed_slice_that_is_cut_off_is_refused(tmp_path):
     for k in range(3):
         write_slice(tmp_path / "raw" / f"{k}.dcm", random_hu((16, 20)), (0, 0, k))
-        _compress(tmp_path / "raw" / f"{k}.dcm", tmp_path / "packed" / f"{k}.dcm", "JPEGLosslessProcess14_1")
+        compress(tmp_path / "raw" / f"{k}.dcm", tmp_path / "packed" / f"{k}.dcm", "JPEGLosslessProcess14_1")
     path = tmp_path / "packed" / "1.dcm"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CorruptFile, match=r"1\.dcm"):
@@ -133,22 +132,6 @@ def test_other_files_of_a_study_are_left_out_with_a_notice(tmp_path):
     write_series(tmp_path / "scout", random_hu((1, 4, 6)), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     write_series(tmp_path / "mr", random_hu((2, 4, 6)), Modality="MR")
     assert read_study(tmp_path).volume.notices == ("left out: 2 x MR, 1 x CT localizer",)
-
-
-def _compress(source, target, name):
-    target.parent.mkdir(exist_ok=True)
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(source))
-    assert reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, name)))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer = gdcm.ImageWriter()
-    writer.SetFileName(str(target))
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    assert writer.Write()
 
 
 def test_competition_files_name_no_modality(tmp_path):
@@ -197,10 +180,13 @@ def test_zip_with_a_link_and_too_large_a_zip_are_refused(tmp_path, monkeypatch):
 
 def _remove(folder):
     (folder / "3.dcm").unlink()
+    (folder / "4.dcm").unlink()
 
 
 def _double(folder):
-    (folder / "copy.dcm").write_bytes((folder / "3.dcm").read_bytes())
+    content = bytearray((folder / "3.dcm").read_bytes())
+    content[-4] ^= 1
+    (folder / "copy.dcm").write_bytes(content)
 
 
 def _truncate(folder):
@@ -215,14 +201,14 @@ def _cut_to_nothing(folder):
 @pytest.mark.parametrize(
     ("damage", "error", "names"),
     [
-        (_remove, IncompleteSeries, r"2\.dcm and 4\.dcm"),
+        (_remove, IncompleteSeries, r"2\.dcm and 5\.dcm"),
         (_double, IncompleteSeries, "same place"),
         (_truncate, CorruptFile, r"3\.dcm"),
         (_cut_to_nothing, CorruptFile, r"3\.dcm"),
     ],
 )
 def test_broken_series_is_refused_by_name(tmp_path, damage, error, names):
-    write_series(tmp_path, random_hu((6, 4, 6)))
+    write_series(tmp_path, random_hu((7, 4, 6)))
     damage(tmp_path)
     with pytest.raises(error, match=names) as caught:
         read_study(tmp_path)
@@ -235,11 +221,14 @@ def test_a_tilted_series_lies_where_its_slices_say(tmp_path):
     hu = random_hu((6, 4, 6))
     for k in range(6):
         write_slice(tmp_path / f"{k}.dcm", hu[k], (0, 0, 2 * k), directions)
-    volume = read_study(tmp_path).volume
+    study = read_study(tmp_path)
+    volume = study.volume
     assert "gantry tilt of 10.0 degrees" in volume.notices[0]
+    np.testing.assert_array_equal(volume.array[:, 2:, 0], hu[0].T)
     for k in range(6):
-        np.testing.assert_allclose(volume.grid.to_world([0, 0, k]), [0, 0, 2 * k], atol=1e-6)
-        np.testing.assert_array_equal(volume.array[:, :, k], hu[k].T)
+        np.testing.assert_allclose(study.file_grid.to_world([0, 0, k]), [0, 0, 2 * k], atol=1e-6)
+        # each slice's middle lies in its own slice of the upright volume
+        assert volume.grid.to_index(study.file_grid.to_world([3, 2, k]))[2] == pytest.approx(k, abs=1e-6)
 
     write_nifti(volume, tmp_path / "tilted.nii.gz")
     np.testing.assert_allclose(read_nifti(tmp_path / "tilted.nii.gz").affine, volume.affine, atol=1e-5)

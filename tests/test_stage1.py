@@ -205,7 +205,7 @@ def test_patch_lies_where_its_pose_says() -> None:
     patch = PatchSettings(size=16)
     grid = Grid(sample.ct.shape, sample.affine)
     turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], float)
-    image, mask = cut(sample, Pose(np.array([30.0, 25.0, 60.0]), turn), patch)
+    image, mask = cut(sample, Pose(np.array([30.0, 25.0, 60.0]), turn), patch, (16, 16, 16))
     index = np.moveaxis(np.indices((16, 16, 16)), 0, -1) - 7.5
     u = grid.to_world(index @ turn.T + [30, 25, 60]) @ DIRECTION
     np.testing.assert_allclose(image * 1200 - 200, 400 + 4 * (u + 60), atol=1.0)  # int16 HU

@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import SubmissionError
 from common.labels import TARGETS
-from stage2_classify.decide import IDENTITY, decide, fit, recalibrate
+from stage2_classify.decide import decide
 from stage2_classify.scoring import judge, read_submission
 from stage2_classify.submit import make_submission, write_submission
 
@@ -80,20 +80,11 @@ def test_best_constant_gains_nothing_on_itself():
     assert figures["difference"] == pytest.approx(0, abs=1e-12)
 
 
-def test_absent_level_gets_its_prior_and_the_patient_is_never_below_a_level():
+def test_without_a_posterior_an_absent_level_gets_its_prior_and_the_patient_is_never_below_a_level():
     logits = np.array([[3.0, *[-3.0] * 6, 0.0], [3.0, *[-3.0] * 6, 0.0]])
     present = np.array([True] * 6 + [False])
-    p = decide(logits, present, PRIOR, IDENTITY)
-    assert p[6] == pytest.approx(PRIOR[6])
+    decided = decide(logits, present, PRIOR, None)
+    p = decided.answer
+    assert p[6] == pytest.approx(PRIOR[6]) and decided.calibrated is None
     assert p[0] == pytest.approx(1 / (1 + np.exp(-3))) and p[7] == p[0]
-    assert decide(logits, np.zeros(7, bool), PRIOR, IDENTITY) == pytest.approx(PRIOR)
-
-
-def test_recalibration_undoes_overconfidence():
-    rng = np.random.default_rng(0)
-    true = rng.normal(-1.5, 1.5, (400, 8))
-    labels = (rng.random((400, 8)) < 1 / (1 + np.exp(-true))).astype(int)
-    decision = fit(4 * true, labels, strength=1e-4)
-    assert decision["levels"][0] == pytest.approx(0.25, abs=0.12)
-    order = np.argsort(true[:, 0])
-    assert (np.diff(recalibrate(4 * true, decision)[order, 0]) >= 0).all()
+    assert decide(logits, np.zeros(7, bool), PRIOR, None).answer == pytest.approx(PRIOR)

@@ -58,7 +58,7 @@ def interrupt(folder: Path) -> None:
 def test_files_and_log(tmp_path: Path) -> None:
     run(tmp_path, TinyTask())
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "last.pt", "log.jsonl", "previous.pt", "weights.safetensors", "weights.safetensors.record.json"
+        ".lock", "last.pt", "log.jsonl", "previous.pt", "weights.safetensors", "weights.safetensors.record.json"
     ]  # fmt: skip
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 6]

@@ -1,9 +1,8 @@
 """Preprocessed scans in compressed chunks, so that a random crop reads only what it needs."""
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import blosc2
@@ -11,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from common.dataset.boxes import world_boxes
-from common.errors import CorruptFile, NothingFound, ProjectError
+from common.errors import CorruptFile, NothingFound, OutputError, ProjectError
 from common.progress import progress
 from common.reading.study import read_study
 from common.resample import canonical
-from common.store import atomic, fingerprint, is_current, write_record
+from common.store import atomic, fingerprint, is_current, is_intact, record_path, write_record
 from common.volume import Grid, Volume
+from common.workers import Died, shared
 
 LAYOUT = 1
 """Raised when what is stored changes, so that old entries are made again."""
@@ -31,10 +31,13 @@ ONE_THREAD = blosc2.DParams(nthreads=1)
 
 class CachedScan:
     """One stored scan: axes nearest to R, A, S, int16 HU. `grid`: its grid; `source_grid`: the one of the files,
-    for DICOM (column, row, slice); `slices`: the file stem of each index along the source's axis 2."""
+    for DICOM (column, row, slice); `slices`: the file stem of each index along the source's axis 2.
+    Raises NothingFound, CorruptFile; a damaged entry is made again at the next `CtCache.fill`."""
 
     def __init__(self, path: Path) -> None:
         try:
+            if path.exists() and not is_intact(path):
+                raise ValueError("its bytes have changed since it was written")
             self._array = blosc2.open(str(path), mode="r", dparams=ONE_THREAD)
             about = self._array.schunk.vlmeta["scan"]
             self.grid = Grid(self._array.shape, np.array(about["affine"]))
@@ -44,7 +47,11 @@ class CachedScan:
         except FileNotFoundError:
             raise NothingFound(f"{path}: not in the cache; fill it first") from None
         except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise CorruptFile(f"{path}: damaged cache entry ({error}); delete it and fill the cache again") from None
+            with suppress(OSError):
+                record_path(path).unlink()
+            raise CorruptFile(
+                f"{path}: damaged cache entry ({error}); run the same command again, it reads this study anew"
+            ) from None
 
     def crop(self, start: np.ndarray, stop: np.ndarray) -> Volume:
         """The voxels start (3,) <= index < stop (3,), cut to the scan's bounds, with their affine; int16 HU."""
@@ -117,10 +124,8 @@ def store_scan(source: Path, path: Path, came_from: dict) -> None:
     array = np.ascontiguousarray(np.rint(scan.array), dtype=np.int16)
     shape = np.array(array.shape)
     with atomic(path) as scratch:
-        stored = blosc2.asarray(
+        stored = blosc2.asarray(  # in memory first: blosc2 can't say that a disk is full
             array,
-            urlpath=str(scratch),
-            mode="w",
             chunks=tuple(np.minimum(CHUNK, shape).tolist()),
             blocks=tuple(np.minimum(BLOCK, shape).tolist()),
             cparams=blosc2.CParams(codec=CODEC, clevel=LEVEL, filters=[blosc2.Filter.BITSHUFFLE], nthreads=1),
@@ -132,6 +137,7 @@ def store_scan(source: Path, path: Path, came_from: dict) -> None:
             "slices": list(study.slices),
             "notices": list(study.volume.notices),
         }
+        scratch.write_bytes(stored.to_cframe())
     write_record(path, came_from, by_digest=False)
 
 
@@ -140,15 +146,15 @@ def _stored(due: dict[str, tuple[Path, Path, dict]], workers: int) -> Iterator[t
         for uid, job in due.items():
             yield uid, _try_to_store(*job)
         return
-    with ProcessPoolExecutor(min(workers, len(due)), get_context("spawn")) as pool:
-        futures = {pool.submit(_try_to_store, *job): uid for uid, job in due.items()}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+    for uid, message in shared(_try_to_store, due, workers):
+        yield uid, message.message if isinstance(message, Died) else message
 
 
 def _try_to_store(source: Path, path: Path, came_from: dict) -> str | None:
     try:
         store_scan(source, path, came_from)
+    except OutputError:
+        raise  # no fault of this study's: the next one will meet it, too
     except ProjectError as error:
         return f"{type(error).__name__}: {error}"
     return None

@@ -1,5 +1,7 @@
 """The competition's folder, as RSNA laid it out in 2022; the synthetic cohort looks the same."""
 
+import re
+import reprlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +12,8 @@ from common.errors import DatasetError
 from common.labels import TARGETS
 
 UID = "StudyInstanceUID"
+LARGEST_NUMBER = 1e6
+"""Beyond this nothing in a table is a pixel or a slice."""
 BOX_COLUMNS = ("x", "y", "width", "height", "slice_number")
 
 
@@ -83,7 +87,10 @@ class Competition:
 
     @cached_property
     def _test_rows(self) -> pd.DataFrame:
-        return read_table(self.root / "test.csv", ("row_id", UID, "prediction_type"))
+        path = self.root / "test.csv"
+        table = read_table(path, ("row_id", UID, "prediction_type"))
+        check_uids(path, table[UID])
+        return table
 
     @cached_property
     def _test_uids(self) -> frozenset[str]:
@@ -96,6 +103,7 @@ class Competition:
         if not path.is_file():
             return pd.DataFrame({UID: pd.Series(dtype=str), **{c: pd.Series(dtype=float) for c in BOX_COLUMNS}})
         table = read_table(path, (UID, *BOX_COLUMNS))
+        check_uids(path, table[UID])
         for column in BOX_COLUMNS:
             table[column] = _numbers(path, table[column])
         table["slice_number"] = table["slice_number"].astype(int)
@@ -109,11 +117,13 @@ def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     except FileNotFoundError:
         raise DatasetError(f"{path}: missing; the competition's folder has it, copy it there") from None
     except (ValueError, OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: can't be read as a table ({str(error).strip()}); copy it again") from None
+        raise DatasetError(f"{path}: can't be read as a table ({str(error).strip()[:300]}); copy it again") from None
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DatasetError(f"{path}: its rows have more values than its header names; take the competition's file")
     absent = [column for column in columns if column not in table.columns]
     if absent:
         raise DatasetError(
-            f"{path}: column {', '.join(absent)} is missing, found {', '.join(map(str, table.columns))}; "
+            f"{path}: column {', '.join(absent)} is missing, found {', '.join(map(reprlib.repr, table.columns[:20]))}; "
             "take the competition's file"
         )
     return table[list(columns)]
@@ -121,15 +131,31 @@ def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 def read_labels(path: Path) -> pd.DataFrame:
     """A table of labels: index StudyInstanceUID, columns labels.TARGETS, int 0 or 1. Raises DatasetError."""
-    table = read_table(path, (UID, *TARGETS)).set_index(UID)
+    table = read_table(path, (UID, *TARGETS))
+    check_uids(path, table[UID])
+    table = table.set_index(UID)
     if table.index.has_duplicates:
         twice = table.index[table.index.duplicated()][0]
         raise DatasetError(f"{path}: {twice} has more than one row; keep one")
     wrong = ~table.isin(["0", "1", "0.0", "1.0"])
     if wrong.any(axis=None):
         row, column = next((r, c) for r in table.index for c in TARGETS if wrong.at[r, c])
-        raise DatasetError(f"{path}: {row} has {column} = `{table.at[row, column]}`, expected 0 or 1")
+        raise DatasetError(f"{path}: {row} has {column} = `{table.at[row, column][:50]}`, expected 0 or 1")
     return table.astype(float).astype(int)
+
+
+def is_uid(text: str) -> bool:
+    """Whether a StudyInstanceUID can name files: letters, digits, `.`, `-`, `_`, at most 64, no dot in front."""
+    return re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", text) is not None
+
+
+def check_uids(path: Path, uids: pd.Series) -> None:
+    """Raises DatasetError when some value couldn't name a file below a run's folder (such as `../x`)."""
+    for row, uid in enumerate(uids):
+        if not is_uid(uid):
+            raise DatasetError(
+                f"{path}: line {row + 2} has {UID} = {reprlib.repr(uid)}, expected digits and dots, at most 64"
+            )
 
 
 def masks_in(folder: Path) -> list[Path]:
@@ -148,8 +174,10 @@ def _mask(folder: Path, uid: str) -> Path | None:
 
 
 def _numbers(path: Path, column: pd.Series) -> pd.Series:
-    values = pd.to_numeric(column, errors="coerce")
-    if values.isna().any():
-        row = int(values.isna().to_numpy().argmax())
-        raise DatasetError(f"{path}: line {row + 2} has {column.name} = `{column.iloc[row]}`, expected a number")
+    values = pd.to_numeric(column, errors="coerce").astype(float)
+    wrong = ~(values.abs() < LARGEST_NUMBER)
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        found = reprlib.repr(column.iloc[row])
+        raise DatasetError(f"{path}: line {row + 2} has {column.name} = {found}, expected a number")
     return values

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 KINDS = {
     "table": "a table is missing or can't be read",
+    "study id": "a StudyInstanceUID can't name a study",
+    "train and test": "a study is named in train.csv and in test.csv",
     "duplicate row": "a study or row id stands in a table twice",
     "label value": "a label is neither 0 nor 1",
     "contradiction": "patient_overall isn't the maximum of C1..C7",

@@ -2,21 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from common.dataset.competition import UID, mask_uid, masks_in
+from common.dataset.competition import UID, is_uid, mask_uid, masks_in, read_table
 from common.dataset.faults import KINDS, Fault
 from common.dataset.verify_scans import Job, check_study
 from common.dataset.verify_tables import check_boxes, check_labels, check_test
 from common.errors import DatasetError
 from common.labels import TARGETS
 from common.progress import progress
+from common.workers import Died, shared
 
 IN_PROCESS = 8
 """Up to this many studies are looked at without starting processes."""
@@ -65,9 +64,13 @@ def verify(root: Path, deep: bool = False, workers: int = 1) -> Report:
     if (root / "test_labels.csv").is_file():
         check_labels(root / "test_labels.csv", faults)
     train = _studies(root / "train.csv")
+    if train == [] and test == []:
+        faults.append(Fault("table", "train.csv", "neither it nor test.csv names a study"))
     if labels is None:
         labels = pd.DataFrame(columns=list(TARGETS))
-    boxes = check_boxes(root / "train_bounding_boxes.csv", labels, set(train), faults)
+    boxes = check_boxes(root / "train_bounding_boxes.csv", labels, None if train is None else set(train), faults)
+    for uid in sorted(set(train or ()) & set(test or ())):
+        faults.append(Fault("train and test", uid, "named in both, expected in one"))
     jobs = [
         *_jobs(root, "train", train, boxes, deep, faults),
         *_jobs(root, "test", test, boxes.iloc[:0], deep, faults),
@@ -75,8 +78,8 @@ def verify(root: Path, deep: bool = False, workers: int = 1) -> Report:
     for found in progress(_checked(jobs, workers), len(jobs), "checking studies"):
         faults += found
     counts = {
-        "training studies": len(train),
-        "test studies": len(test),
+        "training studies": len(train or ()),
+        "test studies": len(test or ()),
         "masks": sum(job.mask is not None for job in jobs),
         "boxes": len(boxes),
     }
@@ -84,9 +87,12 @@ def verify(root: Path, deep: bool = False, workers: int = 1) -> Report:
 
 
 def _jobs(
-    root: Path, part: str, studies: list[str], boxes: pd.DataFrame, deep: bool, faults: list[Fault]
+    root: Path, part: str, studies: list[str] | None, boxes: pd.DataFrame, deep: bool, faults: list[Fault]
 ) -> Iterator[Job]:
-    """A job for each study of a table; studies without images and images or masks without a row are faults."""
+    """A job for each study of a table; studies without images and images or masks without a row are faults. `studies`
+    None: the table can't be read, which is a fault by itself."""
+    if studies is None:
+        return
     images = root / f"{part}_images"
     masks = root / ("segmentations" if part == "train" else "test_segmentations")
     by_uid = {mask_uid(path): path for path in masks_in(masks)}
@@ -107,13 +113,13 @@ def _checked(jobs: list[Job], workers: int) -> Iterator[list[Fault]]:
     if workers <= 1 or len(jobs) <= IN_PROCESS:
         yield from map(check_study, jobs)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        yield from pool.map(check_study, jobs, chunksize=4)
+    for number, found in shared(check_study, {number: (job,) for number, job in enumerate(jobs)}, workers):
+        yield [Fault("scan", jobs[number].uid, found.message)] if isinstance(found, Died) else found
 
 
-def _studies(table: Path) -> list[str]:
-    """The studies a table names, even where its other columns are wrong; none when it can't be read."""
+def _studies(table: Path) -> list[str] | None:
+    """The studies a table names, even where its other columns are wrong; None when it can't be read."""
     try:
-        return list(dict.fromkeys(pd.read_csv(table, dtype=str, encoding="utf-8-sig")[UID].dropna()))
-    except (OSError, ValueError, KeyError):
-        return []
+        return [uid for uid in dict.fromkeys(read_table(table, (UID,))[UID]) if is_uid(uid)]
+    except DatasetError:
+        return None

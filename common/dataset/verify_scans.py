@@ -45,6 +45,7 @@ def _check_images(job: Job, faults: list[Fault]) -> Layout | None:
     except StudyError as error:
         faults.append(Fault("scan", job.uid, f"{type(error).__name__}: {error}"))
         return None
+    faults += [Fault("scan", job.uid, f"repaired when it is read: {text}") for text in layout.repairs]
     if layout.uid and layout.uid != job.uid:
         faults.append(Fault("scan", job.uid, f"its files say StudyInstanceUID {layout.uid}"))
     return layout

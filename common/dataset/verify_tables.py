@@ -1,22 +1,29 @@
 """Faults of the competition's tables, each by itself and against each other."""
 
+import reprlib
 from pathlib import Path
 
 import pandas as pd
 
-from common.dataset.competition import BOX_COLUMNS, UID, read_table
+from common.dataset.competition import BOX_COLUMNS, LARGEST_NUMBER, UID, is_uid, read_table
 from common.dataset.faults import Fault
 from common.errors import DatasetError
 from common.labels import LEVELS, OVERALL, TARGETS
 
 
 def table_or_fault(path: Path, columns: tuple[str, ...], faults: list[Fault]) -> pd.DataFrame | None:
-    """The table as text; None, and a fault, when it can't be read."""
+    """The rows of the table that can be a study's, as text; None, and a fault, when it can't be read."""
     try:
-        return read_table(path, columns)
+        table = read_table(path, columns)
     except DatasetError as error:
         faults.append(Fault("table", path.name, str(error)))
         return None
+    if UID not in table.columns:
+        return table
+    named = table[UID].map(is_uid).astype(bool)
+    for line in table.index[~named]:
+        faults.append(Fault("study id", f"{path.name}:{line + 2}", f"{reprlib.repr(table.at[line, UID])}"))
+    return table[named]
 
 
 def check_labels(path: Path, faults: list[Fault]) -> pd.DataFrame | None:
@@ -41,19 +48,19 @@ def check_labels(path: Path, faults: list[Fault]) -> pd.DataFrame | None:
     return values
 
 
-def check_boxes(path: Path, labels: pd.DataFrame, known: set[str], faults: list[Fault]) -> pd.DataFrame:
+def check_boxes(path: Path, labels: pd.DataFrame, known: set[str] | None, faults: list[Fault]) -> pd.DataFrame:
     """The boxes that can be placed, numbers; those of unknown and negative studies are faults."""
     table = table_or_fault(path, (UID, *BOX_COLUMNS), faults)
     if table is None:
         return pd.DataFrame(columns=[UID, *BOX_COLUMNS])
     numbers = table[list(BOX_COLUMNS)].apply(pd.to_numeric, errors="coerce")
-    good = numbers.notna().all(axis=1) & (numbers["width"] > 0) & (numbers["height"] > 0)
+    good = (numbers.astype(float).abs() < LARGEST_NUMBER).all(axis=1) & (numbers["width"] > 0) & (numbers["height"] > 0)
     good &= numbers["slice_number"] == numbers["slice_number"].round()
     for line in table.index[~good]:
         row = ", ".join(f"{c} `{table.at[line, c]}`" for c in BOX_COLUMNS)
         faults.append(Fault("box", table.at[line, UID], f"line {line + 2} of {path.name}: {row}"))
     for uid, count in table[UID].value_counts().items():
-        if uid not in known:
+        if known is not None and uid not in known:
             faults.append(Fault("box", uid, f"{count} boxes of a study that train.csv doesn't have"))
         elif uid in labels.index and not labels.at[uid, OVERALL]:
             faults.append(Fault("box negative", uid, f"{count} boxes, patient_overall is 0"))
@@ -63,13 +70,14 @@ def check_boxes(path: Path, labels: pd.DataFrame, known: set[str], faults: list[
     return pd.concat([table[[UID]], numbers], axis=1)[good]
 
 
-def check_test(root: Path, faults: list[Fault]) -> list[str]:
-    """test.csv and sample_submission.csv; returns the test studies."""
+def check_test(root: Path, faults: list[Fault]) -> list[str] | None:
+    """test.csv and sample_submission.csv; returns the test studies, None when test.csv can't be read."""
     rows = table_or_fault(root / "test.csv", ("row_id", UID, "prediction_type"), faults)
     sample = table_or_fault(root / "sample_submission.csv", ("row_id", "fractured"), faults)
     if rows is None:
-        return []
-    for number, (row_id, uid, kind) in enumerate(rows.itertuples(index=False), start=2):
+        return None
+    for line, row_id, uid, kind in rows.itertuples():
+        number = line + 2
         if kind not in TARGETS:
             faults.append(Fault("test row", f"test.csv:{number}", f"prediction_type `{kind}`, expected one of TARGETS"))
         elif row_id != f"{uid}_{kind}":

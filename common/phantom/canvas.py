@@ -15,12 +15,14 @@ Distance = Callable[[np.ndarray], np.ndarray]
 class Canvas:
     """`grid`: axes along world R, A, S (affine diagonal and positive). Arrays (X, Y, Z):
     `hu` float32; `labels` uint8, competition ids (1..7 = C1..C7, 8.. = T1..); `crossing` uint8, the level id
-    where a fracture crosses its bone, else 0."""
+    where a fracture crosses its bone, else 0. `tissues`: uint8 codes (common.phantom.tissues) of what was painted
+    last over more than half of a voxel; None (the default) where nobody asks for them."""
 
     grid: Grid
     hu: np.ndarray
     labels: np.ndarray
     crossing: np.ndarray
+    tissues: np.ndarray | None = None
 
     @classmethod
     def filled(cls, grid: Grid, hu: float = -1000.0) -> "Canvas":
@@ -52,6 +54,18 @@ class Canvas:
         edge = float(np.cbrt(np.prod(self.grid.spacing))) if edge_mm is None else edge_mm
         return np.clip(0.5 - distance / edge, 0, 1)
 
-    def paint(self, window: tuple[slice, slice, slice], cover: np.ndarray, hu: np.ndarray | float) -> None:
+    def paint(
+        self,
+        window: tuple[slice, slice, slice],
+        cover: np.ndarray,
+        hu: np.ndarray | float,
+        tissue: np.ndarray | int | None = None,
+    ) -> None:
         """Lays a tissue over what is there: `cover` (0..1) of each voxel in the window becomes `hu`."""
         self.hu[window] += cover * (hu - self.hu[window])
+        self.note(window, cover, tissue)
+
+    def note(self, window: tuple, cover: np.ndarray, tissue: np.ndarray | int | None) -> None:
+        """Writes down the code(s) of what was painted, where `tissues` are asked for and the painter named any."""
+        if self.tissues is not None and tissue is not None:
+            self.tissues[window] = np.where(cover > 0.5, tissue, self.tissues[window])

@@ -40,7 +40,7 @@ def _make(out: Path, plans: list[StudyPlan], matrix: int, workers: int) -> Itera
     """Makes the studies over processes; yields each one's StudyInstanceUID and what went wrong, "" when nothing."""
     if not plans:
         return
-    with _single_threaded(), ProcessPoolExecutor(min(workers, len(plans)), get_context("spawn")) as pool:
+    with single_threaded(), ProcessPoolExecutor(min(workers, len(plans)), get_context("spawn")) as pool:
         futures = {pool.submit(make_study, out, plan, matrix): plan.uid for plan in plans}
         try:
             for future in as_completed(futures):
@@ -58,7 +58,7 @@ def _remove_others(out: Path, wanted: set[str]) -> None:
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Processes started inside compute with one thread each: faster together, and the same to the last bit."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common.phantom import tissues
 from common.phantom.alignment import disc_height
 from common.phantom.canvas import Canvas
 from common.phantom.column import Bone, Column, PosedBone
@@ -45,6 +46,10 @@ def _paint_bone(
     mine = (cover > 0.5) & (distance < best[where])
     labels[where] = np.where(mine, number, labels[where])
     best[where] = np.minimum(best[where], distance)
+    if canvas.tissues is not None:
+        shell = distance > -np.maximum(posed.bone.cortex_mm, canvas.grid.spacing.min())
+        codes = canvas.tissues[window]
+        codes[where] = np.where(mine, np.where(shell, number + tissues.CORTEX, number), codes[where])
 
 
 def _near(
@@ -145,7 +150,7 @@ def _paint_disc(canvas: Canvas, column: Column, level: str, person: Person) -> N
     distance = smooth_intersection(ring, np.abs(z - middle[2]) - np.float32(thick), 2.0)
     hu = 78 + 26 * np.clip(1 + ring / 5, 0, 1)
     shape = canvas.hu[window].shape
-    canvas.paint(window, canvas.cover(distance).reshape(shape), hu.reshape(shape))
+    canvas.paint(window, canvas.cover(distance).reshape(shape), hu.reshape(shape), tissues.DISC)
 
 
 def _paint_interspinous(canvas: Canvas, column: Column, level: str) -> None:
@@ -159,4 +164,4 @@ def _paint_interspinous(canvas: Canvas, column: Column, level: str) -> None:
     if window is None:
         return
     distance = beam(canvas.points(window), start, end, (1.5, 7.0), (1.5, 7.0), up=(1, 0, 0))
-    canvas.paint(window, 0.8 * canvas.cover(distance, 2.0), 75.0)
+    canvas.paint(window, 0.8 * canvas.cover(distance, 2.0), 75.0, tissues.SOFT)

@@ -1,15 +1,19 @@
-"""Pixels of one DICOM file as HU."""
+"""Pixels of DICOM files as HU."""
 
 import warnings
 
 import numpy as np
 import pydicom
+from pydicom.encaps import get_frame
 from pydicom.pixels import pixel_array
-from pydicom.uid import ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID, ImplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
 
-from common.errors import CorruptFile, UnsupportedStudy
-from common.reading.header import parse
-from common.reading.sources import Source
+from common.errors import CorruptFile, StudyError, UnsupportedStudy
+from common.reading import codestream, gdcm_frame, library_messages
+from common.reading.frames import Groups
+from common.reading.header import Slice
+from common.reading.parse import brief, opened, parse
+from common.reading.stored import meaningful, padded
 from common.resample import AIR_HU
 
 TAGS = [
@@ -24,85 +28,200 @@ TAGS = [
     "PlanarConfiguration",
     "NumberOfFrames",
     "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "RescaleSlope",
     "RescaleIntercept",
     "RescaleType",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    0x60000102,  # OverlayBitPosition of the first overlay
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
     "PixelData",
 ]
 HIGHEST_HU = np.iinfo(np.int16).max
 HIGHEST_TISSUE = 3071
 """HU that 12-bit CT ends at; padding above it is taken for air, padding below it is left as it is."""
+COMPLAINTS = ("Corrupt JPEG data", "inconsistent with stream length", "remature end", "unknown marker")
+"""What libjpeg and openjpeg print about streams that they go on decoding."""
 
 
-def hounsfield(source: Source) -> np.ndarray:
-    """(rows, columns) int16 HU of a file, clipped to [-1024, 32767], rounded to whole HU.
+class Decoder:
+    """Turns slices into HU; keeps the last multi-frame file open."""
 
-    Rescale slope and intercept are the file's own. Compressed pixels are decoded by gdcm, run length by
-    pydicom. Raises CorruptFile, UnsupportedStudy.
-    """
-    with source.open() as stream:
-        dataset = parse(source, stream, TAGS, force=True)
-    slope, intercept = _rescale(source, dataset)
-    raw = _pixels(source, dataset)
+    def __init__(self) -> None:
+        self._source = self._dataset = None
+
+    def hounsfield(self, item: Slice) -> np.ndarray:
+        """(rows, columns) int16 HU of a slice, clipped to [-1024, 32767], rounded to whole HU.
+
+        Rescale slope and intercept are the slice's own. Compressed pixels are decoded by gdcm, run length by
+        pydicom. Raises CorruptFile, UnsupportedStudy.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return _hounsfield(item, self._parsed(item))
+            except StudyError:
+                raise
+            except Exception as error:  # damaged values raise anything when they are looked at
+                raise CorruptFile(
+                    f"{item.name}: damaged DICOM ({brief(error)}); copy the study again"
+                ) from None
+
+    def _parsed(self, item: Slice) -> pydicom.Dataset:
+        if item.frame is not None and item.source == self._source:
+            return self._dataset
+        with opened(item.source) as stream:
+            dataset = parse(item.source, stream, TAGS, force=True)
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        if item.frame is not None:
+            self._source, self._dataset = item.source, dataset
+        return dataset
+
+
+def _hounsfield(item: Slice, dataset: pydicom.Dataset) -> np.ndarray:
+    slope, intercept = _rescale(item, dataset)
+    raw = _pixels(item, dataset)
+    padding = padded(raw, dataset)
+    raw = meaningful(item.name, raw, dataset, padding)
     if slope == 1 and intercept == int(intercept):
         hu = raw.astype(np.int32) + int(intercept)
     else:
         hu = np.rint(raw * slope + intercept)
-    padding = _padding(dataset)
-    if padding is not None and padding * slope + intercept > HIGHEST_TISSUE:
-        hu[raw == padding] = AIR_HU
+    if padding is not None:
+        hu[padding & (hu > HIGHEST_TISSUE)] = AIR_HU
     if hu.max() > HIGHEST_HU:
-        raise CorruptFile(f"{source.name}: values up to {hu.max():.0f} can't be HU; export the series again")
+        raise CorruptFile(f"{item.name}: values up to {hu.max():.0f} can't be HU; export the series again")
     return np.clip(hu, AIR_HU, HIGHEST_HU).astype(np.int16)
 
 
-def _rescale(source: Source, dataset: pydicom.Dataset) -> tuple[float, float]:
-    kind = str(dataset.get("RescaleType") or "HU").upper()
+def _rescale(item: Slice, dataset: pydicom.Dataset) -> tuple[float, float]:
+    if item.frame is None:
+        found = [dataset.get(tag) for tag in ("RescaleSlope", "RescaleIntercept", "RescaleType")]
+    else:
+        groups = Groups(dataset, item.frame)
+        tags = ("RescaleSlope", "RescaleIntercept", "RescaleType")
+        found = [groups.value("PixelValueTransformationSequence", tag) for tag in tags]
+    kind = str(found[2] or "HU").upper()
     if kind not in ("HU", "HU_MOD", "US"):
-        raise UnsupportedStudy(f"{source.name}: values are `{kind}`, not HU; give the series in HU")
+        raise UnsupportedStudy(f"{item.name}: values are `{kind}`, not HU; give the series in HU")
     try:
-        slope, intercept = float(dataset.RescaleSlope), float(dataset.RescaleIntercept)
-    except (AttributeError, TypeError, ValueError):
+        slope, intercept = float(found[0]), float(found[1])
+    except (TypeError, ValueError):
         raise UnsupportedStudy(
-            f"{source.name}: no RescaleSlope and RescaleIntercept, so its values can't be brought to HU; "
+            f"{item.name}: no RescaleSlope and RescaleIntercept, so its values can't be brought to HU; "
             "export the original CT series"
         ) from None
-    if slope <= 0 or not np.isfinite([slope, intercept]).all():
-        raise CorruptFile(f"{source.name}: RescaleSlope {slope}, RescaleIntercept {intercept} give no HU")
+    if not (1e-4 <= slope <= 1e4 and abs(intercept) <= 1e5):
+        raise CorruptFile(f"{item.name}: RescaleSlope {slope}, RescaleIntercept {intercept} give no HU")
     return slope, intercept
 
 
-def _pixels(source: Source, dataset: pydicom.Dataset) -> np.ndarray:
+def _pixels(item: Slice, dataset: pydicom.Dataset) -> np.ndarray:
+    """(rows, columns), as stored."""
     if "PixelData" not in dataset:
-        raise UnsupportedStudy(f"{source.name}: holds no pixels")
+        raise UnsupportedStudy(f"{item.name}: holds no pixels; give the CT images themselves")
     if dataset.get("SamplesPerPixel", 1) != 1 or dataset.get("PhotometricInterpretation") != "MONOCHROME2":
         raise UnsupportedStudy(
-            f"{source.name}: {dataset.get('PhotometricInterpretation')} with {dataset.get('SamplesPerPixel')} "
+            f"{item.name}: {dataset.get('PhotometricInterpretation')} with {dataset.get('SamplesPerPixel')} "
             "samples per pixel; CT in MONOCHROME2 is read"
         )
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    bits, allocated = int(dataset.BitsStored), int(dataset.BitsAllocated)
+    if (
+        allocated not in (8, 16, 32)
+        or not 1 <= bits <= allocated
+        or int(dataset.get("HighBit", bits - 1)) != bits - 1
+    ):
+        raise CorruptFile(
+            f"{item.name}: {bits} bits stored of {allocated}, up to bit {dataset.get('HighBit')}, make no CT; "
+            "export the series again"
+        )
+    if dataset.PixelRepresentation not in (0, 1):
+        raise CorruptFile(f"{item.name}: PixelRepresentation {dataset.PixelRepresentation}, expected 0 or 1")
+    if (int(dataset.Columns), int(dataset.Rows)) != item.shape:
+        raise CorruptFile(f"{item.name}: its header changed while it was read; copy the study again")
     syntax = dataset.file_meta.TransferSyntaxUID
-    plugin = "" if not syntax.is_encapsulated else "pydicom" if syntax == RLELossless else "gdcm"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            pixels = pixel_array(dataset, raw=True, decoding_plugin=plugin)
-        except NotImplementedError as error:
-            raise UnsupportedStudy(f"{source.name}: {syntax.name} isn't decoded here ({error})") from None
-        except Exception as error:  # a decoder on damaged bytes may raise anything
-            if "is not available" in str(error) or "does not support" in str(error):
-                raise UnsupportedStudy(
-                    f"{source.name}: {syntax.name} isn't decoded here; convert the series to uncompressed "
-                    "(gdcmconv --raw)"
-                ) from None
-            brief = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-            raise CorruptFile(f"{source.name}: pixels can't be decoded from {syntax.name} ({brief})") from None
-    if pixels.shape != (dataset.Rows, dataset.Columns):
-        raise CorruptFile(f"{source.name}: decoded to {pixels.shape}, expected {(dataset.Rows, dataset.Columns)}")
+    if not syntax.is_transfer_syntax or syntax.is_private:
+        raise UnsupportedStudy(f"{item.name}: transfer syntax {syntax} isn't known here; {_CONVERT}")
+    if syntax.is_encapsulated:
+        pixels = _decoded(item, dataset, syntax)
+    else:
+        pixels = _attempt(
+            item, syntax, lambda: pixel_array(dataset, raw=True, index=item.frame, correct_unused_bits=False)
+        )
+    if pixels.shape != item.shape[::-1]:
+        raise CorruptFile(
+            f"{item.name}: decoded to {pixels.shape}, expected {item.shape[::-1]}; copy the study again"
+        )
     return pixels
 
 
-def _padding(dataset: pydicom.Dataset) -> float | None:
-    value = dataset.get("PixelPaddingValue")
-    return float(value) if isinstance(value, int | float) else None
+def _decoded(item: Slice, dataset: pydicom.Dataset, syntax: UID) -> np.ndarray:
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    stream = _attempt(
+        item, syntax, lambda: get_frame(dataset.PixelData, item.frame or 0, number_of_frames=frames)
+    )
+    promise = _inspect(item, dataset, stream, syntax)
+    if syntax == RLELossless:
+        return _attempt(
+            item, syntax, lambda: pixel_array(dataset, raw=True, index=item.frame, decoding_plugin="pydicom")
+        )
+    with library_messages.captured() as messages:
+        if syntax == JPEGExtended12Bit and promise.bits > 8:
+            pixels = _attempt(item, syntax, lambda: gdcm_frame.decode(stream, dataset, promise.bits))
+        else:
+            pixels = _attempt(
+                item, syntax, lambda: pixel_array(dataset, raw=True, index=item.frame, decoding_plugin="gdcm")
+            )
+    complaint = next((line for line in messages if any(text in line for text in COMPLAINTS)), None)
+    if complaint:
+        raise CorruptFile(f"{item.name}: {syntax.name} stream is damaged ({complaint}); copy the study again")
+    return pixels
+
+
+def _inspect(item: Slice, dataset: pydicom.Dataset, stream: bytes, syntax: UID) -> codestream.Promise | None:
+    try:
+        promise = codestream.inspect(stream, syntax)
+    except codestream.Damaged as error:
+        raise CorruptFile(f"{item.name}: {syntax.name}: {error}; copy the study again") from None
+    if promise is None:
+        return None
+    if (promise.columns, promise.rows, promise.components) != (*item.shape, 1):
+        raise CorruptFile(
+            f"{item.name}: its {syntax.name} stream holds {promise.columns} x {promise.rows} pixels of "
+            f"{promise.components} values, its header says {item.shape[0]} x {item.shape[1]} of 1"
+        )
+    if promise.bits > int(dataset.BitsAllocated):
+        raise CorruptFile(
+            f"{item.name}: its stream has {promise.bits} bits, its header {dataset.BitsAllocated}"
+        )
+    if syntax == JPEGExtended12Bit and promise.bits not in (8, 12):
+        raise CorruptFile(
+            f"{item.name}: its {syntax.name} stream has {promise.bits} bits, it can have 8 or 12"
+        )
+    if promise.signed and not dataset.PixelRepresentation:
+        raise CorruptFile(
+            f"{item.name}: its {syntax.name} stream holds signed values, its header says unsigned, so its HU are "
+            "uncertain; export the series again"
+        )
+    return promise
+
+
+def _attempt(item: Slice, syntax: UID, decode) -> np.ndarray | bytes:
+    try:
+        return decode()
+    except NotImplementedError as error:
+        raise UnsupportedStudy(
+            f"{item.name}: {syntax.name} isn't decoded here ({error}); {_CONVERT}"
+        ) from None
+    except Exception as error:  # a decoder on damaged bytes may raise anything
+        if "is not available" in str(error) or "does not support" in str(error):
+            raise UnsupportedStudy(f"{item.name}: {syntax.name} isn't decoded here; {_CONVERT}") from None
+        raise CorruptFile(
+            f"{item.name}: pixels can't be decoded from {syntax.name} ({brief(error)}); copy the study again"
+        ) from None
+
+
+_CONVERT = "convert the series to uncompressed (gdcmconv --raw)"

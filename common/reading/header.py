@@ -1,15 +1,23 @@
-"""What one DICOM file says about where its slice lies."""
+"""What one DICOM file says about where its slices lie and what they are."""
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 import pydicom
-from pydicom.uid import CTImageStorage
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    LegacyConvertedEnhancedCTImageStorage,
+    MediaStorageDirectoryStorage,
+)
 
-from common.errors import CorruptFile, UnsupportedStudy
+from common.errors import CorruptFile, StudyError, UnsupportedStudy
+from common.reading.parse import brief, opened, parse
 from common.reading.sources import Source
 
 TAGS = [
@@ -18,27 +26,54 @@ TAGS = [
     "Modality",
     "StudyInstanceUID",
     "SeriesInstanceUID",
+    "AcquisitionNumber",
+    "ConvolutionKernel",
+    "BodyPartExamined",
+    "StudyDescription",
+    "SeriesDescription",
+    "ProtocolName",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "Rows",
     "Columns",
     "PixelSpacing",
     "NumberOfFrames",
+    "LossyImageCompression",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
 ]
-
-
-_FIRST_ELEMENTS = tuple(
-    group + element for group in (b"\x02\x00", b"\x08\x00") for element in (b"\x00\x00", b"\x05\x00", b"\x08\x00")
-)
+SET_ASIDE = {
+    "LOCALIZER": "CT localizer",
+    "SCREEN SAVE": "CT screen save",
+    "DOSE_INFO": "CT dose report",
+    "DOSE": "CT dose report",
+    "PERFUSION": "CT perfusion map",
+    "PROJECTION IMAGE": "CT projection",
+    "MIP": "CT projection",
+    "MINIP": "CT projection",
+    "MAX_IP": "CT projection",
+    "MIN_IP": "CT projection",
+    "VRT": "CT rendering",
+    "3D": "CT rendering",
+}
+"""Words of ImageType for pictures that aren't slices in HU."""
+MAX_MATRIX = 8192
+"""Rows and columns of a slice; the largest CT matrix sold is 2048."""
+LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+"""Transfer syntaxes that always lose something; others say so in LossyImageCompression."""
+MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One slice. `position` (3,) mm of the first pixel's centre and `rows_along`, `columns_along` (3,) unit
-    vectors in DICOM's frame (LPS): where the column index and the row index increase. `spacing` mm between
-    columns and between rows; `shape` (columns, rows)."""
+    """One slice. `frame` counts from 0 in a multi-frame file, else None. `position` (3,) mm of the first pixel's
+    centre and `rows_along`, `columns_along` (3,) unit vectors in DICOM's frame (LPS): where the column index and
+    the row index increase. `spacing` mm between columns and between rows; `shape` (columns, rows).
+    `acquisition`: what tells apart slices of one series that were reconstructed twice. `words`: what the file
+    calls the body part and itself, for choosing only."""
 
     source: Source
+    frame: int | None
     study_uid: str
     series_uid: str
     position: np.ndarray
@@ -46,6 +81,12 @@ class Slice:
     columns_along: np.ndarray
     spacing: tuple[float, float]
     shape: tuple[int, int]
+    image_type: tuple[str, ...] = ()
+    kernel: str = ""
+    acquisition: str = ""
+    words: str = ""
+    lossy: bool = False
+    has_pixels: bool = True
 
     @property
     def normal(self) -> np.ndarray:
@@ -53,38 +94,44 @@ class Slice:
         normal = np.cross(self.rows_along, self.columns_along)
         return normal / np.linalg.norm(normal)
 
+    @property
+    def name(self) -> str:
+        """File, and frame counted from 1, for people."""
+        return self.source.name if self.frame is None else f"{self.source.name} frame {self.frame + 1}"
 
-def read_header(source: Source) -> Slice | str | None:
-    """The slice a file holds; None when it isn't DICOM; a few words ("MR", "CT localizer") for DICOM of
+    @property
+    def stem(self) -> str:
+        """The file's stem; `stem#7` for the seventh frame of a multi-frame file."""
+        return self.source.stem if self.frame is None else f"{self.source.stem}#{self.frame + 1}"
+
+
+def read_header(source: Source) -> list[Slice] | str | None:
+    """The slices a file holds; None when it isn't DICOM; a few words ("MR", "CT localizer") for DICOM of
     another kind. Raises CorruptFile, UnsupportedStudy."""
-    with source.open() as stream:
-        kind = _kind(stream)
-        if kind is None:
-            if source.name.lower().endswith(".dcm"):
-                raise CorruptFile(f"{source.name}: named .dcm but not DICOM, or cut off; copy the study again")
-            return None
-        if source.stem.upper() == "DICOMDIR":
-            return None
+    kind = _kind(source.start(132))
+    if kind is None:
+        if source.name.lower().endswith(".dcm"):
+            raise CorruptFile(f"{source.name}: named .dcm but not DICOM, or cut off; copy the study again")
+        return None
+    if source.stem.upper() == "DICOMDIR":
+        return None
+    with opened(source) as stream:
         dataset = parse(source, stream, TAGS, force=kind == "bare", stop_before_pixels=True)
-    return _slice(source, dataset)
-
-
-def parse(source: Source, stream: BinaryIO, tags: list[str], **options) -> pydicom.Dataset:
-    """The named tags of a DICOM file. Raises CorruptFile, whatever pydicom stumbles over."""
+        has_pixels = stream.read(1) != b""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # a file that ends too soon is a mere warning to pydicom, and an empty data set
-        warnings.filterwarnings("error", message="(?i).*end of file")
         try:
-            return pydicom.dcmread(stream, specific_tags=tags, **options)
-        except Exception as error:  # a parser on damaged bytes may raise anything
-            raise CorruptFile(f"{source.name}: damaged DICOM ({_brief(error)}); copy the study again") from None
+            return _slices(source, dataset, has_pixels)
+        except StudyError:
+            raise
+        except Exception as error:  # values are converted when looked at, and damaged ones may raise anything
+            raise CorruptFile(
+                f"{source.name}: header values are missing or damaged ({brief(error)}); copy the study again"
+            ) from None
 
 
-def _kind(stream: BinaryIO) -> str | None:
+def _kind(start: bytes) -> str | None:
     """ "part10" for a file with DICOM's preamble, "bare" for one that begins with its first element."""
-    start = stream.read(132)
-    stream.seek(0)
     if start[128:132] == b"DICM":
         return "part10"
     if (
@@ -96,35 +143,86 @@ def _kind(stream: BinaryIO) -> str | None:
     return None
 
 
-def _slice(source: Source, dataset: pydicom.Dataset) -> Slice | str:
+def _slices(source: Source, dataset: pydicom.Dataset, has_pixels: bool) -> list[Slice] | str:
+    directory = _class(dataset) == MediaStorageDirectoryStorage
+    if not has_pixels and not dataset.get("StudyInstanceUID") and not directory:
+        raise CorruptFile(f"{source.name}: cut off within its header; copy the study again")
     modality = _modality(dataset)
     if modality != "CT":
         return modality
-    if "LOCALIZER" in (dataset.get("ImageType") or ()):
-        return "CT localizer"
+    image_type = _words(dataset.get("ImageType"))
+    if aside := set_aside(image_type):
+        return aside
+    if _class(dataset) in MULTI_FRAME:
+        from common.reading.frames import frames_of
+
+        return frames_of(source, dataset, has_pixels)
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise UnsupportedStudy(
-            f"{source.name}: multi-frame DICOM ({dataset.NumberOfFrames} frames), one slice per file is read; "
-            "convert it to NIfTI or to single frames"
+            f"{source.name}: {dataset.NumberOfFrames} frames but not an Enhanced CT, so their places are unknown; "
+            "export single slices or Enhanced CT"
         )
     if not all(dataset.get(tag) is not None for tag in ("ImagePositionPatient", "ImageOrientationPatient")):
+        if not has_pixels and _class(dataset) in (None, CTImageStorage):
+            raise CorruptFile(f"{source.name}: cut off within its header; copy the study again")
         return "CT without position"
+    return [
+        one_slice(
+            source,
+            dataset,
+            dataset.ImagePositionPatient,
+            dataset.ImageOrientationPatient,
+            dataset.PixelSpacing,
+            image_type=image_type,
+            kernel=" ".join(_words(dataset.get("ConvolutionKernel"))),
+            acquisition=str(dataset.get("AcquisitionNumber") or ""),
+            has_pixels=has_pixels,
+        )
+    ]
+
+
+def one_slice(
+    source: Source,
+    dataset: pydicom.Dataset,
+    position: Sequence,
+    orientation: Sequence,
+    spacing: Sequence,
+    **about,
+) -> Slice:
+    """A Slice from the values of its geometry as DICOM writes them (`spacing` between rows first). `about`: its
+    other fields. Raises CorruptFile when the geometry isn't possible."""
     try:
-        position = _numbers(dataset.ImagePositionPatient, 3)
-        orientation = _numbers(dataset.ImageOrientationPatient, 6)
-        row_spacing, column_spacing = _numbers(dataset.PixelSpacing, 2)
+        position = _numbers(position, 3)
+        orientation = _numbers(orientation, 6)
+        row_spacing, column_spacing = _numbers(spacing, 2)
         shape = (int(dataset.Columns), int(dataset.Rows))
         series = str(dataset.SeriesInstanceUID)
     except (AttributeError, TypeError, ValueError) as error:
-        raise CorruptFile(f"{source.name}: geometry is missing or not numbers ({_brief(error)})") from None
+        raise CorruptFile(f"{source.name}: geometry is missing or not numbers ({brief(error)})") from None
     along, down = orientation[:3], orientation[3:]
     lengths = np.linalg.norm(along), np.linalg.norm(down)
-    if min(shape) < 1 or min(row_spacing, column_spacing) <= 0 or np.abs(np.subtract(lengths, 1)).max() > 0.01:
-        raise CorruptFile(f"{source.name}: impossible geometry: spacing, matrix, or orientation {orientation.tolist()}")
-    if abs(along @ down) > 0.01:
-        raise CorruptFile(f"{source.name}: rows and columns aren't at right angles: {orientation.tolist()}")
+    possible = min(row_spacing, column_spacing) >= 0.01 and max(row_spacing, column_spacing) <= 20
+    if not possible or min(shape) < 1 or np.abs(np.subtract(lengths, 1)).max() > 0.01:
+        raise CorruptFile(
+            f"{source.name}: impossible geometry: {shape[0]} x {shape[1]} pixels of {column_spacing:g} x "
+            f"{row_spacing:g} mm, orientation {orientation.tolist()}; export the series again"
+        )
+    if abs(along @ down) > 0.01 or np.abs(position).max() > 1e5:
+        raise CorruptFile(
+            f"{source.name}: rows and columns aren't at right angles, or lie too far away: {orientation.tolist()}, "
+            f"{position.tolist()}; export the series again"
+        )
+    if max(shape) > MAX_MATRIX:
+        raise UnsupportedStudy(
+            f"{source.name}: {shape[0]} x {shape[1]} pixels, at most {MAX_MATRIX} a side are read"
+        )
+    texts = (
+        dataset.get(tag)
+        for tag in ("BodyPartExamined", "StudyDescription", "SeriesDescription", "ProtocolName")
+    )
     return Slice(
         source=source,
+        frame=about.pop("frame", None),
         study_uid=str(dataset.get("StudyInstanceUID") or ""),
         series_uid=series,
         position=position,
@@ -132,15 +230,38 @@ def _slice(source: Source, dataset: pydicom.Dataset) -> Slice | str:
         columns_along=down / lengths[1],
         spacing=(float(column_spacing), float(row_spacing)),
         shape=shape,
+        words=" ".join(str(text) for text in texts if text).upper(),
+        lossy=dataset.file_meta.get("TransferSyntaxUID") in LOSSY
+        or dataset.get("LossyImageCompression") == "01",
+        **about,
     )
+
+
+def set_aside(image_type: tuple[str, ...]) -> str | None:
+    """What ImageType calls a picture that isn't a slice in HU; None for slices."""
+    return next((SET_ASIDE[word] for word in image_type if word in SET_ASIDE), None)
+
+
+def _class(dataset: pydicom.Dataset) -> str | None:
+    return dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
 
 
 def _modality(dataset: pydicom.Dataset) -> str:
     """The competition's files have neither Modality nor SOPClassUID: there the file meta tells the class."""
     if dataset.get("Modality"):
-        return str(dataset.Modality)
-    sop_class = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
-    return "CT" if sop_class in (None, CTImageStorage) else f"class {sop_class}"
+        modality = str(dataset.Modality)
+        return modality if modality.isalnum() and len(modality) <= 16 else "DICOM of unclear modality"
+    sop_class = _class(dataset)
+    return (
+        "CT"
+        if sop_class in (None, CTImageStorage, *MULTI_FRAME)
+        else f"class {pydicom.uid.UID(sop_class).name}"
+    )
+
+
+def _words(value: Sequence | str | None) -> tuple[str, ...]:
+    values = () if value is None else (value,) if isinstance(value, str) else value
+    return tuple(str(item).strip().upper() for item in values)
 
 
 def _numbers(value: Sequence | None, count: int) -> np.ndarray:
@@ -148,7 +269,3 @@ def _numbers(value: Sequence | None, count: int) -> np.ndarray:
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
         raise ValueError(f"expected {count} finite numbers, found {list(value)}")
     return numbers
-
-
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:120]

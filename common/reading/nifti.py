@@ -1,18 +1,29 @@
 """NIfTI, read strictly and written whole."""
 
 import gzip
+import io
+import math
 import warnings
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
 
 from common.errors import CorruptFile, NothingFound, UnsupportedStudy
+from common.reading.parse import brief
 from common.store import atomic
 from common.volume import Grid, Volume
 
 SUFFIXES = (".nii", ".nii.gz")
+GZIP = b"\x1f\x8b"
+HEADER_BYTES = 544
+"""A NIfTI-2 header with the four bytes after it."""
+MAX_BYTES = 4 * 2**30
+"""Headers that promise more are refused before memory is asked for."""
+MOST_AFTER_VOXELS = 64 * 2**20
+CHUNK = 4 * 2**20
 
 
 def is_nifti(path: Path) -> bool:
@@ -36,14 +47,18 @@ def read_nifti(path: Path) -> Volume:
     if len(shape) < 3 or int(np.prod(shape[3:])) != 1 or min(shape) < 1:
         raise UnsupportedStudy(f"{path}: shape {shape}, expected three axes; split off one frame")
     try:
-        array = np.asarray(image.dataobj)
-    except (OSError, ValueError, EOFError) as error:
-        raise CorruptFile(f"{path}: cut off, its voxels aren't all there ({error}); copy it again") from None
-    array = array.reshape(shape[:3])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scaled = image.dataobj.slope, image.dataobj.inter
+            array = image.dataobj.get_unscaled() if scaled == (1, 0) else image.dataobj.get_scaled(np.float32)
+    except Exception as error:  # a parser on damaged bytes may raise anything
+        raise CorruptFile(f"{path}: its voxels can't be read ({brief(error)}); copy it again") from None
+    array = np.asarray(array).reshape(shape[:3])
     if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
         if not np.isfinite(array).all():
             raise UnsupportedStudy(f"{path}: holds NaN or infinity; replace them by air (-1024) first")
-        array = array.astype(np.float32)
     return Volume(array.astype(array.dtype.newbyteorder("="), copy=False), affine, notices)
 
 
@@ -83,39 +98,111 @@ def write_nifti(volume: Volume, path: Path) -> None:
 
 
 def _bytes(path: Path) -> bytes:
+    """The file, unpacked: header and voxels, no more than the header promises. Raises StudyError."""
+    if not path.exists():
+        raise NothingFound(f"{path}: no such file")
+    if not path.is_file():
+        raise UnsupportedStudy(f"{path}: not a file; give the .nii or .nii.gz itself")
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except FileNotFoundError:
-        raise NothingFound(f"{path}: no such file") from None
+        with path.open("rb") as file:
+            packed = file.read(2) == GZIP
+            file.seek(0)
+            stream = gzip.GzipFile(fileobj=file) if packed else file
+            start = stream.read(HEADER_BYTES)
+            size = _promised_bytes(path, start)
+            content = bytearray(start)
+            while len(content) < size and (part := stream.read(min(CHUNK, size - len(content)))):
+                content += part
+            if len(content) < size:
+                raise CorruptFile(
+                    f"{path}: cut off, its voxels aren't all there ({len(content)} of {size} bytes); copy it again"
+                )
+            _read_to_end(path, stream)
+            return bytes(content)
     except (OSError, EOFError, zlib.error) as error:
         raise CorruptFile(f"{path}: cut off or damaged ({error}); copy it again") from None
 
 
-def _image(path: Path, content: bytes) -> nib.Nifti1Image:
-    size = content[:4]
-    wide = size in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")  # 540, the length of a NIfTI-2 header
+def _promised_bytes(path: Path, start: bytes) -> int:
+    """How long the header says that the file is. Raises CorruptFile, UnsupportedStudy."""
     try:
-        return (nib.Nifti2Image if wide else nib.Nifti1Image).from_bytes(content)
+        header = _kind(start).header_class.from_fileobj(io.BytesIO(start))
+        size = (
+            int(header.get_data_offset())
+            + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
+        )
     except Exception as error:  # a parser on damaged bytes may raise anything
-        raise CorruptFile(f"{path}: not NIfTI ({error})") from None
+        raise CorruptFile(f"{path}: not NIfTI ({brief(error)}); copy it again") from None
+    if size > MAX_BYTES:
+        raise UnsupportedStudy(
+            f"{path}: its header promises {header.get_data_shape()} voxels, {size / 2**30:.1f} GiB; at most "
+            f"{MAX_BYTES / 2**30:.0f} GiB are read"
+        )
+    if size < len(start) and math.prod(header.get_data_shape()) < 1:
+        raise UnsupportedStudy(f"{path}: shape {header.get_data_shape()}, expected three axes")
+    return size
+
+
+def _read_to_end(path: Path, stream: BinaryIO) -> None:
+    """What follows the voxels: little or nothing, and for gzip the check sum."""
+    rest = 0
+    while part := stream.read(CHUNK):
+        rest += len(part)
+        if rest > MOST_AFTER_VOXELS:
+            raise CorruptFile(
+                f"{path}: goes on for more than {MOST_AFTER_VOXELS >> 20} MiB after its voxels; refused"
+            )
+
+
+def _kind(content: bytes) -> type[nib.Nifti1Image]:
+    wide = content[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")  # 540, the length of a NIfTI-2 header
+    return nib.Nifti2Image if wide else nib.Nifti1Image
+
+
+def _image(path: Path, content: bytes) -> nib.Nifti1Image:
+    try:
+        return _kind(content).from_bytes(content)
+    except Exception as error:  # a parser on damaged bytes may raise anything
+        raise CorruptFile(f"{path}: not NIfTI ({brief(error)}); copy it again") from None
 
 
 def _affine(path: Path, image: nib.Nifti1Image) -> tuple[np.ndarray, tuple[str, ...]]:
     header = image.header
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sform, qform = image.get_sform(coded=True)[0], image.get_qform(coded=True)[0]
+        try:
+            sform, qform = image.get_sform(coded=True)[0], image.get_qform(coded=True)[0]
+        except Exception as error:  # a quaternion that is none, codes that don't exist
+            raise CorruptFile(
+                f"{path}: sform or qform is damaged ({brief(error)}); write the file again"
+            ) from None
     affine = qform if sform is None else sform
     if affine is None:
-        raise UnsupportedStudy(f"{path}: neither sform nor qform, so its place is unknown; write one (code 1)")
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise UnsupportedStudy(f"{path}: affine isn't usable: {affine.tolist()}")
-    factor = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
-    affine = np.diag([factor, factor, factor, 1.0]) @ affine
-    if sform is not None and qform is not None and len(image.shape) >= 3:
+        raise UnsupportedStudy(
+            f"{path}: neither sform nor qform, so its place is unknown; write one (code 1)"
+        )
+    try:
+        factor = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
+    except KeyError:
+        factor = 1.0
+    affine = np.diag([factor, factor, factor, 1.0]) @ affine if np.isfinite(affine).all() else affine
+    if not _usable(affine):
+        raise UnsupportedStudy(
+            f"{path}: affine isn't usable: {affine.tolist()}; write the voxels' place in mm"
+        )
+    if sform is not None and qform is not None and _usable(qform) and len(image.shape) >= 3:
         shape = image.shape[:3]
         apart = np.abs(Grid(shape, sform).corners() - Grid(shape, qform).corners()).max()
         if apart > 1.0:
             return affine, (f"sform and qform lie {apart:.1f} mm apart; the sform is used",)
     return affine, ()
+
+
+def _usable(affine: np.ndarray) -> bool:
+    """Voxels of 0.01 to 20 mm within 100 m, along axes that span space."""
+    if not np.isfinite(affine).all() or np.abs(affine).max() > 1e5:
+        return False
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(
+        (sizes >= 0.01).all() and (sizes <= 20).all() and abs(np.linalg.det(affine[:3, :3] / sizes)) > 0.1
+    )

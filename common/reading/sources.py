@@ -3,6 +3,7 @@
 import io
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,16 +14,19 @@ from common.errors import CorruptFile, UnsupportedStudy
 
 MAX_UNPACKED_BYTES = 8 * 2**30
 """Zips that unpack to more are refused; the largest neck CT known (1,082 slices of 512 x 512) needs 0.6 GB."""
+MAX_FILE_BYTES = 2 * 2**30
+"""Larger single files aren't opened; 4,000 slices of 512 x 512 in one multi-frame file are as large."""
 MAX_MEMBERS = 20_000
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file: a path, or a member of the open zip `archive`. `name` is for people, relative to the study."""
+    """One file: a path, or `member` of the open zip `archive`. `name` is for people, relative to the study."""
 
     name: str
     path: Path | None = None
     archive: zipfile.ZipFile | None = None
+    member: zipfile.ZipInfo | None = None
 
     @property
     def stem(self) -> str:
@@ -30,14 +34,38 @@ class Source:
         name = PurePosixPath(self.name).name
         return name[:-4] if name.lower().endswith(".dcm") else name
 
+    def start(self, count: int) -> bytes:
+        """The first `count` bytes. Raises CorruptFile, UnsupportedStudy."""
+        with self._complaints(), self._stream() as stream:
+            return stream.read(count)
+
     def open(self) -> BinaryIO:
-        """The file's bytes, seekable. Raises CorruptFile, UnsupportedStudy."""
+        """The file's bytes, seekable; a zip's are checked by their sum. Raises CorruptFile, UnsupportedStudy."""
+        with self._complaints():
+            size = self.path.stat().st_size if self.path else self.member.file_size
+            if size > MAX_FILE_BYTES:
+                raise UnsupportedStudy(
+                    f"{self.name}: {size / 2**30:.1f} GiB, at most {MAX_FILE_BYTES / 2**30:.0f} GiB are read; "
+                    "give the CT series alone"
+                )
+            if self.path:
+                return self.path.open("rb")
+            with self._stream() as stream:
+                return io.BytesIO(stream.read(MAX_FILE_BYTES + 1))
+
+    def _stream(self) -> BinaryIO:
+        return self.path.open("rb") if self.path else self.archive.open(self.member)
+
+    @contextmanager
+    def _complaints(self) -> Iterator[None]:
         try:
-            return self.path.open("rb") if self.path else io.BytesIO(self.archive.read(self.name))
-        except (OSError, zipfile.BadZipFile, EOFError, ValueError) as error:
+            yield
+        except (OSError, zipfile.BadZipFile, EOFError, ValueError, zlib.error) as error:
             raise CorruptFile(f"{self.name}: can't be read ({error}); copy the study again") from None
         except (RuntimeError, NotImplementedError) as error:
-            raise UnsupportedStudy(f"{self.name}: {error}; unpack the zip yourself and give the folder") from None
+            raise UnsupportedStudy(
+                f"{self.name}: {error}; unpack the zip yourself and give the folder"
+            ) from None
 
 
 @contextmanager
@@ -49,32 +77,42 @@ def study_files(path: Path) -> Iterator[list[Source]]:
     """
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file())
-        yield [Source(str(p.relative_to(path)), path=p) for p in files if not _hidden(p.relative_to(path).parts)]
+        yield [
+            Source(str(p.relative_to(path)), path=p) for p in files if not _hidden(p.relative_to(path).parts)
+        ]
         return
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
         raise CorruptFile(f"not a whole zip file ({error}); copy it again") from None
     with archive:
-        yield _members(path, archive)
+        yield _members(archive)
 
 
-def _members(path: Path, archive: zipfile.ZipFile) -> list[Source]:
+def _members(archive: zipfile.ZipFile) -> list[Source]:
     members = archive.infolist()
     for member in members:
+        if not member.filename:
+            raise CorruptFile("a member without a name; copy the zip again")
         name = PurePosixPath(member.filename.replace("\\", "/"))
-        if ".." in name.parts or name.is_absolute() or ":" in name.parts[0]:
+        if ".." in name.parts or name.is_absolute() or ":" in (name.parts or ("",))[0]:
             raise UnsupportedStudy(f"member `{member.filename}` points outside of the zip; refused")
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise UnsupportedStudy(f"member `{member.filename}` is a link; refused, pack the files themselves")
+            raise UnsupportedStudy(
+                f"member `{member.filename}` is a link; refused, pack the files themselves"
+            )
     size = sum(member.file_size for member in members)
     if size > MAX_UNPACKED_BYTES or len(members) > MAX_MEMBERS:
         raise UnsupportedStudy(
             f"{len(members)} members of {size / 2**30:.1f} GiB, at most {MAX_MEMBERS} and "
             f"{MAX_UNPACKED_BYTES / 2**30:.0f} GiB are read; pack one study into a zip"
         )
-    names = sorted(m.filename for m in members if not m.is_dir())
-    return [Source(name, archive=archive) for name in names if not _hidden(PurePosixPath(name).parts)]
+    files = sorted((m for m in members if not m.is_dir()), key=lambda member: member.filename)
+    return [
+        Source(m.filename, archive=archive, member=m)
+        for m in files
+        if not _hidden(PurePosixPath(m.filename).parts)
+    ]
 
 
 def _hidden(parts: tuple[str, ...]) -> bool:

@@ -9,57 +9,85 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import NothingFound, StudyError, UnsupportedStudy
-from common.reading.decode import HIGHEST_HU, hounsfield
+from common.reading.choice import choose
+from common.reading.decode import HIGHEST_HU
 from common.reading.header import Slice, read_header
 from common.reading.nifti import is_nifti, read_nifti
-from common.reading.series import judge, main_series, order, place
+from common.reading.series import Series, grouped
 from common.reading.sources import Source, study_files
+from common.reading.stack import Stack, stacked
+from common.reading.voxels import read_voxels
 from common.resample import AIR_HU
 from common.volume import Grid, Volume
+
+ASLANT_DEGREES = 0.5
+"""A NIfTI that is sheared by more is spoken of: its maker kept a gantry tilt."""
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
     """A CT. `volume`: array (X, Y, Z) int16 HU (float32 where a NIfTI holds fractions), affine voxel -> RAS mm;
-    for DICOM the axes are (column, row, slice). `slices`: file stem of each index along axis 2 for DICOM, else
-    empty. `uid`: StudyInstanceUID, None for NIfTI."""
+    for DICOM the axes are (column, row, slice), upright. `slices`: file stem of each index along axis 2 for DICOM,
+    "" for an interpolated slice; else empty. `uid`: StudyInstanceUID, None for NIfTI. `file_grid`: where the
+    pixels of the files lie (column, row, slice); it differs from the volume's grid in a gantry tilt's shear."""
 
     volume: Volume
     slices: tuple[str, ...]
     uid: str | None
+    file_grid: Grid
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What headers alone tell of a DICOM study: `grid` (column, row, slice), file stem of each slice, uid."""
+    """What headers alone tell of a DICOM study: `grid` (column, row, slice) of its volume, file stem of each slice,
+    uid; `file_grid` as in Study; `repairs`: what the reader mends in it, a sentence each."""
 
     grid: Grid
     slices: tuple[str, ...]
     uid: str
+    file_grid: Grid
+    repairs: tuple[str, ...]
 
 
-def read_study(path: Path) -> Study:
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What lies in a folder or zip: CT series; `others`, how many files of which other kind."""
+
+    series: list[Series]
+    others: Counter[str]
+
+
+def read_study(path: Path, series_uid: str | None = None) -> Study:
     """Reads a DICOM folder (nested, with stray files), a zip of one, or a NIfTI file (.nii, .nii.gz).
 
-    Raises NothingFound, CorruptFile, IncompleteSeries, UnsupportedStudy; the message names the file.
+    Of several series the best is read (`choice`), or the one with SeriesInstanceUID `series_uid`. What is repaired
+    and what is refused: docs/reading.md. Raises NothingFound, CorruptFile, IncompleteSeries, UnsupportedStudy; the
+    message names the file.
     """
     path = Path(path)
     if is_nifti(path):
-        return Study(_as_hounsfield(read_nifti(path)), (), None)
+        if series_uid is not None:
+            raise NothingFound(f"{path}: NIfTI holds no DICOM series {series_uid}; leave --series-uid out")
+        volume = _as_hounsfield(path, read_nifti(path))
+        return Study(volume, (), None, volume.grid)
     with _named(path), study_files(_dicom_path(path)) as sources:
-        slices, notices = _series(sources)
-        array = np.empty((len(slices), *slices[0].shape[::-1]), dtype=np.int16)
-        for index, item in enumerate(slices):
-            array[index] = hounsfield(item.source)
-        volume = Volume(array.T, place(slices).affine, notices)
-        return Study(volume, _stems(slices), slices[0].study_uid or None)
+        stack, notices = _stack(sources, series_uid)
+        volume = Volume(read_voxels(stack), stack.grid.affine, notices)
+        return Study(volume, stack.stems, stack.slices[0].study_uid or None, stack.file_grid)
 
 
-def read_layout(path: Path) -> Layout:
-    """The grid of a DICOM folder or zip, from headers alone. Raises as `read_study`, but for pixels."""
+def read_layout(path: Path, series_uid: str | None = None) -> Layout:
+    """The grid of a DICOM folder or zip, from headers alone (pixels are compared where slices lie at one place).
+    Raises as `read_study`, but for pixels."""
     with _named(path), study_files(_dicom_path(Path(path))) as sources:
-        slices, _ = _series(sources)
-        return Layout(place(slices), _stems(slices), slices[0].study_uid)
+        stack, _ = _stack(sources, series_uid)
+        return Layout(stack.grid, stack.stems, stack.slices[0].study_uid, stack.file_grid, stack.repairs)
+
+
+def list_contents(path: Path) -> Contents:
+    """The series of a DICOM folder or zip. Raises NothingFound, CorruptFile, UnsupportedStudy."""
+    with _named(path), study_files(_dicom_path(Path(path))) as sources:
+        return _contents(sources)
 
 
 def _dicom_path(path: Path) -> Path:
@@ -67,37 +95,61 @@ def _dicom_path(path: Path) -> Path:
         raise NothingFound("no such file or folder")
     if path.is_file() and path.suffix.lower() == ".dcm":
         raise UnsupportedStudy("a single DICOM file; give the folder that holds the whole series")
-    if path.is_file() and path.suffix.lower() != ".zip":
+    if not path.is_dir() and (not path.is_file() or path.suffix.lower() != ".zip"):
         raise UnsupportedStudy("expected a DICOM folder, a .zip of one, or NIfTI (.nii, .nii.gz)")
     return path
 
 
-def _series(sources: list[Source]) -> tuple[list[Slice], tuple[str, ...]]:
-    headers = [read_header(source) for source in sources]
-    slices = [header for header in headers if isinstance(header, Slice)]
-    others = Counter(header for header in headers if isinstance(header, str))
-    found = ", ".join(f"{count} x {kind}" for kind, count in others.most_common())
-    if not slices:
-        if others:
-            raise UnsupportedStudy(f"no CT slices; found {found}; give the CT series")
+def _contents(sources: list[Source]) -> Contents:
+    slices: list[Slice] = []
+    others: Counter[str] = Counter()
+    for source in sources:
+        header = read_header(source)
+        if isinstance(header, str):
+            others[header] += 1
+        elif header:
+            slices += header
+    if not slices and not others:
         raise NothingFound(f"no DICOM among {len(sources)} files; give the folder that holds the CT series")
-    slices, notices = main_series(slices)
-    slices = order(slices)
-    notices += judge(slices)
-    return slices, (*notices, f"left out: {found}") if others else notices
+    return Contents(grouped(slices), others)
 
 
-def _stems(slices: list[Slice]) -> tuple[str, ...]:
-    return tuple(item.source.stem for item in slices)
+def _stack(sources: list[Source], series_uid: str | None) -> tuple[Stack, tuple[str, ...]]:
+    """The chosen series, judged, and all that is to be said of the study."""
+    contents = _contents(sources)
+    found = ", ".join(f"{count} x {kind}" for kind, count in contents.others.most_common(8))
+    if not contents.series:
+        raise UnsupportedStudy(f"no CT slices; found {found}; give the CT series")
+    chosen, notices = choose(contents.series, series_uid)
+    stack = stacked(chosen)
+    if contents.others:
+        notices = (*notices, f"left out: {found}")
+    if any(item.lossy for item in stack.slices):
+        notices = (*notices, "the files were compressed with loss")
+    return stack, (*notices, *stack.repairs)
 
 
-def _as_hounsfield(volume: Volume) -> Volume:
+def _as_hounsfield(path: Path, volume: Volume) -> Volume:
+    highest, lowest = volume.array.max(), volume.array.min()
+    if highest > HIGHEST_HU:
+        raise UnsupportedStudy(f"{path}: values up to {highest:.0f} can't be HU; give the CT in HU")
     array = np.clip(volume.array, AIR_HU, HIGHEST_HU)
     whole = array.astype(np.int16)
-    whole = whole if np.issubdtype(array.dtype, np.integer) or (whole == array).all() else array.astype(np.float32)
+    whole = (
+        whole
+        if np.issubdtype(array.dtype, np.integer) or (whole == array).all()
+        else array.astype(np.float32)
+    )
     notices = volume.notices
-    if array.min() > -200:
-        notices = (*notices, f"no value below {array.min():.0f}: neither air nor fat, perhaps not HU")
+    if lowest > -200:
+        notices = (*notices, f"no value below {lowest:.0f}: neither air nor fat, perhaps not HU")
+    axes = volume.affine[:3, :3] / volume.spacing
+    aslant = float(np.degrees(np.arcsin(min(1.0, np.abs(axes.T @ axes - np.eye(3)).max()))))
+    if aslant > ASLANT_DEGREES:
+        notices = (
+            *notices,
+            f"its axes stand {aslant:.1f} degrees off the right angle; used as they are, sheared",
+        )
     return Volume(whole, volume.affine, notices)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common.phantom import tissues
 from common.phantom.person import Person
 from common.phantom.surroundings.bundle import Bundle, pair, union
 from common.phantom.surroundings.lattice import Lattice
@@ -101,7 +102,7 @@ def paint_throat(lattice: Lattice, neck: Neck, person: Person) -> None:
     def both(sections: tuple, lean: float = 1.0) -> list[Bundle]:
         return list(pair(Bundle.of(*sections), rng, lean * person.asymmetry))
 
-    def lay(bundles: list[Bundle], mean: float, spread: float, fatty: float = 0.0) -> None:
+    def lay(bundles: list[Bundle], mean: float, spread: float, code: int, fatty: float = 0.0) -> None:
         found = union(neck, bundles)
         if found is None:
             return
@@ -109,17 +110,17 @@ def paint_throat(lattice: Lattice, neck: Neck, person: Person) -> None:
         hu = mean + spread * grain(distance.shape, rng)
         if fatty:
             hu -= fatty * np.clip(smooth_field(distance.shape, 2.6 / lattice.step, rng), 0, 2)
-        lattice.paint(box, distance, hu.astype(np.float32))
+        lattice.paint(box, distance, hu.astype(np.float32), code)
 
     tongue = Bundle.of(*TONGUE)
-    lay([tongue], 52, 5, 22)
-    lay([*both(GENIOHYOID), *both(MYLOHYOID)], 56, 5)
-    lay(both(PAROTID), 10 - 50 * person.fatness, 12, 25)
-    lay(both(SUBMANDIBULAR), 45, 7, 12)
-    lay(both(CONSTRICTOR), 50, 6)
+    lay([tongue], 52, 5, tissues.MUSCLE, 22)
+    lay([*both(GENIOHYOID), *both(MYLOHYOID)], 56, 5, tissues.MUSCLE)
+    lay(both(PAROTID), 10 - 50 * person.fatness, 12, tissues.GLAND, 25)
+    lay(both(SUBMANDIBULAR), 45, 7, tissues.GLAND, 12)
+    lay(both(CONSTRICTOR), 50, 6, tissues.MUSCLE)
     gullet = Bundle.of(*GULLET)
-    lay([gullet], 42, 6)
-    lay(_nodes(rng), 45, 5)
+    lay([gullet], 42, 6, tissues.SOFT)
+    lay(_nodes(rng), 45, 5, tissues.SOFT)
 
     open_mouth = float(rng.uniform(0.75, 1.2))
     lumen = Bundle.of(*LUMEN).varied((float(rng.normal(0, 1)), 0), 1.0)
@@ -131,22 +132,22 @@ def paint_throat(lattice: Lattice, neck: Neck, person: Person) -> None:
         return
     box, air = found
     wall = np.interp(neck.levels[box[2]], list(WALL), list(WALL.values())).astype(np.float32)
-    lattice.paint(box, air - wall, 48 + 7 * grain(air.shape, rng))
-    lay([*both(THYROID), Bundle.of(*ISTHMUS)], 105, 8)
+    lattice.paint(box, air - wall, 48 + 7 * grain(air.shape, rng), tissues.SOFT)
+    lay([*both(THYROID), Bundle.of(*ISTHMUS)], 105, 8, tissues.GLAND)
     _paint_cartilage(lattice, neck, person, rng, both)
-    lattice.paint(box, air, -1000.0)
+    lattice.paint(box, air, -1000.0, tissues.AIR)
     for side in (*both(PIRIFORM), *both(VALLECULA)):
         found = side.distance(neck)
         if found is not None:
-            lattice.paint(*found, -1000.0)
+            lattice.paint(*found, -1000.0, tissues.AIR)
     found = Bundle.of(*EPIGLOTTIS).distance(neck)
     if found is not None:
-        lattice.paint(*found, 55.0)
+        lattice.paint(*found, 55.0, tissues.CARTILAGE)
     if rng.random() < 0.35:
         bubble = gullet.varied(swell=float(rng.uniform(0.2, 0.4))).sections
         found = Bundle(bubble[bubble[:, 0] > 6.2]).distance(neck)
         if found is not None:
-            lattice.paint(*found, -850.0)
+            lattice.paint(*found, -850.0, tissues.AIR)
 
 
 def _nodes(rng: np.random.Generator) -> list[Bundle]:
@@ -177,8 +178,8 @@ def _paint_cartilage(lattice: Lattice, neck: Neck, person: Person, rng: np.rando
         box, distance = found
         patches = smooth_field(distance.shape, 3.5 / lattice.step, rng) + 2.2 * old - 1.2
         hu = 85 + 420 * old * np.clip(patches, 0, 1.6)
-        lattice.paint(box, distance, hu.astype(np.float32))
+        lattice.paint(box, distance, hu.astype(np.float32), tissues.CARTILAGE)
     found = union(neck, both(HYOID, 0.5))
     if found is not None:
         box, distance = found
-        lattice.paint_bone(box, distance, 1.0, 700.0, 280.0)
+        lattice.paint_bone(box, distance, 1.0, 700.0, 280.0, tissues.BONES["hyoid"])

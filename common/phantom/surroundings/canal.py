@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from common.phantom import tissues
 from common.phantom.column import Column
 from common.phantom.person import Person
 from common.phantom.surroundings.bundle import ellipse_distance
@@ -46,11 +47,11 @@ def paint_canal(lattice: Lattice, column: Column, person: Person) -> None:
     cx, cy, wide, deep, sac_a, sac_b, cord_a, cord_b = at
     shape = np.broadcast_shapes(x.shape, y.shape, z.shape)
     noise = grain(shape, rng)
-    tissues = (
+    layers = (
         (ellipse_distance(x, y, cx, cy, wide, deep), -65 + 14 * noise),
         (ellipse_distance(x, y, cx, cy + 0.2, sac_a + 0.9, sac_b + 0.9), 45 + 3 * noise),
         (ellipse_distance(x, y, cx, cy + 0.2, sac_a, sac_b), 12 + 3 * noise),
         (ellipse_distance(x, y, cx, cy + 0.3, cord_a, cord_b), 38 + 3 * noise),
     )
-    for distance, hu in tissues:
-        lattice.paint(box, np.broadcast_to(distance, shape), hu)
+    for distance, hu in layers:
+        lattice.paint(box, np.broadcast_to(distance, shape), hu, tissues.CANAL)

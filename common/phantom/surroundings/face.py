@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from common.phantom import tissues
 from common.phantom.column import Column
 from common.phantom.person import Person
 from common.phantom.surroundings.head_frame import HeadFrame
@@ -36,7 +37,7 @@ def paint_face(lattice: Lattice, column: Column, person: Person) -> None:
     _paint_chewing_muscles(lattice, box, mirrored, 56 + 5 * grainy - 18 * np.clip(cloudy - 0.6, 0, 2))
     _paint_nose_and_sinuses(lattice, box, points, mirrored, grainy, cloudy, rng)
     marrow = np.clip(300 + 110 * cloudy + 110 * grainy, -20, 1000).astype(np.float32)
-    lattice.paint_bone(box, _mandible(mirrored, gape), 2.0, 1350.0, marrow)
+    lattice.paint_bone(box, _mandible(mirrored, gape), 2.0, 1350.0, marrow, tissues.BONES["mandible"])
     _paint_teeth(lattice, head, person, rng, gape)
 
 
@@ -78,7 +79,7 @@ def _paint_chewing_muscles(lattice: Lattice, box: tuple, mirrored: list[np.ndarr
     velum = np.minimum(capsule(flat, (0, 50, 6), (0, 35, 2), 3.5), capsule(flat, (0, 35, 2), (0, 27, -13), 3.5, 2.6))
     lips = tube_ring(mirrored)
     for muscle in (masseter, medial, lateral, temporal, velum, lips):
-        lattice.paint(box, muscle.astype(np.float32), hu)
+        lattice.paint(box, muscle.astype(np.float32), hu, tissues.MUSCLE)
 
 
 def _paint_mouth(lattice: Lattice, box: tuple, points: list[np.ndarray], grainy, cloudy, rng) -> None:
@@ -87,7 +88,7 @@ def _paint_mouth(lattice: Lattice, box: tuple, points: list[np.ndarray], grainy,
     gums = ellipsoid(points, (0, 58, -17), (32, 43, 27))
     floor = ellipsoid(points, (0, 62, -29), (29, 33, 14))
     gums = np.maximum(np.minimum(gums, floor), 30 - points[1])
-    lattice.paint(box, gums, hu)
+    lattice.paint(box, gums, hu, tissues.SOFT)
     if rng.random() < 0.55:
         thick = float(rng.uniform(0.8, 3.0))
         dome = ellipsoid(points, (0, 52, -14), (24, 34, 18.5))
@@ -95,7 +96,7 @@ def _paint_mouth(lattice: Lattice, box: tuple, points: list[np.ndarray], grainy,
             np.maximum(np.abs(dome), -9 - points[2]) - thick / 2 + 0.35 * cloudy,
             np.maximum(np.abs(points[0]) - 17, 36 - points[1]),
         )
-        lattice.paint(box, gap.astype(np.float32), -1000.0)
+        lattice.paint(box, gap.astype(np.float32), -1000.0, tissues.AIR)
 
 
 def tube_ring(mirrored: list[np.ndarray]) -> np.ndarray:
@@ -118,21 +119,35 @@ def _paint_nose_and_sinuses(lattice, box, points, mirrored, grainy, cloudy, rng)
     zygoma = capsule(mirrored, (40, 70, 28), (62, 40, 31), 4.5, 2.8)
     walls = np.maximum(sinus - 2.2, height - 3)
     solid = np.minimum(np.minimum(smooth_union(walls, alveolus, 4), pterygoid), zygoma)
-    lattice.paint_bone(box, solid, 1.5, 950.0, np.clip(330 + 110 * cloudy + 60 * grainy, 0, 900).astype(np.float32))
+    lattice.paint_bone(
+        box,
+        solid,
+        1.5,
+        950.0,
+        np.clip(330 + 110 * cloudy + 60 * grainy, 0, 900).astype(np.float32),
+        tissues.BONES["skull"],
+    )
     mucosa = ellipsoid(points, (0, 70, 30), (15, 34, 22))
-    lattice.paint(box, np.maximum(mucosa, 10 - z), 45 + 6 * grainy)
+    lattice.paint(box, np.maximum(mucosa, 10 - z), 45 + 6 * grainy, tissues.SOFT)
     sinus = np.maximum(sinus, height)
     polyp = float(rng.choice([0, rng.uniform(13, 24)], p=[0.7, 0.3]))
-    lattice.paint(box, sinus, 30.0)
-    lattice.paint(box, np.maximum(sinus + 0.8, polyp - z), -1000.0)
+    lattice.paint(box, sinus, 30.0, tissues.SOFT)
+    lattice.paint(box, np.maximum(sinus + 0.8, polyp - z), -1000.0, tissues.AIR)
     bend = 2.5 * float(rng.normal(0, 0.7))
     septum = np.abs(x - bend * np.sin(y / 22)) - 1.2
     turbinates = np.minimum(
         capsule(mirrored, (8.5, 54, 17), (8.5, 90, 19), 4.0), capsule(mirrored, (8, 54, 32), (8, 86, 34), 3.2)
     )
     air = np.maximum(np.maximum(mucosa + 2.0, 12.5 - z), -np.minimum(septum, turbinates))
-    lattice.paint(box, air.astype(np.float32), -1000.0)
-    lattice.paint_bone(box, np.maximum(np.maximum(np.abs(septum + 1.2) - 0.6, mucosa), 12 - z), 0.4, 450.0, 300.0)
+    lattice.paint(box, air.astype(np.float32), -1000.0, tissues.AIR)
+    lattice.paint_bone(
+        box,
+        np.maximum(np.maximum(np.abs(septum + 1.2) - 0.6, mucosa), 12 - z),
+        0.4,
+        450.0,
+        300.0,
+        tissues.BONES["skull"],
+    )
 
 
 def _sinus(mirrored: list[np.ndarray]) -> np.ndarray:
@@ -163,11 +178,11 @@ def _paint_teeth(lattice: Lattice, head: HeadFrame, person: Person, rng: np.rand
                     continue
                 points = head.points(fine, box)
                 dentine = capsule(points, centre, root, half * 0.8, 1.1)
-                fine.paint(box, capsule(points, centre, root, half * 0.8 + 0.5, 1.6), 250.0)
-                fine.paint(box, dentine, 1450.0)
+                fine.paint(box, capsule(points, centre, root, half * 0.8 + 0.5, 1.6), 250.0, tissues.SOFT)
+                fine.paint(box, dentine, 1450.0, tissues.TEETH)
                 crown = ellipsoid(points, centre, (half, half * 1.08, 4.6))
-                fine.paint(box, crown, 2450.0)
-                fine.paint(box, crown + 1.4, 1500.0)
+                fine.paint(box, crown, 2450.0, tissues.TEETH)
+                fine.paint(box, crown + 1.4, 1500.0, tissues.TEETH)
                 pulp = capsule(points, centre, root, 0.7, 0.25)
                 fine.paint(box, pulp, 300.0)
                 if filled:

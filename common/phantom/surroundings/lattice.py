@@ -39,8 +39,16 @@ class Lattice:
         """World x, y, z of a box's blocks, shaped to broadcast."""
         return [axis[tuple(box[j] if j == k else slice(None) for j in range(3))] for k, axis in enumerate(self.axes)]
 
-    def paint(self, box: Box, distance: np.ndarray, hu: np.ndarray | float, edge_mm: float | None = None) -> None:
-        """Lays a tissue where `distance` (box's shape, mm) is negative; `hu` a number or an array of that shape."""
+    def paint(
+        self,
+        box: Box,
+        distance: np.ndarray,
+        hu: np.ndarray | float,
+        tissue: int | None = None,
+        edge_mm: float | None = None,
+    ) -> None:
+        """Lays a tissue where `distance` (box's shape, mm) is negative; `hu` a number or an array of that shape;
+        `tissue` its code, for a canvas that notes them."""
         edge = edge_mm or float(np.cbrt(np.prod(self.canvas.grid.spacing)))
         arrays = [distance] if np.isscalar(hu) else [distance, hu]
         for where, (signed, *rest) in self._planes(box, arrays, distance < edge):
@@ -53,6 +61,7 @@ class Lattice:
             change = (rest[0] if rest else hu) - under
             change *= cover
             under += change
+            self.canvas.note(where, cover, tissue)
 
     def paint_bone(
         self,
@@ -61,10 +70,11 @@ class Lattice:
         cortex_mm: np.ndarray | float,
         cortex_hu: float,
         marrow_hu: np.ndarray | float,
+        tissues: tuple[int, int] | tuple[None, None] = (None, None),
     ) -> None:
-        """A compact shell of `cortex_mm` about marrow."""
-        self.paint(box, distance, cortex_hu)
-        self.paint(box, distance + cortex_mm, marrow_hu)
+        """A compact shell of `cortex_mm` about marrow; `tissues`: the codes of the two."""
+        self.paint(box, distance, cortex_hu, tissues[0])
+        self.paint(box, distance + cortex_mm, marrow_hu, tissues[1])
 
     def _planes(
         self, box: Box, arrays: list[np.ndarray], wanted: np.ndarray

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common.phantom import tissues
 from common.phantom.person import Person
 from common.phantom.surroundings.bundle import Bundle, pair
 from common.phantom.surroundings.lattice import Lattice
@@ -233,4 +234,4 @@ def paint_muscles(lattice: Lattice, neck: Neck, person: Person, skin: np.ndarray
     streaks = smooth_field(lattice.shape, np.array([2.4, 2.4, 9.0]) / lattice.step, rng)
     marbling = np.clip(streaks - 1.25 + 0.45 * wasting, 0, 1.2)
     hu = 57 + 6 * grain(lattice.shape, rng) + 4 * streaks - 75 * wasting * marbling
-    lattice.paint(lattice.whole, muscle, hu)
+    lattice.paint(lattice.whole, muscle, hu, tissues.MUSCLE)

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
+from common.phantom import tissues
 from common.phantom.person import Person
 from common.phantom.surroundings.head_frame import HeadFrame
 from common.phantom.surroundings.lattice import Lattice
@@ -92,10 +93,10 @@ def paint_skin_and_fat(lattice: Lattice, neck: Neck, head: HeadFrame, person: Pe
     rng = person.stream("fat")
     distance, fat = depth_below_skin(neck, person)
     distance = _with_face(lattice, head, distance, person)
-    lattice.paint(lattice.whole, distance, 10.0)
+    lattice.paint(lattice.whole, distance, 10.0, tissues.SKIN)
     web = np.abs(smooth_field(lattice.shape, 5.0 / lattice.step, rng))
     deep = np.clip((-fat - 4 - distance) / 6, 0, 1)
     strands = 40 * np.clip(0.16 - web, 0, 0.16) / 0.16 * (1 + 1.1 * deep)
     hu = -106 + 6 * grain(lattice.shape, rng) + strands
-    lattice.paint(lattice.whole, distance + np.float32(1.8), hu)
+    lattice.paint(lattice.whole, distance + np.float32(1.8), hu, tissues.FAT)
     return distance, fat

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common.phantom import tissues
 from common.phantom.column import Column
 from common.phantom.person import Person
 from common.phantom.surroundings.head_frame import HeadFrame
@@ -50,10 +51,10 @@ def paint_skull(lattice: Lattice, column: Column, person: Person) -> None:
     skull = _clear_of_column(lattice, column, box, skull)
 
     brain = np.minimum(cavity, ellipsoid(points, (0, -12, 14), (9, 7, 22)))
-    lattice.paint(box, np.minimum(cavity, np.maximum(foramen + 3, -z + 6)) * np.float32(head.size), 12.0)
-    lattice.paint(box, (brain + 2.5) * np.float32(head.size), 34 + 3 * grain(shape, rng))
+    lattice.paint(box, np.minimum(cavity, np.maximum(foramen + 3, -z + 6)) * np.float32(head.size), 12.0, tissues.BRAIN)
+    lattice.paint(box, (brain + 2.5) * np.float32(head.size), 34 + 3 * grain(shape, rng), tissues.BRAIN)
     marrow = 380 + 110 * noise + 60 * grain(shape, rng)
-    lattice.paint_bone(box, skull, 1.4, 1150.0, marrow)
+    lattice.paint_bone(box, skull, 1.4, 1150.0, marrow, tissues.BONES["skull"])
     _paint_air_cells(lattice, person, box, temporal, mastoid, petrous, mirrored, rng)
 
 
@@ -93,6 +94,6 @@ def _paint_air_cells(lattice: Lattice, person: Person, box: tuple, temporal, mas
     cells = smooth_field(temporal.shape, 2.4 / lattice.step, rng)
     filled = rng.uniform(-0.35, 0.6)
     holes = np.maximum(lateral, (filled - np.abs(cells) * np.sign(cells + 0.8)) * 2.0)
-    lattice.paint(box, holes.astype(np.float32), -820.0)
+    lattice.paint(box, holes.astype(np.float32), -820.0, tissues.AIR)
     canal = capsule(mirrored, (40, 4, 31), (72, 1, 30), 2.2, 3.0)
-    lattice.paint(box, canal, -1000.0)
+    lattice.paint(box, canal, -1000.0, tissues.AIR)

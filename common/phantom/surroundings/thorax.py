@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from common.phantom import tissues
 from common.phantom.person import Person
 from common.phantom.surroundings.bundle import Bundle, pair, union
 from common.phantom.surroundings.lattice import Lattice
@@ -45,30 +46,37 @@ def paint_thorax(lattice: Lattice, neck: Neck, person: Person) -> None:
             box,
             distance - 3.2,
             40 + 12 * smooth_field(distance.shape, 4.0 / lattice.step, rng) + 5 * grain(distance.shape, rng),
+            tissues.SOFT,
         )
         vessels = smooth_field(distance.shape, 2.4 / lattice.step, rng)
         hu = -860 + 25 * grain(distance.shape, rng) + 500 * np.clip(np.abs(vessels) - 2.1, 0, 1)
-        lattice.paint(box, distance, hu.astype(np.float32))
-    for course, radius in (
-        (RIB_1, 3.9),
-        (RIB_2, 3.7),
-        (RIB_3, 3.7),
-        (CLAVICLE, 5.4),
-        (SCAPULA_SPINE, 4.0),
-        (SCAPULA_BLADE, 3.6),
+        lattice.paint(box, distance, hu.astype(np.float32), tissues.LUNG)
+    for course, radius, kind in (
+        (RIB_1, 3.9, "rib"),
+        (RIB_2, 3.7, "rib"),
+        (RIB_3, 3.7, "rib"),
+        (CLAVICLE, 5.4, "bone"),
+        (SCAPULA_SPINE, 4.0, "bone"),
+        (SCAPULA_BLADE, 3.6, "bone"),
     ):
         for side in (1, -1):
-            _paint_rod(lattice, neck, np.array(course), side, radius, rng)
+            _paint_rod(lattice, neck, np.array(course), side, radius, rng, tissues.BONES[kind])
     sternum = Bundle.of(*MANUBRIUM).distance(neck)
     if sternum is not None:
-        _paint_spongy(lattice, *sternum, 1.1, rng)
+        _paint_spongy(lattice, *sternum, 1.1, rng, tissues.BONES["bone"])
     for side in (1, -1):
-        _paint_rod(lattice, neck, np.array([(9.3, 160, 12), (9.9, 163, 14)]), side, 23.0, rng)
-        _paint_rod(lattice, neck, np.array([(9.9, 166, 14), (12, 170, 14)]), side, 13.0, rng)
+        _paint_rod(lattice, neck, np.array([(9.3, 160, 12), (9.9, 163, 14)]), side, 23.0, rng, tissues.BONES["bone"])
+        _paint_rod(lattice, neck, np.array([(9.9, 166, 14), (12, 170, 14)]), side, 13.0, rng, tissues.BONES["bone"])
 
 
 def _paint_rod(
-    lattice: Lattice, neck: Neck, course: np.ndarray, side: int, radius: float, rng: np.random.Generator
+    lattice: Lattice,
+    neck: Neck,
+    course: np.ndarray,
+    side: int,
+    radius: float,
+    rng: np.random.Generator,
+    codes: tuple[int, int],
 ) -> None:
     level, u, v = course.T
     along = np.linspace(0, 1, 4 * len(course))
@@ -77,11 +85,16 @@ def _paint_rod(
     radii = radius * neck.size * (1 + 0.08 * np.sin(9 * along + rng.uniform(0, 6)))
     box = lattice.box(points.min(axis=0) - radius - 3, points.max(axis=0) + radius + 3)
     if box is not None:
-        _paint_spongy(lattice, box, tube(lattice.points(box), points, radii), 1.3, rng)
+        _paint_spongy(lattice, box, tube(lattice.points(box), points, radii), 1.3, rng, codes)
 
 
 def _paint_spongy(
-    lattice: Lattice, box: tuple, distance: np.ndarray, cortex_mm: float, rng: np.random.Generator
+    lattice: Lattice,
+    box: tuple,
+    distance: np.ndarray,
+    cortex_mm: float,
+    rng: np.random.Generator,
+    codes: tuple[int, int],
 ) -> None:
     hu = 170 + 70 * grain(distance.shape, rng)
-    lattice.paint_bone(box, distance.astype(np.float32), cortex_mm, 950.0, hu)
+    lattice.paint_bone(box, distance.astype(np.float32), cortex_mm, 950.0, hu, codes)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common.phantom import tissues
 from common.phantom.column import Column
 from common.phantom.person import Person
 from common.phantom.surroundings.bundle import Bundle, pair, union
@@ -86,7 +87,7 @@ def paint_vessels(lattice: Lattice, neck: Neck, column: Column, person: Person) 
     ):
         found = union(neck, bundles)
         if found is not None:
-            lattice.paint(*found, hu)
+            lattice.paint(*found, hu, tissues.VESSEL)
     large = rng.uniform(1.6, 2.5, 2)
     for side, radius in zip((1, -1), large):
         _paint_tube(lattice, vertebral_course(column, neck, side), float(radius), arterial)
@@ -123,7 +124,7 @@ def _twig(neck: Neck, rng: np.random.Generator) -> np.ndarray:
 def _paint_tube(lattice: Lattice, points: np.ndarray, radius: float, hu: float) -> None:
     box = lattice.box(points.min(axis=0) - radius - 2, points.max(axis=0) + radius + 2)
     if box is not None:
-        lattice.paint(box, tube(lattice.points(box), points, radius), hu)
+        lattice.paint(box, tube(lattice.points(box), points, radius), hu, tissues.VESSEL)
 
 
 def _paint_plaques(lattice: Lattice, neck: Neck, person: Person, rng: np.random.Generator) -> None:

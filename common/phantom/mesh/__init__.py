@@ -1,0 +1,1 @@
+"""Anatomy from surface meshes: read, posed, reshaped and voxelised into label maps of tissues."""

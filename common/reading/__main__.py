@@ -1,0 +1,41 @@
+"""`python -m common.reading STUDY`: what the reader makes of a study, what it repaired, what it set aside."""
+
+import argparse
+from pathlib import Path
+
+from common import commandline
+
+
+def main() -> int:
+    """Reads or lists one study."""
+    parser = argparse.ArgumentParser(
+        prog="common.reading", description=f"{__doc__} {commandline.NOT_MEDICAL}"
+    )
+    parser.add_argument("study", type=Path, help="DICOM folder, zip of one, or NIfTI")
+    parser.add_argument("-o", "--output", type=Path, metavar="CT.nii.gz", help="also write it as NIfTI")
+    commandline.add_series_choice(parser)
+    arguments = parser.parse_args()
+    if arguments.list_series:
+        from common.reading.listing import series_table
+
+        print(series_table(arguments.study))
+        return 0
+    from common.reading.nifti import write_nifti
+    from common.reading.study import read_study
+
+    study = read_study(arguments.study, arguments.series_uid)
+    volume = study.volume
+    print(f"StudyInstanceUID  {study.uid or '-'}")
+    print(f"voxels            {' x '.join(map(str, volume.array.shape))}, {volume.array.dtype}")
+    print(f"spacing mm        {' x '.join(f'{value:.4f}' for value in volume.spacing)}")
+    print(f"HU                {volume.array.min()} to {volume.array.max()}")
+    print(f"centre RAS mm     {', '.join(f'{value:.2f}' for value in volume.grid.centre)}")
+    for notice in volume.notices:
+        print(f"notice            {notice}")
+    if arguments.output:
+        write_nifti(volume, arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    commandline.run(main)

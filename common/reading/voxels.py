@@ -1,0 +1,51 @@
+"""The voxels of a stack: slices decoded, moved into place, and interpolated where some are missing or uneven."""
+
+import numpy as np
+
+from common.reading.decode import Decoder
+from common.reading.stack import WHOLE_PIXEL, Stack
+from common.resample import AIR_HU
+
+
+def read_voxels(stack: Stack) -> np.ndarray:
+    """(column, row, slice) int16 HU on `stack.grid`; air where a tilted slice doesn't reach. Raises StudyError."""
+    columns, rows, count = stack.grid.shape
+    decoder = Decoder()
+    array = np.empty((count, rows, columns), dtype=np.int16)
+    planes: dict[int, np.ndarray] = {}
+
+    def plane(number: int) -> np.ndarray:
+        if number not in planes:
+            for old in [k for k in planes if k < number - 1]:
+                del planes[old]
+            planes[number] = moved(
+                decoder.hounsfield(stack.slices[number]), stack.shift[number], (rows, columns)
+            )
+        return planes[number]
+
+    for k, (below, weight) in enumerate(zip(stack.below.tolist(), stack.weight.tolist())):
+        if weight == 0.0:
+            array[k] = plane(below)
+        elif weight == 1.0:
+            array[k] = plane(below + 1)
+        else:
+            array[k] = np.rint((1 - weight) * plane(below) + weight * plane(below + 1))
+    return array.T
+
+
+def moved(plane: np.ndarray, shift: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """`plane` (rows, columns) with its first pixel at `shift` (column, row) >= 0 of a larger one of `shape`; linear
+    between pixels, air around."""
+    shift = np.where(np.abs(shift - np.rint(shift)) <= WHOLE_PIXEL, np.rint(shift), shift)
+    if not shift.any() and plane.shape == shape:
+        return plane
+    whole, part = np.floor(shift).astype(int), shift - np.floor(shift)
+    result = np.full(shape, AIR_HU, dtype=np.float32)
+    result[whole[1] : whole[1] + plane.shape[0], whole[0] : whole[0] + plane.shape[1]] = plane
+    for axis, fraction in ((0, part[1]), (1, part[0])):
+        if fraction > 0:
+            before = np.roll(
+                result, 1, axis=axis
+            )  # the last row or column is air: the matrix was made large enough
+            result += np.float32(fraction) * (before - result)
+    return np.rint(result).astype(np.int16)

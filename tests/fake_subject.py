@@ -1,0 +1,48 @@
+"""A toy of an anatomy bank's subject: nothing of it is like a human, but every tissue is where one looks for it."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from common.phantom import tissues
+from stage1_segment.synthetic.subject import Subject
+
+VOXEL_MM = 3.0
+BOTTOM = 10
+"""Slice of the lowest end of T4."""
+
+
+def fake_labels() -> np.ndarray:
+    """(60, 60, 110) at 3 mm: a body 150 mm wide, C1..T4 as blocks of 30 x 36 x 12 mm with 6 mm of disc between,
+    below a head with brain that ends before the map does."""
+    labels = np.zeros((60, 60, 110), np.uint8)
+    x, y = np.meshgrid(np.arange(60) - 30, np.arange(60) - 30, indexing="ij")
+    labels[x**2 + y**2 < 25**2, :105] = tissues.MUSCLE
+    labels[x**2 + y**2 < 20**2, 80:102] = tissues.BRAIN
+    for place in range(11):  # T4 first, C1 last
+        code, low = 11 - place, BOTTOM + 6 * place
+        labels[25:35, 18:30, low : low + 4] = code + tissues.CORTEX
+        labels[26:34, 19:29, low + 1 : low + 3] = code
+        labels[25:35, 18:30, low + 4 : low + 6] = tissues.DISC
+    labels[28:32, 40:44, :80] = tissues.AIR
+    labels[20:40, 48:52, 78:82] = tissues.TEETH
+    return labels
+
+
+def fake_affine() -> np.ndarray:
+    affine = np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1.0])
+    affine[:3, 3] = [-90, -70, -200]
+    return affine
+
+
+def fake_subject(name: str = "fake") -> Subject:
+    return Subject(name, fake_labels(), fake_affine())
+
+
+def write_bank(folder: Path, count: int) -> Path:
+    """A bank of so many equal subjects."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        nib.save(nib.Nifti1Image(fake_labels(), fake_affine()), folder / f"s{number}.nii.gz")
+    return folder

@@ -1,0 +1,123 @@
+"""Weights that come with the project, and trainings that begin from some; a training from a bank."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from fake_subject import write_bank
+
+from common.config import DataSettings
+from common.errors import ConfigError, WeightsError
+from common.weights import load_weights, save_weights
+from stage1_segment import shipped_weights
+from stage1_segment.network import build_network
+from stage1_segment.run_folder import RunFolder, all_current
+from stage1_segment.settings import (
+    KIND,
+    BankSettings,
+    NetworkSettings,
+    PatchSettings,
+    SegmentSettings,
+    SegmentTrainSettings,
+)
+from stage1_segment.shipped_weights import own_or_shipped, ship, start_path
+
+TINY = NetworkSettings(widths=(8, 8), decoder=(8, 8))
+
+
+def tiny_settings(start_from: str | None = None, bank: Path = Path("bank"), **train) -> SegmentSettings:
+    return SegmentSettings(
+        source="bank",
+        network=TINY,
+        patch=PatchSettings(coarse_mm=8.0, fine_mm=4.0, size=(16, 16, 24)),
+        bank=BankSettings(folder=bank, held_out=0.5),
+        train=SegmentTrainSettings(
+            steps=2, batch=1, warmup=1, workers=0, precision="32-true", start_from=start_from, **train
+        ),
+    )
+
+
+def write_weights(path: Path, settings: SegmentSettings, seed: int = 7) -> Path:
+    dump = settings.model_dump(mode="json", include={"network", "patch", "predict"})
+    save_weights(path, build_network(settings.network, seed), {"kind": KIND, "fold": 0, "held_out": ["x"], **dump})
+    return path
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "shipped" / "weights.safetensors"
+    monkeypatch.setattr(shipped_weights, "SHIPPED", path)
+    return path
+
+
+def test_shipped_weights_are_used_and_announced(shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    own = tmp_path / "own.safetensors"
+    assert own_or_shipped(own) == own and capsys.readouterr().err == ""  # nothing there: today's error follows
+    write_weights(shipped, tiny_settings())
+    assert own_or_shipped(own) == shipped
+    said = capsys.readouterr().err
+    assert "come with the project" in said and "Research software" in said and "CARD.md" in said
+    write_weights(own, tiny_settings())
+    assert own_or_shipped(own) == own and capsys.readouterr().err == ""
+
+
+def test_predict_without_weights_of_its_own(shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    import numpy as np
+
+    from common.reading.nifti import write_nifti
+    from common.volume import Volume
+    from stage1_segment.__main__ import _parser
+
+    write_nifti(Volume(np.full((16, 16, 24), -1000, np.int16), np.diag([4.0, 4, 4, 1])), tmp_path / "ct.nii.gz")
+    line = ["predict", "-i", f"{tmp_path}/ct.nii.gz", "-o", f"{tmp_path}/m.nii.gz", f"data.run={tmp_path}/none"]
+    arguments = _parser().parse_args(line)
+    with pytest.raises(WeightsError, match="none"):
+        arguments.command(arguments)
+    write_weights(shipped, tiny_settings())
+    assert arguments.command(arguments) == 0
+    assert "come with the project" in capsys.readouterr().err
+    assert (tmp_path / "m.nii.gz").exists()
+
+
+def test_ship_keeps_the_weights(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_weights(tmp_path / "w.safetensors", tiny_settings())
+    assert ship(source) == shipped
+    (old, _), (new, description) = load_weights(source), load_weights(shipped, KIND)
+    assert old.keys() == new.keys() and all(torch.equal(old[name], new[name]) for name in old)
+    assert "held_out" not in description and description["network"]["widths"] == [8, 8]
+    monkeypatch.setattr(shipped_weights, "LARGEST", 1000)
+    with pytest.raises(ConfigError, match="MB"):
+        ship(source)
+
+
+def test_start_must_fit(shipped: Path, tmp_path: Path) -> None:
+    assert start_path(tiny_settings()) is None
+    with pytest.raises(WeightsError, match="start_from=null"):
+        start_path(tiny_settings("shipped"))
+    write_weights(shipped, tiny_settings())
+    assert start_path(tiny_settings("shipped")) == shipped
+    other = tiny_settings("shipped").model_copy(update={"network": NetworkSettings(widths=(8, 16), decoder=(8, 8))})
+    with pytest.raises(ConfigError, match=r"network\.widths is \[8, 8\]"):
+        start_path(other)
+    window = tiny_settings("shipped").model_copy(update={"patch": PatchSettings(high_hu=1500)})
+    with pytest.raises(ConfigError, match=r"patch\.high_hu"):
+        start_path(window)
+
+
+def test_training_from_a_bank(shipped: Path, tmp_path: Path) -> None:
+    """Two steps and a validation; it is current afterwards, and begins from weights when asked."""
+    from stage1_segment.train import train_folds
+
+    data = DataSettings(root=tmp_path / "no cohort", run=tmp_path / "run")
+    write_bank(tmp_path / "bank", 2)
+    write_weights(shipped, tiny_settings())
+    settings = tiny_settings("shipped", tmp_path / "bank", lr=1e-9, weight_decay=0.0, log_every=1)
+    assert not all_current(data, settings)
+    train_folds(data, settings)
+    assert all_current(data, settings)
+    assert not all_current(data, tiny_settings(None, tmp_path / "bank", lr=1e-9, weight_decay=0.0, log_every=1))
+    begun, trained = load_weights(shipped)[0], load_weights(RunFolder(data.run).weights(0), KIND)[0]
+    assert all(torch.allclose(begun[name], trained[name], atol=1e-6) for name in begun)
+    lines = [json.loads(line) for line in (RunFolder(data.run).fold(0) / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 2] and "validation_dice" in lines[-1]

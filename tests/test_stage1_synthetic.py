@@ -1,0 +1,171 @@
+"""Stage 1's samples from an anatomy bank."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fake_subject import BOTTOM, VOXEL_MM, fake_subject, write_bank
+
+from common.errors import ConfigError, CorruptFile, DatasetError
+from common.phantom import tissues
+from stage1_segment.run_folder import bank_split
+from stage1_segment.settings import BankSettings, PatchSettings, SegmentSettings, SegmentTrainSettings
+from stage1_segment.synthetic.contrast import Contrast
+from stage1_segment.synthetic.lookup import look_up
+from stage1_segment.synthetic.placement import Placement, place
+from stage1_segment.synthetic.sample import BankSamples, densities, synthetic_scan, window_levels
+from stage1_segment.synthetic.scanner import Scanner, along_axes, scan_axis, window_axis
+from stage1_segment.synthetic.subject import bank_files, load_subject
+
+WINDOW = (24, 24, 40)
+FLAT = Contrast(np.arange(256, dtype=np.float32) * 10, np.zeros(256, np.float32))
+SHARP = Scanner(np.full(3, 1.0), np.full(3, 1.0), np.full(3, 1e-3), 0.0, 0.0, 0.0, 0.0)
+
+
+def straight(centre: np.ndarray) -> Placement:
+    """A window without any rotation about a world point, in a scan that has no end."""
+    return Placement(np.eye(3), centre, np.full(3, -1e3), np.full(3, 1e3), np.zeros(2), 1e3)
+
+
+def settings(**bank) -> SegmentSettings:
+    return SegmentSettings(
+        source="bank",
+        patch=PatchSettings(coarse_mm=6.0, fine_mm=3.0, size=WINDOW),
+        bank=BankSettings(**bank),
+    )
+
+
+def test_lookup_without_rotation_is_the_map_itself() -> None:
+    subject = fake_subject()
+    rng = np.random.default_rng(0)
+    # Two cells of 3 mm for a voxel of 6 mm: cells and the map's voxels coincide about the middle of voxel (30, 24, 50).
+    centre = subject.grid.to_world([29.5, 23.5, 49.5])
+    codes = look_up(subject, straight(centre), (8, 8, 20), 2 * VOXEL_MM, 0.0, rng)
+    assert np.array_equal(codes.numpy(), subject.labels[22:38, 16:32, 30:70])
+
+
+def test_partial_volume_by_hand() -> None:
+    """Muscle (code 60: 600 HU) and fat (61: 610 HU), half and half in the second voxel along x."""
+    codes = torch.full((6, 2, 2), tissues.MUSCLE, dtype=torch.uint8)
+    codes[3:] = tissues.FAT
+    hu = densities(codes, FLAT, 1.0, np.random.default_rng(0))
+    assert hu[:, 0, 0].tolist() == [600, 600, 600, 610, 610, 610]
+    axes = [scan_axis(n, 1.0, SHARP, axis, 0.5) for axis, n in enumerate(codes.shape)]
+    scan = along_axes(hu, [weights for weights, _, _ in axes])
+    scan = along_axes(scan, [window_axis(n // 2, 2.0, middles, mm) for n, (_, middles, mm) in zip(codes.shape, axes)])
+    # Scan voxels of 1 mm begin half a voxel early, so their middles lie on the cells' borders shifted by half: -0.5,
+    # 0.5, ...: just the cells. Window voxel middles 1, 3, 5 mm, reach 1.5 mm: weights 2/3, 2/3 of the cells at +-0.5.
+    np.testing.assert_allclose(scan[:, 0, 0], [600, 605, 610], atol=0.01)
+
+
+def test_thick_slices_average_and_gaps_skip() -> None:
+    thick = Scanner(np.array([1, 1, 4.0]), np.array([1, 1, 4.0]), np.full(3, 1e-3), 0.0, 0.0, 0.0, 0.0)
+    weights, middles, distance = scan_axis(12, 1.0, thick, 2, 0.5)
+    assert distance == 4.0 and middles[:3].tolist() == [-2.0, 2.0, 6.0]
+    np.testing.assert_allclose(weights[1], [0.25] * 4 + [0] * 8, atol=1e-5)
+    gaps = Scanner(np.array([1, 1, 4.0]), np.array([1, 1, 2.0]), np.full(3, 1e-3), 0.0, 0.0, 0.0, 0.0)
+    np.testing.assert_allclose(scan_axis(12, 1.0, gaps, 2, 0.5)[0][1], [0, 0.5, 0.5] + [0] * 9, atol=1e-5)
+
+
+def test_levels_of_a_window_by_hand() -> None:
+    levels = torch.zeros((4, 2, 2), dtype=torch.uint8)
+    levels[0] = 4  # half of the first voxel is C4
+    levels[2, 0, 0] = 5  # an eighth of the second
+    assert window_levels(levels).ravel().tolist() == [4, 0]
+    levels[2:] = 5
+    levels[2, 0, 0] = 4
+    assert window_levels(levels).ravel().tolist() == [4, 5]
+
+
+def test_chest_goes_on_below_the_map_and_nowhere_holds_a_neck() -> None:
+    subject = fake_subject()
+    rows, first = subject.rows
+    assert first < BOTTOM < first + len(rows)
+    own = rows[BOTTOM + 5 - first :]
+    assert np.array_equal(own, np.arange(BOTTOM + 5, subject.labels.shape[2]))
+    added = subject.labels[:, :, np.unique(rows[: BOTTOM - 5 - first])]
+    codes = np.unique(added)
+    assert not np.isin(codes, [*range(1, 8), *range(31, 38)]).any()
+    assert np.isin(codes, [8, 9, 10, 11]).any()
+    assert (np.abs(np.diff(rows)) <= 1).all()
+
+
+def test_open_and_cut_sides() -> None:
+    subject = fake_subject()
+    assert not subject.open_top and np.isinf(subject.sides).all()
+    cut = type(subject)("cut", subject.labels[10:, :, :90], subject.affine)
+    assert cut.open_top
+    assert np.isinf(cut.sides).tolist() == [[False, True], [True, True]]
+
+
+def test_samples_are_a_function_of_seed_and_number() -> None:
+    samples, again = (BankSamples([fake_subject()], settings()) for _ in "ab")
+    for draw in (0, 3, 8):
+        image, mask = samples.sample(draw)
+        same = again.sample(draw)
+        assert np.array_equal(image, same[0]) and np.array_equal(mask, same[1])
+        assert image.shape == (2, *WINDOW) and image.dtype == np.float32
+        assert mask.shape == WINDOW and mask.dtype == np.int64
+        assert image.min() >= 0 and image.max() <= 1 and mask.max() <= 8
+    other = BankSamples(
+        [fake_subject()], settings().model_copy(update={"train": settings().train.model_copy(update={"seed": 1})})
+    )
+    assert not np.array_equal(other.sample(0)[0], samples.sample(0)[0])
+
+
+def test_one_batch_is_of_one_pass() -> None:
+    given = settings()
+    given = given.model_copy(update={"train": SegmentTrainSettings(batch=4)})
+    samples = BankSamples([fake_subject()], given.model_copy(update={"bank": BankSettings(no_neck=0.0)}))
+    for batch in range(3):
+        hinted = {bool(samples.sample(draw)[0][1].any()) for draw in range(4 * batch, 4 * batch + 4)}
+        assert len(hinted) == 1
+
+
+@pytest.mark.parametrize("part", ["chest", "head"])
+def test_without_a_neck_nothing_is_cervical(part: str) -> None:
+    subject, bank = fake_subject(), BankSettings()
+    seen = 0
+    for number in range(6):
+        rng = np.random.default_rng(number)
+        placement = place(subject, np.array(WINDOW) * 6.0, True, bank, rng, part)
+        scan = synthetic_scan(subject, placement, WINDOW, 6.0, bank.bend_mm, rng, part)
+        assert not np.isin(scan.mask, range(1, 8)).any()
+        seen += (scan.mask == 8).any() if part == "chest" else (scan.hu > -300).any()
+    assert seen >= 4
+
+
+def test_a_neck_shows_its_levels_in_order() -> None:
+    subject, bank = fake_subject(), BankSettings(rotate_deg=(0, 0, 0))
+    levels = set()
+    for number in range(6):
+        rng = np.random.default_rng(number)
+        placement = place(subject, np.array((32, 32, 48)) * 6.0, True, bank, rng)
+        scan = synthetic_scan(subject, placement, (32, 32, 48), 6.0, 0.0, rng)
+        present = [v for v in range(1, 8) if (scan.mask == v).any()]
+        heights = [np.argwhere(scan.mask == v)[:, 2].mean() for v in present]
+        assert heights == sorted(heights, reverse=True)
+        levels |= set(present)
+    assert levels == set(range(1, 8))
+
+
+def test_bank_folder(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="bank"):
+        bank_files(tmp_path)
+    write_bank(tmp_path, 4)
+    assert load_subject(bank_files(tmp_path)[0]).centres.keys() == set(range(1, 12))
+    part = bank_split(settings(folder=tmp_path, held_out=0.25))
+    assert [len(part.learned), len(part.held_out)] == [3, 1]
+    (tmp_path / "s0.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(CorruptFile, match="s0"):
+        load_subject(tmp_path / "s0.nii.gz")
+
+
+def test_patch_sizes() -> None:
+    patch = PatchSettings(size=48, fine_size=(32, 32, 64))
+    assert patch.window(True) == (48, 48, 48) and patch.window(False) == (32, 32, 64)
+    with pytest.raises(ConfigError, match="size"):
+        from common.config import parse
+
+        parse({"size": [8, 8]}, PatchSettings, "test")

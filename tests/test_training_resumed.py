@@ -1,0 +1,233 @@
+"""A training that was stopped ends as one that never was, bit for bit; damaged checkpoints are never gone on from."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from test_training import TinyTask, run
+from torch import nn
+
+from common import checkpoint
+from common.errors import OutputError, ProjectError, RunBusy
+from common.lock import only_one
+
+LONG = {"steps": 12, "checkpoint_every": 3, "warmup": 4, "ema": 0.9, "log_every": 5}
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "weights.safetensors").read_bytes()
+
+
+def losses(folder: Path) -> list[dict]:
+    """The log's lines but for the time that they took."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+@pytest.mark.parametrize("stop_at", range(1, 24, 3))
+def test_stopped_anywhere(tmp_path: Path, stop_at: int) -> None:
+    """Warm-up, cosine, AdamW's moments, dropout, EMA and the samples: all go on as if nothing had happened."""
+    run(tmp_path / "whole", TinyTask(), **LONG)
+    for stop in (stop_at, stop_at + 7):
+        if stop < 24:
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path / "stopped", TinyTask(stop_at=stop), **LONG)
+    run(tmp_path / "stopped", TinyTask(), **LONG)
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+
+
+def test_killed_with_workers(tmp_path: Path) -> None:
+    """SIGKILL of the whole process, samples made in two processes, three times."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, time\nfrom pathlib import Path\nsys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]\n"
+        "import torch\ntorch.set_num_threads(1)\n"
+        "from test_training import TinyTask, run\n"
+        "class Slow(TinyTask):\n"
+        "    def loss(self, network, batch):\n        time.sleep(float(sys.argv[3]))\n"
+        "        return super().loss(network, batch)\n"
+        "run(Path(sys.argv[2]), Slow(), steps=12, checkpoint_every=2, workers=2)\n"
+    )
+    folder = tmp_path / "killed"
+    command = [sys.executable, str(script), str(Path(__file__).parent), str(folder)]
+    resumed_at = set()
+    for kill_after_step in (2, 6):
+        process = subprocess.Popen([*command, "0.15"], cwd=Path(__file__).parents[1])
+        _wait_until(lambda step=kill_after_step: _step(folder / "last.pt") >= step)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        resumed_at.add(_step(folder / "last.pt"))
+    assert len(resumed_at) == 2
+    assert 0 < min(resumed_at) < max(resumed_at) < 12
+    subprocess.run([*command, "0"], cwd=Path(__file__).parents[1], check=True, timeout=120)
+    run(tmp_path / "whole", TinyTask(), steps=12, checkpoint_every=2)
+    assert weights(folder) == weights(tmp_path / "whole")
+
+
+def _step(path: Path) -> int:
+    try:
+        return torch.load(path, weights_only=True)["step"]
+    except (OSError, RuntimeError):
+        return 0
+
+
+def _wait_until(true, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+class KillsItsMaker(TinyTask):
+    """The process that makes sample 9 is killed the first time; `flag` remembers."""
+
+    def __init__(self, flag: Path) -> None:
+        super().__init__()
+        self.flag = flag
+
+    def sample(self, draw: int) -> dict[str, torch.Tensor]:
+        if draw == 9 and not self.flag.exists():
+            self.flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().sample(draw)
+
+
+def test_a_sample_worker_that_dies(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run(tmp_path / "whole", TinyTask(), **LONG)
+    run(tmp_path / "killed", KillsItsMaker(tmp_path / "flag"), **LONG, workers=1)
+    assert (tmp_path / "flag").exists()
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    assert "want of memory; starting new ones" in capsys.readouterr().err
+
+
+def test_sample_workers_that_always_die(tmp_path: Path) -> None:
+    class Always(KillsItsMaker):
+        def sample(self, draw: int) -> dict[str, torch.Tensor]:
+            self.flag.unlink(missing_ok=True)
+            return super().sample(draw)
+
+    with pytest.raises(ProjectError, match=r"killed at step \d.*train\.workers=0"):
+        run(tmp_path / "killed", Always(tmp_path / "flag"), **LONG, workers=1)
+
+
+def stopped(folder: Path) -> None:
+    """Stops in step 6; last.pt is of step 4, previous.pt of step 2."""
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, TinyTask(stop_at=10))
+
+
+@pytest.mark.parametrize("torn", [0, 1, 100, -1])
+def test_torn_checkpoint_is_reported_and_never_becomes_previous(tmp_path: Path, capsys, torn: int) -> None:
+    run(tmp_path / "whole", TinyTask())
+    stopped(tmp_path / "torn")
+    last = tmp_path / "torn/last.pt"
+    last.write_bytes(last.read_bytes()[:torn])
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "torn", TinyTask(stop_at=6))  # before the next checkpoint
+    assert "last.pt: damaged checkpoint" in capsys.readouterr().err
+    assert _step(tmp_path / "torn/previous.pt") == 2
+    run(tmp_path / "torn", TinyTask())
+    assert weights(tmp_path / "torn") == weights(tmp_path / "whole")
+
+
+def _altered(state: dict, how: str) -> dict:
+    if how == "step":
+        return {**state, "step": 99}
+    if how == "shape":
+        return {**state, "averaged": {**state["averaged"], "0.weight": torch.zeros(1, 1)}}
+    if how == "missing":
+        return {name: value for name, value in state.items() if name != "optimizer"}
+    return {**state, "optimizer": {"state": {}, "param_groups": []}}
+
+
+@pytest.mark.parametrize("how", ["step", "shape", "missing", "groups"])
+def test_checkpoint_that_does_not_fit(tmp_path: Path, how: str, capsys) -> None:
+    run(tmp_path / "whole", TinyTask())
+    stopped(tmp_path / "other")
+    last = tmp_path / "other/last.pt"
+    torch.save(_altered(torch.load(last, weights_only=True), how), last)
+    run(tmp_path / "other", TinyTask())
+    assert weights(tmp_path / "other") == weights(tmp_path / "whole")
+    assert "doesn't fit" in capsys.readouterr().err
+
+
+class Payload:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    torch.save({"came_from": "a", "x": Payload(tmp_path / "was here")}, path)
+    with pytest.raises(checkpoint.Damaged):
+        checkpoint.read(path, "a")
+    assert not (tmp_path / "was here").exists()
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    torch.save({"came_from": "a", "x": torch.zeros(5_000_000)}, content)
+    path = tmp_path / "last.pt"
+    with zipfile.ZipFile(content) as stored, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in stored.namelist():
+            packed.writestr(name, stored.read(name))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(checkpoint.Damaged, match="larger than the file"):
+        checkpoint.read(path, "a")
+
+
+def test_two_trainings_in_one_folder(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"from pathlib import Path; from common.lock import only_one; import time\n"
+         f"with only_one(Path({str(tmp_path)!r})):\n print('held', flush=True); time.sleep(60)"],
+        stdout=subprocess.PIPE, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    holder.stdout.readline()
+    try:
+        with pytest.raises(RunBusy, match=f"process {holder.pid} on "):
+            run(tmp_path, TinyTask())
+    finally:
+        holder.kill()
+        holder.wait()
+    run(tmp_path, TinyTask())  # the lock of a killed process is stale
+    with only_one(tmp_path), only_one(tmp_path):
+        assert (tmp_path / ".lock").read_text().count("pid") == 1
+
+
+def test_disk_full_while_training(tmp_path: Path) -> None:
+    """The files may hold 3000 bytes at most: the first checkpoint doesn't fit; without that limit it goes on."""
+    code = (
+        "import sys, resource\nfrom pathlib import Path\nsys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]\n"
+        "from test_training import TinyTask, run\nfrom common.commandline import run as command\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\ncommand(lambda: run(Path(sys.argv[2]), TinyTask()))\n"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == OutputError.exit_code
+    assert "last.pt: can't be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {".lock", "log.jsonl"}
+    run(tmp_path / "a", TinyTask())
+    run(tmp_path / "b", TinyTask())
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_other_errors_of_a_training_are_raised(tmp_path: Path) -> None:
+    class Broken(TinyTask):
+        def loss(self, network: nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        run(tmp_path, Broken())
