@@ -5,6 +5,7 @@ from pathlib import Path
 
 from common import commandline, config
 from common.errors import ConfigError
+from common.lock import only_one
 
 PART = "segment"
 
@@ -28,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
     predict.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     predict.add_argument("--preview", type=Path, metavar="PICTURE.png", help="also draw it")
+    commandline.add_series_choice(predict)
     predict.set_defaults(command=_predict)
 
     evaluate = commands.add_parser("evaluate", help="against true masks, or with --landmarks against marked scans")
@@ -55,18 +57,25 @@ def _train(arguments: argparse.Namespace) -> int:
     if not all_current(data, settings):
         from stage1_segment.train import train_folds
 
-        train_folds(data, settings)
+        with only_one(data.run):
+            train_folds(data, settings)
     return 0
 
 
 def _predict(arguments: argparse.Namespace) -> int:
+    if arguments.list_series and arguments.input is not None:
+        from common.reading.listing import series_table
+
+        print(series_table(arguments.input))
+        return 0
     if (arguments.input is None) != (arguments.output is None):
         raise ConfigError("predict: -i STUDY and -o MASK.nii.gz belong together; neither means the whole cohort")
     data, settings = _settings(arguments)
     if arguments.input is None:
         from stage1_segment.cohort import predict_cohort
 
-        return predict_cohort(data, settings, arguments.device)
+        with only_one(data.run):
+            return predict_cohort(data, settings, arguments.device)
     from stage1_segment.one_study import predict_study
 
     weights = _weights(arguments, data, settings)
@@ -77,6 +86,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         arguments.device,
         arguments.preview,
         _given(arguments, settings),
+        arguments.series_uid,
     )
     return 0
 

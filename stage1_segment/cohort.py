@@ -2,10 +2,8 @@
 
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +12,11 @@ from common.config import DataSettings
 from common.dataset.cache import CtCache
 from common.dataset.competition import Competition
 from common.dataset.folds import stored_folds
-from common.errors import PARTLY_FAILED, ProjectError, WeightsError
+from common.errors import PARTLY_FAILED, OutputError, ProjectError, WeightsError
 from common.progress import progress
 from common.reading.nifti import write_nifti
 from common.training import is_current
+from common.workers import Died, shared
 from stage1_segment.run_folder import RunFolder, Split, origins
 from stage1_segment.settings import PredictSettings, SegmentSettings
 from stage1_segment.shipped_weights import own_or_shipped
@@ -125,10 +124,9 @@ def _run(jobs: list[Job], workers: int, device: str):
     """Yields (uid, None or the reason why it failed)."""
     if not jobs:
         return
-    with ProcessPoolExecutor(max(min(workers, len(jobs)), 1), get_context("spawn")) as pool:
-        futures = {pool.submit(_segment_job, job, workers): job.uid for job in jobs}
-        for future in progress(as_completed(futures), len(futures), "segmenting"):
-            yield futures[future], future.result()
+    answers = shared(_segment_job, {job.uid: (job, workers) for job in jobs}, workers)
+    for uid, reason in progress(answers, len(jobs), "segmenting"):
+        yield uid, reason.message if isinstance(reason, Died) else reason
 
 
 def _segment_job(job: Job, workers: int) -> str | None:
@@ -139,6 +137,8 @@ def _segment_job(job: Job, workers: int) -> str | None:
         scan = job.cache.volume(job.uid)
         result = segment(scan, segmenter)
         write_study(scan, result, job)
+    except OutputError:
+        raise  # a full disk is no fault of the study's
     except ProjectError as error:
         return f"{type(error).__name__}: {error}"
     return None

@@ -1,8 +1,6 @@
 """Dice, HD95 and centroid error of a cohort's masks against the truth."""
 
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from common.labels import LEVEL_IDS, LEVELS
 from common.progress import progress
 from common.reading.nifti import read_nifti
 from common.volume import Volume
+from common.workers import Died, shared
 from stage1_segment.run_folder import RunFolder, split
 from stage1_segment.settings import SegmentSettings
 
@@ -96,15 +95,13 @@ def table(result: dict[str, Any]) -> str:
 
 def _compare_all(truth: dict[str, Path], run: RunFolder, workers: int) -> tuple[dict, dict[str, str]]:
     studies, failed = {}, {}
-    with ProcessPoolExecutor(max(workers, 1), get_context("spawn")) as pool:
-        futures = {uid: pool.submit(_compare_files, run.mask(uid), path) for uid, path in truth.items()}
-        for uid, future in progress(futures.items(), len(futures), "evaluating"):
-            result = future.result()
-            if isinstance(result, str):
-                failed[uid] = result
-            else:
-                studies[uid] = result
-    return studies, failed
+    jobs = {uid: (run.mask(uid), path) for uid, path in truth.items()}
+    for uid, result in progress(shared(_compare_files, jobs, workers), len(jobs), "evaluating"):
+        if isinstance(result, dict):
+            studies[uid] = result
+        else:
+            failed[uid] = result.message if isinstance(result, Died) else result
+    return {uid: studies[uid] for uid in truth if uid in studies}, failed
 
 
 def _compare_files(mask: Path, truth: Path) -> dict | str:

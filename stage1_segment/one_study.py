@@ -16,10 +16,12 @@ def predict_study(
     device: str = "auto",
     preview: Path | None = None,
     predict: PredictSettings | None = None,
+    series_uid: str | None = None,
 ) -> None:
     """Writes the mask of `source` (DICOM folder, zip, NIfTI) to `output` (.nii or .nii.gz), its levels beside it
-    as .json, and a picture to `preview`. A NIfTI's mask has its grid and affine, a DICOM series' that of its
-    slices (column, row, slice). Raises StudyError, WeightsError, ConfigError."""
+    as .json, and a picture to `preview`. `series_uid`: which series of a DICOM study, None for the best. A NIfTI's mask
+    has its grid and affine, a DICOM series' that of its slices (column, row, slice), upright.
+    Raises StudyError, WeightsError, ConfigError."""
     if not is_nifti(output):
         raise ConfigError(f"{output}: a mask's name must end in .nii or .nii.gz")
     read_description(weights, KIND)  # a wrong name should be told at once, not after the scan is read
@@ -29,7 +31,7 @@ def predict_study(
     from stage1_segment.predict import load_segmenter, segment
 
     segmenter = load_segmenter(weights, device, predict)
-    study = read_study(source)
+    study = read_study(source, series_uid)
     result = segment(study.volume, segmenter)
     levels = {
         "study": study.uid,

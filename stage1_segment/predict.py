@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 from scipy import ndimage
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from common.config import parse
 from common.dataset.masks import onto
 from common.errors import ConfigError
 from common.labels import BACKGROUND, CLASS_NAMES
+from common.memory import within_memory
 from common.resample import AIR_HU, canonical, resample
 from common.training_loop import choose_precision
 from common.volume import Grid, Volume
@@ -132,29 +133,33 @@ def _infer(ct: np.ndarray, hint: np.ndarray | None, segmenter: Segmenter) -> Ten
     segmenter's device. What a window lacks is padded with air. Windows that hold
     nothing denser than air, in the second pass those without any hint, are background."""
     coarse = hint is None
-    image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if coarse else hint]))[None].to(segmenter.device)
-    precision = choose_precision("auto", segmenter.device.type == "cuda")
-    dtype = AUTOCAST.get(precision)
+    image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if coarse else hint]))[None]
 
     def predictor(windows: Tensor) -> Tensor:
         if not windows[:, 0 if coarse else 1].any():
             logits = torch.zeros((len(windows), len(CLASS_NAMES), *windows.shape[2:]), device=windows.device)
             logits[:, BACKGROUND] = 8.0
             return logits
-        with torch.autocast(segmenter.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+        dtype = AUTOCAST.get(choose_precision("auto", windows.device.type == "cuda"))
+        with torch.autocast(windows.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
             return segmenter.network(windows).float()
 
-    with torch.inference_mode():
+    @torch.inference_mode()
+    def infer(at_once: int, device: torch.device) -> Tensor:
+        if isinstance(segmenter.network, nn.Module):
+            segmenter.network.to(device)
         return sliding_window_inference(
-            image,
+            image.to(device),
             roi_size=segmenter.patch.window(coarse),
-            sw_batch_size=1 if segmenter.device.type == "cpu" else 8,
+            sw_batch_size=at_once,
             predictor=predictor,
             overlap=segmenter.predict.overlap,
             mode="gaussian",
             padding_mode="constant",
             cval=0.0,
         )[0]
+
+    return within_memory(infer, 1 if segmenter.device.type == "cpu" else 8, segmenter.device, "segmenting")
 
 
 def enlarged_labels(logits: Tensor, shape: np.ndarray, slab: int = 64) -> np.ndarray:
@@ -168,7 +173,17 @@ def enlarged_labels(logits: Tensor, shape: np.ndarray, slab: int = 64) -> np.nda
         piece = logits[..., low[at]] * (1 - part[at]) + logits[..., high[at]] * part[at]
         piece = piece.permute(3, 0, 1, 2)  # z becomes the batch: the rest is two-dimensional
         piece = functional.interpolate(piece, size=(nx, ny), mode="bilinear", align_corners=False)
-        labels[..., at] = piece.argmax(dim=1).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        labels[..., at] = _likeliest(piece).permute(1, 2, 0).cpu().numpy()
+    return labels
+
+
+def _likeliest(logits: Tensor) -> Tensor:
+    """Number of the largest of (n, C, ...) logits, (n, ...) uint8; class by class, since argmax along an axis that
+    isn't the last is many times slower."""
+    best, labels = logits[:, 0], torch.zeros_like(logits[:, 0], dtype=torch.uint8)
+    for number in range(1, logits.shape[1]):
+        labels.masked_fill_(logits[:, number] > best, number)
+        best = torch.maximum(best, logits[:, number])
     return labels
 
 

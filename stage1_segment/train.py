@@ -2,9 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from common.errors import ConfigError, DatasetError
 from common.labels import CLASS_NAMES
 from common.progress import progress
 from common.training import is_current, train
+from common.workers import Died, shared
 from stage1_segment.cohort_samples import CohortSamples
 from stage1_segment.run_folder import RunFolder, Split, origins, sample_origin
 from stage1_segment.samples import Sample, load_sample, write_sample
@@ -94,16 +93,14 @@ def _make_samples(
         return set()
     cache = CtCache(data.run / "cache")
     failed = cache.fill({uid: competition.images(uid) for uid in missing}, data.workers)
-    jobs = [
-        (cache, uid, competition.segmentation(uid), run.sample(uid), origins[uid], settings.patch.fine_mm)
+    jobs = {
+        uid: (cache, uid, competition.segmentation(uid), run.sample(uid), origins[uid], settings.patch.fine_mm)
         for uid in missing
         if uid not in failed
-    ]
-    with ProcessPoolExecutor(max(data.workers, 1), get_context("spawn")) as pool:
-        futures = {pool.submit(write_sample, *job): job[1] for job in jobs}
-        for future in progress(as_completed(futures), len(futures), "training samples"):
-            if future.result() is not None:
-                failed[futures[future]] = future.result()
+    }
+    for uid, reason in progress(shared(write_sample, jobs, data.workers), len(jobs), "training samples"):
+        if reason is not None:
+            failed[uid] = reason.message if isinstance(reason, Died) else reason
     for uid, reason in failed.items():
         print(f"{uid}: left out of the training: {reason}", file=sys.stderr)
     return set(failed)

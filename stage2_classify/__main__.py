@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="answer for the test studies, or for one study (-i)")
     predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip or NIfTI")
+    predict.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
     predict.add_argument("--mask", type=Path, metavar="MASK", help="NIfTI mask of that study's vertebrae")
     predict.add_argument("-o", "--output", type=Path, metavar="RESULT", help="JSON to write")
     predict.add_argument("--scheme", default=None, help="label scheme of MASK (default: masks.scheme, merged)")
@@ -76,13 +77,17 @@ def _load(args: argparse.Namespace) -> "tuple[DataSettings, ClassifySettings]":
 
 
 def _train(args: argparse.Namespace) -> int:
+    from common.lock import only_one
     from stage2_classify.train import train
 
-    return train(*_load(args))
+    data, settings = _load(args)
+    with only_one(data.run):
+        return train(data, settings)
 
 
 def _predict(args: argparse.Namespace) -> int:
     from common.errors import ConfigError
+    from common.lock import only_one
     from stage2_classify.predict import predict_cohort, predict_study
     from stage2_classify.run_folder import stage_folder
 
@@ -90,12 +95,13 @@ def _predict(args: argparse.Namespace) -> int:
     if args.device is not None:
         settings = settings.model_copy(update={"train": settings.train.model_copy(update={"device": args.device})})
     if args.input is None:
-        return predict_cohort(data, settings)
+        with only_one(data.run):
+            return predict_cohort(data, settings)
     if args.mask is None or args.output is None:
         raise ConfigError("predict -i STUDY needs --mask MASK.nii.gz and -o RESULT.json as well")
     weights = args.weights or [stage_folder(data, settings)]
     scheme = args.scheme or settings.masks.scheme
-    predict_study(args.input, args.mask, args.output, weights, scheme, settings.train.device)
+    predict_study(args.input, args.mask, args.output, weights, scheme, settings.train.device, args.series_uid)
     return 0
 
 

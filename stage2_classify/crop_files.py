@@ -1,8 +1,6 @@
 """The crops of a cohort as files, `stage2/crops/<uid>.npz`, made in parallel and only where something changed."""
 
 import json
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from common.dataset.competition import BOX_COLUMNS, UID, Competition
 from common.dataset.masks import segmentation_on
 from common.errors import StudyError
 from common.progress import progress
+from common.workers import Died, shared
 from stage2_classify.crops import Crops, cut_study, shrink_study
 from stage2_classify.masks import Masks
 from stage2_classify.settings import CropSettings
@@ -76,14 +75,10 @@ def make_crops(
     due = {uid: origin for uid, origin in origins.items() if not store.is_current(path_of(data, kind, uid), origin)}
     if not due:
         return failed
-    with ProcessPoolExecutor(max(data.workers, 1), get_context("spawn")) as pool:
-        jobs = {
-            pool.submit(_make_one, uid, data, masks, settings, kind, boxes[boxes[UID] == uid], origin): uid
-            for uid, origin in due.items()
-        }
-        for job in progress(as_completed(jobs), len(jobs), "cutting vertebrae"):
-            if (error := job.result()) is not None:
-                failed[jobs[job]] = error
+    jobs = {uid: (uid, data, masks, settings, kind, boxes[boxes[UID] == uid], origin) for uid, origin in due.items()}
+    for uid, error in progress(shared(_make_one, jobs, data.workers), len(jobs), "cutting vertebrae"):
+        if error is not None:
+            failed[uid] = error.message if isinstance(error, Died) else error
     return failed
 
 

@@ -1,7 +1,9 @@
-"""Drawn fractures: a thin rough gap, sometimes with a shifted fragment, put into a healthy vertebra's crop.
+"""Drawn fractures: a thin rough gap, often with a displaced fragment, put into a healthy vertebra's crop.
 
 Fractured vertebrae are few and each shows one fracture; healthy ones are many. What is drawn teaches the encoder what
 a gap in bone is and where it lies; what real fractures look like, and what only resembles one, it learns from the data.
+So that the drawing can't be told by its neatness, edges are as soft as a scanner's and what fills the gap is as noisy
+as the soft tissue around the bone.
 """
 
 import numpy as np
@@ -11,8 +13,14 @@ from stage2_classify.crops import COARSE, FAR_MM, coarse_shape
 
 REACH_MM = 16
 """Half of the window in which a fracture is drawn."""
-GAP_HU_PART = (0.1, 0.25)
-"""What fills a gap, blood and marrow: as a part of the bone window."""
+GAP_PART = (0.1, 0.22)
+"""What fills a gap, blood and marrow (-50 to 130 HU): as a part of the bone window."""
+WIDTH_MM = (0.6, 2.6)
+DISPLACED = 0.6
+"""Part of the fractures whose fragment has moved, by SHIFT_MM in the median."""
+SHIFT_MM = 1.8
+BLUR_MM = (0.3, 0.8)
+"""Standard deviation of the edges' softness."""
 
 
 def draw_fracture(
@@ -20,7 +28,7 @@ def draw_fracture(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """images (2, X, Y, Z) uint8, CT and mask -> a copy with a fracture, and the distance (X', Y', Z') uint8 in mm to
     it on the coarse grid; None when the mask is empty."""
-    bone = np.argwhere(images[1] > 200)
+    bone = np.argwhere(images[1, ::2, ::2, ::2] > 200) * 2
     if len(bone) == 0:
         return None
     centre = bone[rng.integers(len(bone))]
@@ -29,21 +37,26 @@ def draw_fracture(
     window = tuple(slice(a, b) for a, b in zip(start, stop))
     ct, mask = images[0][window].astype(np.float32) / 255, images[1][window].astype(np.float32) / 255
 
-    place = np.stack(np.meshgrid(*[np.arange(a, b) for a, b in zip(start, stop)], indexing="ij"), axis=-1)
-    offset = (place - centre) * spacing_mm
-    normal = rng.normal(size=3)
+    normal = rng.normal(size=3).astype(np.float32)
     normal /= np.linalg.norm(normal)
-    side = offset @ normal + _roughness(ct.shape, rng, spacing_mm)
-    extent = rng.uniform(9, REACH_MM)
-    within = np.clip(extent - np.linalg.norm(offset, axis=-1), 0, 1)
-    if rng.random() < 0.5:  # a displaced fragment
-        moved = ndimage.shift(ct, rng.normal(0, 1.0, 3) / spacing_mm, order=1, mode="nearest")
-        ct = ct + np.clip(side + 0.5, 0, 1) * within * mask * (moved - ct)
-    width = np.exp(rng.uniform(np.log(0.8), np.log(3.0)))
-    gap = (
-        np.clip((width / 2 + spacing_mm / 2 - np.abs(side)) / spacing_mm, 0, min(width / spacing_mm, 1)) * within * mask
-    )
-    ct = ct + gap * (rng.uniform(*GAP_HU_PART) - ct)
+    offset = [(np.arange(a, b, dtype=np.float32) - c) * np.float32(spacing_mm) for a, b, c in zip(start, stop, centre)]
+    x, y, z = np.ix_(*offset)
+    side = x * normal[0] + y * normal[1] + z * normal[2] + _roughness(ct.shape, rng, spacing_mm)
+    depth = np.float32(rng.uniform(9, REACH_MM)) - np.sqrt(x * x + y * y + z * z)
+
+    width, opened, solid = np.exp(rng.uniform(*np.log(WIDTH_MM))), 0.0, mask
+    if rng.random() < DISPLACED:
+        moved_mm = rng.normal(size=3) * SHIFT_MM * rng.lognormal(-0.45, 0.5)
+        opened = max(float(normal @ moved_mm), 0.0)
+        moved = ndimage.shift(np.stack([ct, mask]), [0, *(moved_mm / spacing_mm)], order=1, mode="nearest")
+        part = np.clip(side + 0.5, 0, 1) * np.clip(depth / 4, 0, 1) * np.maximum(mask, moved[1])
+        ct, solid = ct + part * (moved[0] - ct), np.maximum(mask, moved[1])
+    middle, half = opened / 2, (width + opened) / 2
+    gap = np.clip((half + spacing_mm / 2 - np.abs(side - middle)) / spacing_mm, 0, min(2 * half / spacing_mm, 1))
+    gap = gap * np.clip(depth, 0, 1) * solid
+    soft = ndimage.gaussian_filter(gap, rng.uniform(*BLUR_MM) / spacing_mm, truncate=2.5)
+    fill = rng.uniform(*GAP_PART) + _noise_of(ct, mask) * _correlated_noise(ct.shape, rng)
+    ct = ct + soft * (fill - ct)
 
     drawn = images.copy()
     drawn[0][window] = np.clip(ct * 255 + 0.5, 0, 255)
@@ -53,7 +66,21 @@ def draw_fracture(
 def _roughness(shape: tuple[int, ...], rng: np.random.Generator, spacing_mm: float) -> np.ndarray:
     """A smooth random field in mm: by how much the gap leaves its plane."""
     coarse = rng.normal(0, rng.uniform(0.3, 2.0), [max(int(n * spacing_mm) // 5, 2) for n in shape])
-    return ndimage.zoom(coarse, np.array(shape) / coarse.shape, order=1)
+    return ndimage.zoom(coarse.astype(np.float32), np.array(shape) / coarse.shape, order=1)
+
+
+def _noise_of(ct: np.ndarray, mask: np.ndarray) -> float:
+    """Standard deviation of the noise in soft tissue, from the differences of neighbours (median, so that edges
+    don't count)."""
+    flat = (mask[1:] == 0) & (ct[1:] > 0.05) & (ct[1:] < 0.3)
+    steps = np.abs(ct[1:] - ct[:-1])[flat]
+    return float(np.median(steps)) * 1.05 if len(steps) > 50 else 0.01
+
+
+def _correlated_noise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Noise of standard deviation 1, alike in neighbours."""
+    noise = ndimage.uniform_filter(rng.standard_normal(shape, dtype=np.float32), 2)
+    return noise * np.float32(np.sqrt(8))
 
 
 def _distance(gap: np.ndarray, start: np.ndarray, shape: tuple[int, ...], spacing_mm: float) -> np.ndarray:

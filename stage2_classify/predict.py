@@ -56,7 +56,13 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
 
 
 def predict_study(
-    study: Path, mask: Path, output: Path, weights: list[Path], scheme: str, device: str = "auto"
+    study: Path,
+    mask: Path,
+    output: Path,
+    weights: list[Path],
+    scheme: str,
+    device: str = "auto",
+    series_uid: str | None = None,
 ) -> None:
     """One CT (DICOM folder, zip, NIfTI) and its mask (`scheme`: labels.SCHEMES) -> RESULT.json.
 
@@ -69,6 +75,7 @@ def predict_study(
         "study": store.fingerprint(study),
         "mask": store.digest_file(mask) if mask.is_file() else "absent",
         "scheme": scheme,
+        "series": series_uid,
         "weights": [store.digest_file(path) for path in weights],
         "decision": None if posterior is None else posterior.to_json(),
     }
@@ -76,7 +83,7 @@ def predict_study(
         return
     ensemble = _load(weights, device)
     settings = ensemble[0].settings
-    ct = canonical(read_study(study).volume)
+    ct = canonical(read_study(study, series_uid).volume)
     if settings.network.kind == "naive":
         crops = shrink_study(ct, settings.crops)
     else:

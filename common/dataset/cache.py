@@ -18,7 +18,7 @@ from common.store import atomic, fingerprint, is_current, is_intact, record_path
 from common.volume import Grid, Volume
 from common.workers import Died, shared
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when what is stored changes, so that old entries are made again."""
 CHUNK = 64
 BLOCK = 16
@@ -132,8 +132,8 @@ def store_scan(source: Path, path: Path, came_from: dict) -> None:
         )
         stored.schunk.vlmeta["scan"] = {
             "affine": scan.affine.tolist(),
-            "source_affine": study.volume.affine.tolist(),
-            "source_shape": list(study.volume.array.shape),
+            "source_affine": study.file_grid.affine.tolist(),
+            "source_shape": list(study.file_grid.shape),
             "slices": list(study.slices),
             "notices": list(study.volume.notices),
         }

@@ -20,7 +20,8 @@ from common.volume import Volume
 
 MANIFESTS = ".phantom"
 OF_THE_COHORT = {"__main__.py", "cohort.py", "tables.py", "preview.py"}
-"""Source files that no single study comes from."""
+OF_THE_BANK = {"analytic_subject.py", "bank.py", "bank_files.py", "bank_preview.py", "mesh"}
+"""Source files and folders that no single study comes from."""
 SEGMENTATIONS = {"train": "segmentations", "test": "test_segmentations"}
 
 
@@ -38,7 +39,8 @@ def came_from(plan: StudyPlan, matrix: int) -> dict[str, Any]:
 def generator_digest() -> str:
     """Digest of the source files a study comes from."""
     root = Path(common.__file__).parent
-    phantom = [path for path in sorted((root / "phantom").rglob("*.py")) if path.name not in OF_THE_COHORT]
+    elsewhere = OF_THE_COHORT | OF_THE_BANK
+    phantom = [p for p in sorted((root / "phantom").rglob("*.py")) if elsewhere.isdisjoint((p.name, p.parent.name))]
     sources = [root / "labels.py", root / "volume.py", *phantom]
     return store.digest_value([(str(path.relative_to(root)), store.digest_file(path)) for path in sources])
 
@@ -103,9 +105,12 @@ def read_boxes(out: Path, uid: str) -> list[Box]:
 
 def _centres(marked: Volume) -> dict[str, list[float]]:
     """Level -> world RAS mm of the one of its voxels that lies nearest to the middle of them all."""
+    flat = marked.array.reshape(-1)
+    places = np.flatnonzero(flat)
+    values = flat[places]
     centres = {}
     for level, value in LEVEL_IDS.items():
-        indices = np.argwhere(marked.array == value)
+        indices = np.stack(np.unravel_index(places[values == value], marked.array.shape), axis=-1)
         if len(indices):
             nearest = np.linalg.norm((indices - indices.mean(axis=0)) * marked.spacing, axis=1).argmin()
             centres[level] = marked.grid.to_world(indices[nearest]).round(2).tolist()
