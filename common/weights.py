@@ -25,14 +25,20 @@ def save_weights(path: Path, network: "nn.Module", description: dict[str, Any]) 
         scratch.write_bytes(save(tensors, {KEY: json.dumps({"version": __version__, **description})}))
 
 
-def load_weights(path: Path, kind: str | None = None) -> "tuple[dict[str, Tensor], dict[str, Any]]":
+def load_weights(
+    path: Path, kind: str | None = None, needs: tuple[str, ...] = ()
+) -> "tuple[dict[str, Tensor], dict[str, Any]]":
     """The state dict (on the CPU) and the description of a weights file.
 
-    Raises WeightsError when the file is missing, damaged, without a description, or not of `kind`.
+    Raises WeightsError when the file is missing, damaged, without a description, or not of `kind`, or when its
+    description lacks one of `needs`.
     """
     from safetensors import safe_open
 
     description = read_description(path, kind)
+    missing = [name for name in needs if name not in description]
+    if missing:
+        raise WeightsError(f"{path}: its description lacks {', '.join(missing)}; train again or copy the file again")
     try:
         with safe_open(path, framework="pt") as stream:
             return {name: stream.get_tensor(name) for name in stream.keys()}, description  # noqa: SIM118

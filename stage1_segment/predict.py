@@ -52,7 +52,7 @@ class Segmentation:
 def load_segmenter(weights: Path, device: str = "auto", predict: PredictSettings | None = None) -> Segmenter:
     """A segmenter from its weights file; `predict` None takes the settings it was trained with.
     Raises WeightsError, ConfigError (no GPU)."""
-    state, description = load_weights(weights, KIND)
+    state, description = load_weights(weights, KIND, ("network", "patch", "predict"))
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but torch finds no GPU here; use auto or cpu")
     chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")

@@ -44,7 +44,7 @@ class Predictor:
 
 def load_predictor(path: Path, device: str = "auto") -> Predictor:
     """A weights file -> a network ready to answer; WeightsError when it isn't one of this stage's."""
-    state, description = load_weights(path, KIND)
+    state, description = load_weights(path, KIND, ("settings", "prior"))
     settings = parse(description["settings"], ClassifySettings, str(path), "settings")
     prior = np.array(description["prior"], dtype=np.float64)
     network = build(settings.network, torch.from_numpy(prior))

@@ -32,8 +32,9 @@ def read_submission(path: Path) -> pd.DataFrame:
         )
     if frame["row_id"].duplicated().any():
         raise SubmissionError(f"{path}: row_id {frame['row_id'][frame['row_id'].duplicated()].iloc[0]} comes twice")
+    frame["fractured"] = pd.to_numeric(frame["fractured"], errors="coerce")
     if not frame["fractured"].between(0, 1).all():
-        raise SubmissionError(f"{path}: a value of `fractured` is not within 0..1")
+        raise SubmissionError(f"{path}: a value of `fractured` is not a number within 0..1")
     table = frame.assign(uid=parts["uid"], target=parts["target"]).pivot(
         index="uid", columns="target", values="fractured"
     )

@@ -151,3 +151,10 @@ def test_disguised_pickles(tmp_path: Path, how: str) -> None:
     with pytest.raises(checkpoint.Damaged):
         checkpoint.read(tmp_path / "last.pt", "a")
     assert not (tmp_path / "was here").exists()
+
+
+def test_a_description_that_lacks_what_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(path, torch.nn.Linear(1, 1), {"kind": "segmentation"})
+    with pytest.raises(WeightsError, match="lacks network"):
+        load_weights(path, "segmentation", ("kind", "network"))

@@ -88,3 +88,9 @@ def test_without_a_posterior_an_absent_level_gets_its_prior_and_the_patient_is_n
     assert p[6] == pytest.approx(PRIOR[6]) and decided.calibrated is None
     assert p[0] == pytest.approx(1 / (1 + np.exp(-3))) and p[7] == p[0]
     assert decide(logits, np.zeros(7, bool), PRIOR, None).answer == pytest.approx(PRIOR)
+
+
+def test_words_in_the_place_of_a_probability_are_refused(tmp_path):
+    (tmp_path / "s.csv").write_text("row_id,fractured\na_C1,abc\n")
+    with pytest.raises(SubmissionError, match=r"not a number within 0\.\.1"):
+        read_submission(tmp_path / "s.csv")
