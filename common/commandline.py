@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from common.errors import ProjectError
+from common.errors import ConfigError, ProjectError
 
 NOT_MEDICAL = "Research software, not a medical device."
 
@@ -16,6 +16,14 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     """Adds `--config FILE` and the dotted overrides."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML, such as configs/phantom.yaml")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="dotted overrides, such as train.lr=1e-3")
+
+
+def check_least(arguments: argparse.Namespace, **least: int) -> None:
+    """Raises ConfigError for a number on the command line that is below its `least`."""
+    for name, value in least.items():
+        if getattr(arguments, name) < value:
+            found = getattr(arguments, name)
+            raise ConfigError(f"--{name.replace('_', '-')} is {found}, expected {value} or more")
 
 
 def add_series_choice(parser: argparse.ArgumentParser) -> None:

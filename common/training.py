@@ -50,6 +50,14 @@ class TrainSettings(Settings):
     seed: int = 0
 
 
+class StartedTrainSettings(TrainSettings):
+    """How a network is trained, and from where it starts."""
+
+    start_from: str | None = Field(None, exclude=True)
+    """Weights to begin with: `shipped`, a file, or null for random ones. What counts is the file's content, which
+    belongs into what the training came from, so its name isn't dumped."""
+
+
 class Task(Protocol):
     """What a stage brings to the loop."""
 

@@ -42,6 +42,15 @@ def shared(
             yield key, result
 
 
+def failures(
+    function: Callable[..., str | None], jobs: dict[Hashable, tuple], workers: int
+) -> Iterator[tuple[Hashable, str | None]]:
+    """As `shared`, of a function that returns what went wrong, None or "" when nothing did: what killed a job's process
+    is then said in its place."""
+    for key, reason in shared(function, jobs, workers):
+        yield key, reason.message if isinstance(reason, Died) else reason
+
+
 def _until_one_dies(
     function: Callable[..., Any], jobs: dict[Hashable, tuple], workers: int, suspects: dict[Hashable, tuple]
 ) -> Iterator[tuple[Hashable, Any]]:

@@ -16,7 +16,7 @@ from common.errors import PARTLY_FAILED, OutputError, ProjectError, WeightsError
 from common.progress import progress
 from common.reading.nifti import write_nifti
 from common.training import is_current
-from common.workers import Died, shared
+from common.workers import failures
 from stage1_segment.run_folder import RunFolder, Split, origins
 from stage1_segment.settings import PredictSettings, SegmentSettings
 from stage1_segment.shipped_weights import own_or_shipped
@@ -124,9 +124,8 @@ def _run(jobs: list[Job], workers: int, device: str):
     """Yields (uid, None or the reason why it failed)."""
     if not jobs:
         return
-    answers = shared(_segment_job, {job.uid: (job, workers) for job in jobs}, workers)
-    for uid, reason in progress(answers, len(jobs), "segmenting"):
-        yield uid, reason.message if isinstance(reason, Died) else reason
+    answers = failures(_segment_job, {job.uid: (job, workers) for job in jobs}, workers)
+    yield from progress(answers, len(jobs), "segmenting")
 
 
 def _segment_job(job: Job, workers: int) -> str | None:

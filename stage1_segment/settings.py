@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from common.config import Settings
-from common.training import TrainSettings
+from common.training import StartedTrainSettings
 
 KIND = "segmentation"
 """Of the weights files of this stage."""
@@ -124,14 +124,6 @@ class BankSettings(Settings):
     """Part of the samples without any cervical vertebra: a chest, a head, noise, nothing."""
 
 
-class SegmentTrainSettings(TrainSettings):
-    """How a network is trained, and from where it starts."""
-
-    start_from: str | None = Field(None, exclude=True)
-    """Weights to begin with: `shipped`, a file, or null for random ones. What counts is the file's content
-    (`run_folder.network_origin`), so its name isn't dumped."""
-
-
 class SegmentSettings(Settings):
     """Everything about stage 1."""
 
@@ -143,7 +135,7 @@ class SegmentSettings(Settings):
     network: NetworkSettings = NetworkSettings()
     patch: PatchSettings = PatchSettings()
     augment: AugmentSettings = AugmentSettings()
-    train: SegmentTrainSettings = SegmentTrainSettings()
+    train: StartedTrainSettings = StartedTrainSettings()
     bank: BankSettings = BankSettings()
     predict: PredictSettings = PredictSettings()
     previews: bool = True

@@ -1,17 +1,15 @@
-"""The weights that come with the project, and what a training may begin with. Needs no torch."""
+"""The weights that come with stage 1, and what a training of it begins with. Needs no torch."""
 
 import sys
 from pathlib import Path
 
+from common import start_weights
 from common.commandline import NOT_MEDICAL
-from common.errors import ConfigError, WeightsError
 from common.training import WEIGHTS
-from common.weights import read_description, save_weights
+from common.weights import read_description
 from stage1_segment.settings import KIND, SegmentSettings
 
 SHIPPED = Path(__file__).parent / "shipped" / WEIGHTS
-LARGEST = 40_000_000
-"""Bytes that a file in the repository may have."""
 
 
 def own_or_shipped(own: Path) -> Path:
@@ -28,28 +26,12 @@ def own_or_shipped(own: Path) -> Path:
 
 
 def start_path(settings: SegmentSettings) -> Path | None:
-    """The weights that training begins with, checked to fit; None for random ones. Raises WeightsError (missing,
-    damaged), ConfigError (of another network or HU window)."""
-    named = settings.train.start_from
-    if named is None:
-        return None
-    path = SHIPPED if named == "shipped" else Path(named)
-    if named == "shipped" and not path.is_file():
-        raise WeightsError(f"{path}: no weights come with this version; set train.start_from=null or name a file")
-    description = read_description(path, KIND)
+    """See `start_weights.start_path`."""
     wanted = {
         "network": settings.network.model_dump(mode="json"),
         "patch": settings.patch.model_dump(mode="json", include={"low_hu", "high_hu"}),
     }
-    for part, values in wanted.items():
-        for key, value in values.items():
-            found = description.get(part, {}).get(key)
-            if found != value:
-                raise ConfigError(
-                    f"{path}: can't begin from these weights: their {part}.{key} is {found}, the configuration's "
-                    f"{value}; set {part}.{key}={found} or train.start_from=null"
-                )
-    return path
+    return start_weights.start_path(settings.train.start_from, "train.start_from", SHIPPED, KIND, wanted)
 
 
 def ship(weights: Path) -> Path:
@@ -57,11 +39,6 @@ def ship(weights: Path) -> Path:
     from stage1_segment.predict import load_segmenter
 
     description = read_description(weights, KIND)
-    network = load_segmenter(weights, "cpu").network
-    size = sum(value.numel() * value.element_size() for value in network.state_dict().values())
-    if size > LARGEST:
-        raise ConfigError(f"{weights}: {size / 1e6:.0f} MB; a shipped file may have {LARGEST / 1e6:.0f}: train smaller")
     kept = {key: value for key, value in description.items() if key not in ("fold", "held_out", "version")}
-    save_weights(SHIPPED, network, kept)
-    print(f"{SHIPPED}: {size / 1e6:.1f} MB; now write what was measured into {SHIPPED.parent / 'CARD.md'}")
+    start_weights.ship(SHIPPED, load_segmenter(weights, "cpu").network, kept)
     return SHIPPED

@@ -14,7 +14,7 @@ from common.errors import ConfigError, DatasetError
 from common.labels import CLASS_NAMES
 from common.progress import progress
 from common.training import is_current, train
-from common.workers import Died, shared
+from common.workers import failures
 from stage1_segment.cohort_samples import CohortSamples
 from stage1_segment.run_folder import RunFolder, Split, origins, sample_origin
 from stage1_segment.samples import Sample, load_sample, write_sample
@@ -98,9 +98,9 @@ def _make_samples(
         for uid in missing
         if uid not in failed
     }
-    for uid, reason in progress(shared(write_sample, jobs, data.workers), len(jobs), "training samples"):
+    for uid, reason in progress(failures(write_sample, jobs, data.workers), len(jobs), "training samples"):
         if reason is not None:
-            failed[uid] = reason.message if isinstance(reason, Died) else reason
+            failed[uid] = reason
     for uid, reason in failed.items():
         print(f"{uid}: left out of the training: {reason}", file=sys.stderr)
     return set(failed)

@@ -1,4 +1,4 @@
-"""python -m stage2_classify train | predict | submit | report | score | calibrate"""
+"""python -m stage2_classify train | pretrain | ship | predict | submit | report | score | calibrate"""
 
 import argparse
 from pathlib import Path
@@ -28,6 +28,13 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="cut the vertebrae and train a network for each fold")
     train.set_defaults(command=_train)
 
+    pretrain = commands.add_parser("pretrain", help="train an encoder on all studies, for other cohorts to begin with")
+    pretrain.set_defaults(command=_pretrain)
+
+    ship = commands.add_parser("ship", help="make a pretrained encoder the one that comes with the project")
+    ship.add_argument("--weights", type=Path, help="default: the one that pretrain left in the run")
+    ship.set_defaults(command=_ship)
+
     predict = commands.add_parser("predict", help="answer for the test studies, or for one study (-i)")
     predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip or NIfTI")
     predict.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
@@ -44,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="write metrics.json and report.html")
     report.set_defaults(command=_report)
-    for command in (train, predict, submit, report):
+    for command in (train, pretrain, ship, predict, submit, report):
         commandline.add_config(command)
 
     score = commands.add_parser("score", help="the competition's score of a submission")
@@ -83,6 +90,23 @@ def _train(args: argparse.Namespace) -> int:
     data, settings = _load(args)
     with only_one(data.run):
         return train(data, settings)
+
+
+def _pretrain(args: argparse.Namespace) -> int:
+    from common.lock import only_one
+    from stage2_classify.pretrain import pretrain
+
+    data, settings = _load(args)
+    with only_one(data.run):
+        return pretrain(data, settings)
+
+
+def _ship(args: argparse.Namespace) -> int:
+    from stage2_classify.pretrain import pretrained
+    from stage2_classify.shipped_encoder import ship
+
+    ship(args.weights or pretrained(*_load(args)))
+    return 0
 
 
 def _predict(args: argparse.Namespace) -> int:

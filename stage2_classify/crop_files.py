@@ -14,7 +14,7 @@ from common.dataset.competition import BOX_COLUMNS, UID, Competition
 from common.dataset.masks import segmentation_on
 from common.errors import StudyError
 from common.progress import progress
-from common.workers import Died, shared
+from common.workers import failures
 from stage2_classify.crops import Crops, cut_study, shrink_study
 from stage2_classify.masks import Masks
 from stage2_classify.settings import CropSettings
@@ -76,9 +76,9 @@ def make_crops(
     if not due:
         return failed
     jobs = {uid: (uid, data, masks, settings, kind, boxes[boxes[UID] == uid], origin) for uid, origin in due.items()}
-    for uid, error in progress(shared(_make_one, jobs, data.workers), len(jobs), "cutting vertebrae"):
+    for uid, error in progress(failures(_make_one, jobs, data.workers), len(jobs), "cutting vertebrae"):
         if error is not None:
-            failed[uid] = error.message if isinstance(error, Died) else error
+            failed[uid] = error
     return failed
 
 

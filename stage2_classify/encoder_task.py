@@ -19,11 +19,15 @@ from stage2_classify.settings import ClassifySettings
 
 
 class EncoderTask:
-    """See `common.training.Task`."""
+    """See `common.training.Task`. `start`: weights to begin with instead of random ones."""
 
-    def __init__(self, examples: list[Example], settings: ClassifySettings) -> None:
+    def __init__(
+        self, examples: list[Example], settings: ClassifySettings, start: dict[str, Tensor] | None = None
+    ) -> None:
         self.examples, self.settings = examples, settings
         self.network = build_encoder(settings.network, settings.encoder.seed)
+        if start is not None:
+            self.network.load_state_dict(start)
         present = np.stack([example.crops.present for example in examples])
         fractured = np.stack([example.labels[:7] > 0.5 for example in examples])
         self.healthy = np.argwhere(present & ~fractured)

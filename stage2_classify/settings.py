@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from common.config import Settings
-from common.training import TrainSettings
+from common.training import StartedTrainSettings, TrainSettings
 
 
 class MaskSettings(Settings):
@@ -106,7 +106,7 @@ class ClassifySettings(Settings):
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings()
-    encoder: TrainSettings = TrainSettings(steps=900, batch=12, lr=3e-3)
+    encoder: StartedTrainSettings = StartedTrainSettings(steps=900, batch=12, lr=3e-3)
     """Training of the encoder alone, on patches of vertebrae; not for naive."""
     encoder_patch: int = Field(32, ge=8, multiple_of=4)
     """Edge of those patches in cells."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 from fake_subject import write_bank
 
+from common import start_weights
 from common.config import DataSettings
 from common.errors import ConfigError, WeightsError
 from common.weights import load_weights, save_weights
@@ -19,7 +20,7 @@ from stage1_segment.settings import (
     NetworkSettings,
     PatchSettings,
     SegmentSettings,
-    SegmentTrainSettings,
+    StartedTrainSettings,
 )
 from stage1_segment.shipped_weights import own_or_shipped, ship, start_path
 
@@ -32,7 +33,7 @@ def tiny_settings(start_from: str | None = None, bank: Path = Path("bank"), **tr
         network=TINY,
         patch=PatchSettings(coarse_mm=8.0, fine_mm=4.0, size=(16, 16, 24)),
         bank=BankSettings(folder=bank, held_out=0.5),
-        train=SegmentTrainSettings(
+        train=StartedTrainSettings(
             steps=2, batch=1, warmup=1, workers=0, precision="32-true", start_from=start_from, **train
         ),
     )
@@ -86,7 +87,7 @@ def test_ship_keeps_the_weights(shipped: Path, tmp_path: Path, monkeypatch: pyte
     (old, _), (new, description) = load_weights(source), load_weights(shipped, KIND)
     assert old.keys() == new.keys() and all(torch.equal(old[name], new[name]) for name in old)
     assert "held_out" not in description and description["network"]["widths"] == [8, 8]
-    monkeypatch.setattr(shipped_weights, "LARGEST", 1000)
+    monkeypatch.setattr(start_weights, "LARGEST", 1000)
     with pytest.raises(ConfigError, match="MB"):
         ship(source)
 

@@ -10,7 +10,7 @@ from fake_subject import BOTTOM, VOXEL_MM, fake_subject, write_bank
 from common.errors import ConfigError, CorruptFile, DatasetError
 from common.phantom import tissues
 from stage1_segment.run_folder import bank_split
-from stage1_segment.settings import BankSettings, PatchSettings, SegmentSettings, SegmentTrainSettings
+from stage1_segment.settings import BankSettings, PatchSettings, SegmentSettings, StartedTrainSettings
 from stage1_segment.synthetic.contrast import Contrast
 from stage1_segment.synthetic.lookup import look_up
 from stage1_segment.synthetic.placement import Placement, place
@@ -116,7 +116,7 @@ def test_samples_are_a_function_of_seed_and_number() -> None:
 
 def test_one_batch_is_of_one_pass() -> None:
     given = settings()
-    given = given.model_copy(update={"train": SegmentTrainSettings(batch=4)})
+    given = given.model_copy(update={"train": StartedTrainSettings(batch=4)})
     samples = BankSamples([fake_subject()], given.model_copy(update={"bank": BankSettings(no_neck=0.0)}))
     for batch in range(3):
         hinted = {bool(samples.sample(draw)[0][1].any()) for draw in range(4 * batch, 4 * batch + 4)}

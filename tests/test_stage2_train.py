@@ -3,15 +3,19 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from common import store, training
 from common.config import DataSettings, parse
+from common.errors import ConfigError, WeightsError
+from common.labels import TARGETS
 from common.score import best_constants
 from stage2_classify import crop_files
 from stage2_classify.best_answer import best_answer
 from stage2_classify.crops import Crops
 from stage2_classify.fit_posterior import fit_posterior
+from stage2_classify.samples import Example
 from stage2_classify.settings import ClassifySettings
 
 TINY = {
@@ -98,3 +102,51 @@ def test_fit_and_prior_stay_inside():
     answer = best_answer(posterior(np.zeros((6, 8)), present))
     assert ((answer > 0) & (answer < 1)).all() and json.dumps(posterior.to_json(), allow_nan=False)
     assert (best_constants(labels) > 0).all()
+
+
+def test_an_encoder_is_pretrained_shipped_and_begun_with(cohort, tmp_path, monkeypatch, capsys):
+    import torch
+
+    from common.weights import load_weights
+    from stage2_classify import shipped_encoder
+    from stage2_classify.pretrain import pretrain, pretrained
+    from stage2_classify.train_encoder import train_encoder
+
+    def settings(**changes):
+        return parse({**TINY, "encoder": {**TINY["encoder"], **changes}}, ClassifySettings, "test")
+
+    monkeypatch.setattr(shipped_encoder, "SHIPPED", tmp_path / "shipped" / "weights.safetensors")
+    with pytest.raises(WeightsError, match="start_from=null"):
+        shipped_encoder.start_path(settings(start_from="shipped"))
+
+    assert pretrain(cohort, settings()) == 0 and "learned from 6 studies" in capsys.readouterr().out
+    own = pretrained(cohort, settings())
+    shipped = shipped_encoder.ship(own)
+    (made, _), (kept, said) = load_weights(own), load_weights(shipped, shipped_encoder.KIND)
+    assert all(torch.equal(made[name], kept[name]) for name in made) and "version" in said
+
+    started = settings(start_from="shipped", lr=1e-12, weight_decay=0)
+    assert shipped_encoder.start_path(started) == shipped
+    examples = [Example("1", study(np.random.default_rng(1), True), np.array([1, 0, 0, 0, 0, 0, 0, 1], np.float32))]
+    after = train_encoder(tmp_path / "fold", {"a": 1}, examples, started)
+    torch.testing.assert_close(after, kept)
+    other = train_encoder(tmp_path / "other", {"a": 1}, examples, settings(lr=1e-12, weight_decay=0))
+    assert not torch.allclose(other["local.weight"], kept["local.weight"])
+
+    wider = parse({**TINY, "network": {**TINY["network"], "embedding": 9}}, ClassifySettings, "test")
+    wider = wider.model_copy(update={"encoder": started.encoder})
+    with pytest.raises(ConfigError, match="embedding is 8, the configuration's 9"):
+        shipped_encoder.start_path(wider)
+
+
+def test_what_a_training_begins_with_counts(cohort, tmp_path):
+    from stage2_classify.pretrain import pretrain, pretrained
+    from stage2_classify.training_studies import origin
+
+    settings = parse(TINY, ClassifySettings, "test")
+    labels = pd.DataFrame(0, index=[f"1.2.{n}" for n in range(6)], columns=list(TARGETS))
+    assert pretrain(cohort, settings) == 0
+    start = {**TINY["encoder"], "start_from": str(pretrained(cohort, settings))}
+    started = parse({**TINY, "encoder": start}, ClassifySettings, "test")
+    without, with_start = origin(labels, cohort, settings), origin(labels, cohort, started)
+    assert "start" not in without and {**with_start, "start": None} == {**without, "start": None}

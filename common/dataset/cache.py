@@ -16,7 +16,7 @@ from common.reading.study import read_study
 from common.resample import canonical
 from common.store import atomic, fingerprint, is_current, is_intact, record_path, write_record
 from common.volume import Grid, Volume
-from common.workers import Died, shared
+from common.workers import failures
 
 LAYOUT = 2
 """Raised when what is stored changes, so that old entries are made again."""
@@ -146,8 +146,7 @@ def _stored(due: dict[str, tuple[Path, Path, dict]], workers: int) -> Iterator[t
         for uid, job in due.items():
             yield uid, _try_to_store(*job)
         return
-    for uid, message in shared(_try_to_store, due, workers):
-        yield uid, message.message if isinstance(message, Died) else message
+    yield from failures(_try_to_store, due, workers)
 
 
 def _try_to_store(source: Path, path: Path, came_from: dict) -> str | None:

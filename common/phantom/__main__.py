@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.commandline import NOT_MEDICAL, run
-from common.errors import PARTLY_FAILED, ConfigError
+from common.commandline import NOT_MEDICAL, check_least, run
+from common.errors import PARTLY_FAILED
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -19,6 +19,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--test-studies", type=int, default=36, help="test studies (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="%(default)s")
     parser.add_argument("--matrix", type=int, default=256, help="pixels across a slice (%(default)s)")
+    parser.add_argument(
+        "--practice", action="store_true", help="two levels of five fractured, every study with masks and boxes"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--preview", type=Path, metavar="PNG", help="also draw a contact sheet of the first studies")
     parser.add_argument("--preview-studies", type=int, default=8, help="how many of them (%(default)s)")
@@ -27,15 +30,19 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     arguments = parse_arguments()
-    for name, least in (("studies", 0), ("test_studies", 0), ("seed", 0), ("matrix", 32), ("workers", 1)):
-        if getattr(arguments, name) < least:
-            raise ConfigError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}, expected {least} or more")
+    check_least(arguments, studies=0, test_studies=0, seed=0, matrix=32, workers=1)
 
     from common.phantom.cohort import make_cohort
 
     out, total = arguments.out, arguments.studies + arguments.test_studies
     made, failures = make_cohort(
-        out, arguments.studies, arguments.test_studies, arguments.seed, arguments.matrix, arguments.workers
+        out,
+        arguments.studies,
+        arguments.test_studies,
+        arguments.seed,
+        arguments.matrix,
+        arguments.workers,
+        arguments.practice,
     )
     for uid, reason in failures.items():
         print(f"{uid}: {reason}", file=sys.stderr)

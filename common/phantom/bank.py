@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.commandline import NOT_MEDICAL, run
-from common.errors import PARTLY_FAILED, ConfigError
+from common.commandline import NOT_MEDICAL, check_least, run
+from common.errors import PARTLY_FAILED
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -38,9 +38,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     arguments = parse_arguments()
-    for name, least in (("subjects", 1), ("seed", 0), ("workers", 1), ("preview_subjects", 1)):
-        if getattr(arguments, name) < least:
-            raise ConfigError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}, expected {least} or more")
+    check_least(arguments, subjects=1, seed=0, workers=1, preview_subjects=1)
 
     from common.phantom.bank_files import make_bank, plan_bank, shares_of
 

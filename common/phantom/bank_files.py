@@ -1,16 +1,14 @@
 """A bank of anatomies on disk: which subjects there are to be, and their files."""
 
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from common import store
 from common.errors import ConfigError, DatasetError
-from common.phantom.cohort import single_threaded
+from common.phantom.making import make_each
 from common.phantom.mesh.atlas_table import came_from, find_table, read_atlas
 from common.phantom.mesh.rest import Rest, make_rest
 from common.phantom.mesh.transplant import transplant
@@ -97,23 +95,10 @@ def make_bank(out: Path, plans: list[SubjectPlan], workers: int) -> tuple[int, d
     _remove_others(out, {plan.name for plan in plans})
     origins = {where: came_from(where) for plan in plans for where in plan.atlases}
     missing = [plan for plan in plans if not store.is_current(_file(out, plan), _record(plan, origins))]
-    failures = dict(progress(_make(out, missing, origins, workers), len(missing), "anatomies"))
+    jobs = {plan.name: (out, plan, _record(plan, origins)) for plan in missing}
+    failures = dict(progress(make_each(make_one, jobs, workers), len(jobs), "anatomies"))
     failures = {name: reason for name, reason in failures.items() if reason}
     return len(missing) - len(failures), failures
-
-
-def _make(out: Path, plans: list[SubjectPlan], origins: dict, workers: int):
-    if not plans:
-        return
-    with single_threaded(), ProcessPoolExecutor(min(workers, len(plans)), get_context("spawn")) as pool:
-        futures = {pool.submit(make_one, out, plan, _record(plan, origins)): plan.name for plan in plans}
-        try:
-            for future in as_completed(futures):
-                error = future.exception()
-                yield futures[future], f"{type(error).__name__}: {error}" if error else ""
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def make_one(out: Path, plan: SubjectPlan, record: dict) -> None:

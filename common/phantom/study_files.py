@@ -19,7 +19,7 @@ from common.phantom.study_plan import StudyPlan
 from common.volume import Volume
 
 MANIFESTS = ".phantom"
-OF_THE_COHORT = {"__main__.py", "cohort.py", "tables.py", "preview.py"}
+OF_THE_COHORT = {"__main__.py", "cohort.py", "making.py", "tables.py", "preview.py"}
 OF_THE_BANK = {"analytic_subject.py", "bank.py", "bank_files.py", "bank_preview.py", "mesh"}
 """Source files and folders that no single study comes from."""
 SEGMENTATIONS = {"train": "segmentations", "test": "test_segmentations"}

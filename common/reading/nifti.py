@@ -62,21 +62,6 @@ def read_nifti(path: Path) -> Volume:
     return Volume(array.astype(array.dtype.newbyteorder("="), copy=False), affine, notices)
 
 
-def read_nifti_grid(path: Path) -> Grid:
-    """The grid of a NIfTI file, from its header alone. Raises as `read_nifti`, but for voxels."""
-    path = Path(path)
-    if not path.exists():
-        raise NothingFound(f"{path}: no such file")
-    try:
-        image = nib.load(path)
-    except Exception as error:  # a parser on damaged bytes may raise anything
-        raise CorruptFile(f"{path}: not NIfTI ({error})") from None
-    affine, _ = _affine(path, image)
-    if len(image.shape) < 3 or int(np.prod(image.shape[3:])) != 1 or min(image.shape) < 1:
-        raise UnsupportedStudy(f"{path}: shape {image.shape}, expected three axes")
-    return Grid(image.shape[:3], affine)
-
-
 def write_nifti(volume: Volume, path: Path) -> None:
     """Writes `volume` atomically; sform and qform both have code 1 (scanner), but a qform can't hold the shear of a
     tilted series and has code 0 then. bool becomes uint8."""

@@ -11,7 +11,6 @@ from common.phantom.mesh.voxelise import Window, voxelise
 from common.phantom.tissues import BONES, CORTEX, FILLED, LEVEL_CODES, SKIN_HULL, VERTEBRA
 from common.volume import Grid, Volume
 
-AFTER_BONE = ("disc", "cartilage", "tooth")
 SHELL = ndimage.generate_binary_structure(3, 1)
 
 

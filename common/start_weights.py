@@ -1,0 +1,46 @@
+"""Weights that come with the project, and what a training may begin with. Needs no torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import ConfigError, WeightsError
+from common.weights import read_description, save_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LARGEST = 40_000_000
+"""Bytes that a file in the repository may have."""
+
+
+def start_path(named: str | None, key: str, shipped: Path, kind: str, wanted: dict[str, Any]) -> Path | None:
+    """The weights that a training begins with, checked to fit; None for random ones.
+
+    `named`: what the configuration's `key` says: "shipped" for the file `shipped`, a path, or None. `wanted`: parts of
+    the weights' description, part -> key -> value, that have to be as in the configuration. Raises WeightsError
+    (missing, damaged, not of `kind`), ConfigError (of another network or another window).
+    """
+    if named is None:
+        return None
+    path = shipped if named == "shipped" else Path(named)
+    if named == "shipped" and not path.is_file():
+        raise WeightsError(f"{path}: no weights come with this version; set {key}=null or name a file")
+    description = read_description(path, kind)
+    for part, values in wanted.items():
+        for name, value in values.items():
+            found = description.get(part, {}).get(name)
+            if found != value:
+                raise ConfigError(
+                    f"{path}: can't begin from these weights: their {part}.{name} is {found}, the configuration's "
+                    f"{value}; set {part}.{name}={found} or {key}=null"
+                )
+    return path
+
+
+def ship(shipped: Path, network: "nn.Module", description: dict[str, Any]) -> None:
+    """Writes the weights that come with the project. Raises ConfigError when they are too large."""
+    size = sum(value.numel() * value.element_size() for value in network.state_dict().values())
+    if size > LARGEST:
+        raise ConfigError(f"{shipped}: {size / 1e6:.0f} MB; it may have {LARGEST / 1e6:.0f}: train a smaller network")
+    save_weights(shipped, network, description)
+    print(f"{shipped}: {size / 1e6:.1f} MB; now write what was measured into {shipped.parent / 'CARD.md'}")

@@ -1,0 +1,47 @@
+"""The encoder that comes with stage 2, and what a training of an encoder begins with. Needs no torch."""
+
+from pathlib import Path
+from typing import Any
+
+from common import start_weights, store
+from common.training import WEIGHTS
+from common.weights import load_weights
+from stage2_classify.settings import ClassifySettings
+
+KIND = "vertebra encoder"
+SHIPPED = Path(__file__).parent / "shipped" / WEIGHTS
+OF_THE_HEAD = {"hidden", "dropout"}
+"""Settings of the network that an encoder doesn't depend on."""
+
+
+def start_path(settings: ClassifySettings) -> Path | None:
+    """See `start_weights.start_path`; None as well for the naive network, which has no encoder."""
+    if settings.network.kind == "naive":
+        return None
+    wanted = {
+        "network": settings.network.model_dump(mode="json", exclude=OF_THE_HEAD),
+        "crops": settings.crops.model_dump(mode="json", include={"spacing_mm", "window_hu", "oriented"}),
+    }
+    return start_weights.start_path(settings.encoder.start_from, "encoder.start_from", SHIPPED, KIND, wanted)
+
+
+def start_origin(settings: ClassifySettings) -> dict[str, Any]:
+    """What the weights that the training begins with add to what its result came from."""
+    start = start_path(settings)
+    return {} if start is None else {"start": store.digest_file(start)}
+
+
+def description(settings: ClassifySettings) -> dict[str, Any]:
+    """What the file of an encoder says of it."""
+    return {"kind": KIND, **settings.model_dump(mode="json", exclude={"masks", "folds", "decision", "train"})}
+
+
+def ship(weights: Path) -> Path:
+    """Makes a trained encoder the one that comes with the project. Raises WeightsError, ConfigError (too large)."""
+    from stage2_classify.networks import build_encoder
+
+    state, said = load_weights(weights, KIND, ("network",))
+    network = build_encoder(ClassifySettings.model_validate({"network": said["network"]}).network)
+    network.load_state_dict(state)
+    start_weights.ship(SHIPPED, network, {key: value for key, value in said.items() if key != "version"})
+    return SHIPPED

@@ -1,0 +1,72 @@
+"""The studies that stage 2 learns from: their crops made, their labels, what their use depends on."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from common import store, training
+from common.config import DataSettings
+from common.dataset.competition import Competition
+from common.errors import DatasetError
+from common.labels import TARGETS
+from common.progress import progress
+from stage2_classify import crop_files
+from stage2_classify.masks import masks_of
+from stage2_classify.settings import ClassifySettings
+from stage2_classify.shipped_encoder import start_origin
+
+if TYPE_CHECKING:
+    from stage2_classify.samples import Example
+
+
+NOT_LEARNED = {"folds": True, "masks": True, "decision": True, "train": True, "encoder": training.HOW_NOT_WHAT}
+"""Settings that weights don't depend on, or that are recorded in another way."""
+
+
+def usable_labels(
+    competition: Competition, labels: pd.DataFrame, data: DataSettings, settings: ClassifySettings
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Makes the crops that aren't current; the labels of the studies that have crops, and uid -> error of the others.
+
+    Raises DatasetError when no study is left.
+    """
+    masks = masks_of(data, settings.masks)
+    failed = crop_files.make_crops(
+        competition.train_studies(), data, masks, settings.crops, settings.network.kind, competition
+    )
+    for uid, error in failed.items():
+        print(f"left out: {uid}: {error}")
+    usable = labels.drop(index=list(failed))
+    if usable.empty:
+        raise DatasetError(f"{data.root}: none of {len(labels)} training studies could be used; see the lines above")
+    return usable, failed
+
+
+def origin(learned: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
+    """What weights depend on that learned from the studies of `learned` (their labels, by uid)."""
+    records = [store.read_json(store.record_path(_crops(uid, data, settings))) for uid in learned.index]
+    return {
+        "stage": "classify",
+        "crops": store.digest_value([[uid, record] for uid, record in zip(learned.index, records)]),
+        "labels": store.digest_value(learned[list(TARGETS)].to_numpy().tolist()),
+        "settings": settings.model_dump(mode="json", exclude=NOT_LEARNED),
+        **start_origin(settings),
+    }
+
+
+def load_examples(usable: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> "dict[str, Example]":
+    """uid -> crops and labels of the studies that show a vertebra, in memory."""
+    from stage2_classify.samples import Example
+
+    examples = {}
+    for uid in progress(usable.index, len(usable), "reading crops"):
+        crops = crop_files.load(_crops(uid, data, settings))
+        if crops.present.any():
+            examples[uid] = Example(uid, crops, usable.loc[uid, list(TARGETS)].to_numpy(dtype=np.float32))
+    return examples
+
+
+def _crops(uid: str, data: DataSettings, settings: ClassifySettings) -> Path:
+    return crop_files.path_of(data, settings.network.kind, uid)
