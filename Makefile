@@ -4,11 +4,13 @@ CONFIG       ?= configs/phantom.yaml
 RUN          ?= runs/$(basename $(notdir $(CONFIG)))
 DATA         ?= data/phantom
 STUDIES      ?= 88
-TEST_STUDIES ?= 36
-SEED         ?= 1
+TEST_STUDIES ?= 60
+SEED         ?= 2022
 OUT          ?= out
 SEGMENT      ?=
 CLASSIFY     ?=
+SLICES25D    ?= network.kind=slices25d encoder.start_from=null encoder.steps=1400 encoder.lr=6e-3
+NAIVE        ?= network.kind=naive train.steps=1500 train.lr=2e-3 train.warmup=50 train.ema=0.99
 PY           := .venv/bin/python
 DATA_ARGS     = --config $(CONFIG) data.root=$(DATA) data.run=$(RUN)
 MASKS_ARGS    = $(if $(MASKS),masks.folder=$(MASKS) masks.scheme=$(or $(SCHEME),rsna))
@@ -27,7 +29,7 @@ endef
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 	@echo "Variables: DATA, CONFIG, RUN, MASKS and SCHEME, STUDY and OUT, STUDIES, TEST_STUDIES, SEED;"
-	@echo "SEGMENT and CLASSIFY hold overrides of a stage's configuration, such as CLASSIFY='train.steps=300'."
+	@echo "SEGMENT, CLASSIFY, and for compare SLICES25D, NAIVE hold overrides of a configuration: CLASSIFY='train.steps=300'."
 
 setup: .venv/.ready ## make .venv with everything the project needs
 .venv/.ready: pyproject.toml constraints.txt
@@ -72,10 +74,12 @@ submission: cohort ## the main job: both stages, then RUN/submission.csv, metric
 	$(call finish)
 
 compare: setup ## the 2.5D + LSTM entry and the naive network on the same cohort, then the report again
-	@for kind in slices25d naive; do \
-	  $(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) network.kind=$$kind && \
-	  $(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) network.kind=$$kind || exit $$?; done
+	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) $(SLICES25D))
+	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) $(SLICES25D))
+	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) $(NAIVE))
+	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) $(NAIVE))
 	@$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
+	$(call finish)
 
 predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir
 	@test -n "$(STUDY)" || { echo "make predict STUDY=path OUT=dir: STUDY is a DICOM folder, a zip of one, or a NIfTI" >&2; exit 2; }

@@ -24,6 +24,7 @@ TINY_SEGMENT = [
 TINY_CLASSIFY = [
     "crops.spacing_mm=4",
     "network.channels=[4,8]",
+    "encoder.start_from=null",
     "network.embedding=8",
     "network.hidden=4",
     "encoder.steps=1",

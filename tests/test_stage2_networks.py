@@ -8,7 +8,7 @@ from scipy import ndimage
 from stage2_classify.augment import warp
 from stage2_classify.drawn import draw_fracture
 from stage2_classify.networks import build
-from stage2_classify.networks.blocks import gaps, log_mean_exp
+from stage2_classify.networks.blocks import gaps, log_mean_exp, whereabouts
 from stage2_classify.settings import AugmentSettings, CropSettings, NetworkSettings
 
 PRIOR = torch.tensor([0.10, 0.19, 0.05, 0.08, 0.11, 0.18, 0.26, 0.53])
@@ -94,3 +94,13 @@ def test_warp_moves_picture_and_distance_together():
         picture = np.argwhere(moved[0, 0].numpy() > 0.5).mean(axis=0)
         lowest = np.unravel_index(int(where[0].argmin()), where[0].shape)
         assert np.abs(picture - (np.array(lowest) * 4 + 1.5)).max() < 4
+
+
+def test_a_gap_in_the_mask_is_not_shown():
+    whole = torch.zeros(1, 24, 24, 24)
+    whole[:, 4:20, 4:20, 4:20] = 1
+    broken = whole.clone()
+    broken[:, :, :, 9:12] = 0
+    broken[:, 5:8] = 0
+    assert torch.equal(whereabouts(broken), whereabouts(whole))
+    assert whereabouts(whole)[0, 12, 12, 12] == 1 and whereabouts(whole)[0, 0, 0, 0] == 0

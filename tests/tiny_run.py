@@ -30,6 +30,7 @@ SEGMENT = [
 CLASSIFY = [
     "crops.spacing_mm=4",
     "network.channels=[4,8]",
+    "encoder.start_from=null",
     "network.embedding=8",
     "network.hidden=4",
     *(f"{part}.{setting}" for part in ("encoder", "train") for setting in ("steps=3", *LITTLE)),

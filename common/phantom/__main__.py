@@ -16,7 +16,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
     parser.add_argument("--studies", type=int, default=88, help="training studies (%(default)s)")
-    parser.add_argument("--test-studies", type=int, default=36, help="test studies (%(default)s)")
+    parser.add_argument("--test-studies", type=int, default=60, help="test studies (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="%(default)s")
     parser.add_argument("--matrix", type=int, default=256, help="pixels across a slice (%(default)s)")
     parser.add_argument(

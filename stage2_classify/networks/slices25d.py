@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stage2_classify.networks.blocks import Residual, log_mean_exp, pooled, stem
+from stage2_classify.networks.blocks import Residual, log_mean_exp, pooled, stem, whereabouts
 from stage2_classify.settings import NetworkSettings
 
 LOCAL_START = -2.0
@@ -64,5 +64,5 @@ class Slices25d(nn.Module):
         """(N, 2, X, Y, Z) -> (N, slices, 2 neighbours + 2, X, Y): each slice with its neighbours, and its mask."""
         offsets = range(-self.neighbours, self.neighbours + 1)
         planes = [images[:, 0, :, :, where + offset] for offset in offsets]
-        planes.append((images[:, 1] * seen)[..., where])
+        planes.append((whereabouts(images[:, 1]) * seen)[..., where])
         return torch.stack(planes, dim=1).permute(0, 4, 1, 2, 3)
