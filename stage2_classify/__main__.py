@@ -1,4 +1,4 @@
-"""python -m stage2_classify train | pretrain | ship | predict | submit | report | score | calibrate"""
+"""python -m stage2_classify train | pretrain | ship | judge | predict | submit | report | score | calibrate"""
 
 import argparse
 from pathlib import Path
@@ -35,6 +35,11 @@ def _parser() -> argparse.ArgumentParser:
     ship.add_argument("--weights", type=Path, help="default: the one that pretrain left in the run")
     ship.set_defaults(command=_ship)
 
+    judge = commands.add_parser("judge", help="what an encoder finds by itself, on all labelled studies of a cohort")
+    judge.add_argument("--weights", type=Path, help="default: the one that comes with the project")
+    judge.add_argument("-o", "--output", type=Path, metavar="JSON", help="write the figures there too")
+    judge.set_defaults(command=_judge)
+
     predict = commands.add_parser("predict", help="answer for the test studies, or for one study (-i)")
     predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip or NIfTI")
     predict.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
@@ -51,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="write metrics.json and report.html")
     report.set_defaults(command=_report)
-    for command in (train, pretrain, ship, predict, submit, report):
+    for command in (train, pretrain, ship, judge, predict, submit, report):
         commandline.add_config(command)
 
     score = commands.add_parser("score", help="the competition's score of a submission")
@@ -107,6 +112,22 @@ def _ship(args: argparse.Namespace) -> int:
 
     ship(args.weights or pretrained(*_load(args)))
     return 0
+
+
+def _judge(args: argparse.Namespace) -> int:
+    from common import store
+    from common.errors import PARTLY_FAILED
+    from common.lock import only_one
+    from stage2_classify.judge_encoder import judge_encoder, table
+    from stage2_classify.shipped_encoder import SHIPPED
+
+    data, settings = _load(args)
+    with only_one(data.run):
+        figures = judge_encoder(data, settings, args.weights or SHIPPED)
+    print(table(figures))
+    if args.output is not None:
+        store.write_json(args.output, figures)
+    return PARTLY_FAILED if figures["failed"] else 0
 
 
 def _predict(args: argparse.Namespace) -> int:

@@ -68,14 +68,14 @@ def judge(predictions: pd.DataFrame, labels: pd.DataFrame, draws: int = 2000, se
         "difference": float(difference.mean()),
         "difference_interval": bootstrap(difference, draws, seed),
         "below_best_constant": 1 - float(rows.mean()) / constant,
-        **_areas(p, y, draws, seed),
+        **areas(p, y, draws, seed),
     }
 
 
-def _areas(p: np.ndarray, y: np.ndarray, draws: int, seed: int) -> dict[str, Any]:
-    """AUC per target (None where only one class is there), the mean over levels with its bootstrap interval, and
-    the area over all vertebrae together."""
-    areas = {target: _auc(p[:, column], y[:, column]) for column, target in enumerate(TARGETS)}
+def areas(p: np.ndarray, y: np.ndarray, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """Answers and labels (N, 8) -> AUC per target (None where only one class is there), the mean over levels with its
+    bootstrap interval, and the area over all vertebrae together."""
+    by_target = {target: _auc(p[:, column], y[:, column]) for column, target in enumerate(TARGETS)}
     rng = np.random.default_rng(seed)
     means = []
     for _ in range(min(draws, 500)):
@@ -85,7 +85,7 @@ def _areas(p: np.ndarray, y: np.ndarray, draws: int, seed: int) -> dict[str, Any
     interval = [float(q) for q in np.quantile(means, [0.025, 0.975])] if means else None
     n = len(LEVELS)
     return {
-        "auc": areas,
+        "auc": by_target,
         "macro_auc": _macro(p, y),
         "macro_auc_interval": interval,
         "vertebra_auc": _auc(p[:, :n].ravel(), y[:, :n].ravel()),
@@ -93,9 +93,9 @@ def _areas(p: np.ndarray, y: np.ndarray, draws: int, seed: int) -> dict[str, Any
 
 
 def _macro(p: np.ndarray, y: np.ndarray) -> float | None:
-    areas = [_auc(p[:, column], y[:, column]) for column in range(len(LEVELS))]
-    areas = [area for area in areas if area is not None]
-    return float(np.mean(areas)) if areas else None
+    found = [_auc(p[:, column], y[:, column]) for column in range(len(LEVELS))]
+    found = [area for area in found if area is not None]
+    return float(np.mean(found)) if found else None
 
 
 def _auc(p: np.ndarray, y: np.ndarray) -> float | None:
@@ -113,11 +113,15 @@ def report(figures: dict[str, Any]) -> str:
         f"difference             {figures['difference']:+.6f}   95 % interval {less:+.4f} .. {more:+.4f} (paired)",
         f"below best constant    {100 * figures['below_best_constant']:.1f} %",
     ]
-    lines += [f"AUC {target:<18} {_number(area)}" for target, area in figures["auc"].items()]
+    return "\n".join(lines + area_lines(figures))
+
+
+def area_lines(figures: dict[str, Any]) -> list[str]:
+    """What `areas` gives, as lines for a person."""
+    lines = [f"AUC {target:<18} {_number(area)}" for target, area in figures["auc"].items()]
     interval = figures["macro_auc_interval"]
     between = f"   95 % interval {interval[0]:.3f} .. {interval[1]:.3f}" if interval else ""
-    lines.append(f"AUC mean over levels   {_number(figures['macro_auc'])}{between}")
-    return "\n".join(lines)
+    return [*lines, f"AUC mean over levels   {_number(figures['macro_auc'])}{between}"]
 
 
 def _number(value: float | None) -> str:

@@ -50,6 +50,9 @@ class NetworkSettings(Settings):
     """Slices taken of a vertebra, for slices25d."""
     neighbours: int = 2
     """Slices seen beside each of those on either side, for slices25d."""
+    sees: Literal["all", "mask", "no_bone"] = "all"
+    """For checks, with vertebra3d: `mask` hides the CT, `no_bone` the bone and all within the mask. What a network
+    finds then, it didn't find in the bone."""
 
 
 class LossSettings(Settings):

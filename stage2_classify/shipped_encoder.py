@@ -10,8 +10,8 @@ from stage2_classify.settings import ClassifySettings
 
 KIND = "vertebra encoder"
 SHIPPED = Path(__file__).parent / "shipped" / WEIGHTS
-OF_THE_HEAD = {"hidden", "dropout"}
-"""Settings of the network that an encoder doesn't depend on."""
+NOT_OF_THE_ENCODER = {"hidden", "dropout", "sees"}
+"""Settings of the network that an encoder's weights can differ in from those that begin with it."""
 
 
 def start_path(settings: ClassifySettings) -> Path | None:
@@ -19,7 +19,7 @@ def start_path(settings: ClassifySettings) -> Path | None:
     if settings.network.kind == "naive":
         return None
     wanted = {
-        "network": settings.network.model_dump(mode="json", exclude=OF_THE_HEAD),
+        "network": settings.network.model_dump(mode="json", exclude=NOT_OF_THE_ENCODER),
         "crops": settings.crops.model_dump(mode="json", include={"spacing_mm", "window_hu", "oriented"}),
     }
     return start_weights.start_path(settings.encoder.start_from, "encoder.start_from", SHIPPED, KIND, wanted)

@@ -8,7 +8,7 @@ from scipy import ndimage
 from stage2_classify.augment import warp
 from stage2_classify.drawn import draw_fracture
 from stage2_classify.networks import build
-from stage2_classify.networks.blocks import gaps, log_mean_exp, whereabouts
+from stage2_classify.networks.blocks import BONE, MUSCLE, gaps, log_mean_exp, partly_hidden, whereabouts
 from stage2_classify.settings import AugmentSettings, CropSettings, NetworkSettings
 
 PRIOR = torch.tensor([0.10, 0.19, 0.05, 0.08, 0.11, 0.18, 0.26, 0.53])
@@ -104,3 +104,15 @@ def test_a_gap_in_the_mask_is_not_shown():
     broken[:, 5:8] = 0
     assert torch.equal(whereabouts(broken), whereabouts(whole))
     assert whereabouts(whole)[0, 12, 12, 12] == 1 and whereabouts(whole)[0, 0, 0, 0] == 0
+
+
+def test_what_is_hidden_can_not_be_seen():
+    ct, mask = torch.rand(1, 16, 16, 16, generator=torch.Generator().manual_seed(3)), torch.zeros(1, 16, 16, 16)
+    mask[:, 5:9, 5:9, 5:9] = 1
+    where = whereabouts(mask)
+    assert torch.equal(partly_hidden(ct, where, "all"), ct)
+    assert (partly_hidden(ct, where, "mask") == MUSCLE).all()
+    left = partly_hidden(ct, where, "no_bone")
+    assert left.max() <= BONE and (left[mask > 0] == MUSCLE).all()
+    soft = (ct <= BONE) & (where == 0)
+    assert soft.any() and torch.equal(left[soft], ct[soft])

@@ -109,6 +109,7 @@ def test_an_encoder_is_pretrained_shipped_and_begun_with(cohort, tmp_path, monke
 
     from common.weights import load_weights
     from stage2_classify import shipped_encoder
+    from stage2_classify.judge_encoder import judge_encoder, table
     from stage2_classify.pretrain import pretrain, pretrained
     from stage2_classify.train_encoder import train_encoder
 
@@ -132,6 +133,10 @@ def test_an_encoder_is_pretrained_shipped_and_begun_with(cohort, tmp_path, monke
     torch.testing.assert_close(after, kept)
     other = train_encoder(tmp_path / "other", {"a": 1}, examples, settings(lr=1e-12, weight_decay=0))
     assert not torch.allclose(other["local.weight"], kept["local.weight"])
+
+    found = judge_encoder(cohort, settings(), own)
+    assert found["studies"] == 6 and found["auc"]["C3"] is None and 0 <= found["auc"]["C2"] <= 1
+    assert "C3                 only one class" in table(found)
 
     wider = parse({**TINY, "network": {**TINY["network"], "embedding": 9}}, ClassifySettings, "test")
     wider = wider.model_copy(update={"encoder": started.encoder})

@@ -6,6 +6,8 @@ from torch.nn import functional as F
 
 BLOCK = 4
 """Cells along the edge of the blocks in which a network is told where the vertebra is."""
+MUSCLE, BONE = 0.17, 0.27
+"""About 60 and 200 HU in the default window."""
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 
 
@@ -28,6 +30,15 @@ def whereabouts(mask: Tensor) -> Tensor:
     the fracture shows and one from stage 1 doesn't."""
     blocks = F.max_pool3d(mask.unsqueeze(1), BLOCK)
     return F.interpolate(blocks, size=mask.shape[1:], mode="trilinear", align_corners=False).squeeze(1)
+
+
+def partly_hidden(ct: Tensor, where: Tensor, sees: str) -> Tensor:
+    """ct and whereabouts (N, X, Y, Z) -> the part of the CT that a network may see (`NetworkSettings.sees`), muscle's
+    grey instead of the rest."""
+    if sees == "all":
+        return ct
+    hidden = torch.ones_like(ct, dtype=torch.bool) if sees == "mask" else (where > 0) | (ct > BONE)
+    return ct.masked_fill(hidden, MUSCLE)
 
 
 def _largest(x: Tensor) -> Tensor:

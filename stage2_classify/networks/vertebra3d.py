@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stage2_classify.networks.blocks import Residual, gaps, log_mean_exp, norm, pooled, stem, whereabouts
+from stage2_classify.networks.blocks import Residual, gaps, log_mean_exp, norm, partly_hidden, pooled, stem, whereabouts
 from stage2_classify.settings import NetworkSettings
 
 LOCAL_START = -2.0
@@ -21,6 +21,7 @@ class Vertebra3d(nn.Module):
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
+        self.sees = settings.sees
         first, *deeper = settings.channels
         self.stem = nn.Sequential(
             stem(3, 3, first), *(Residual(3, first, first, 1) for _ in range(settings.fine_blocks))
@@ -40,8 +41,9 @@ class Vertebra3d(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         images, seen = batch["images"], batch["mask_seen"][:, None, None, None]
         with torch.no_grad():
-            where = whereabouts(images[:, 1]) * seen
-            inputs = torch.stack([images[:, 0], where, 3 * gaps(images[:, 0])], dim=1)
+            where = whereabouts(images[:, 1])
+            ct = partly_hidden(images[:, 0], where, self.sees)
+            inputs = torch.stack([ct, where * seen, 3 * gaps(ct)], dim=1)
         features = self._features(inputs)
         size = features.shape[2:]
         near = (F.adaptive_max_pool3d(images[:, 1:], size) > 0.25).flatten(1)

@@ -1,0 +1,66 @@
+"""What an encoder finds by itself: its evidence for each vertebra of a cohort against the labels."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from common.config import DataSettings, parse
+from common.dataset.competition import Competition
+from common.errors import DatasetError
+from common.progress import progress
+from common.weights import load_weights
+from stage2_classify import crop_files, training_studies
+from stage2_classify.masks import masks_of
+from stage2_classify.networks import build_encoder
+from stage2_classify.predictor import choose_device, fast_bfloat16
+from stage2_classify.samples import Example, plain
+from stage2_classify.scoring import area_lines, areas
+from stage2_classify.settings import ClassifySettings
+from stage2_classify.shipped_encoder import KIND
+
+
+def judge_encoder(data: DataSettings, settings: ClassifySettings, weights: Path) -> dict[str, Any]:
+    """Areas under the curve, see `scoring.areas`, over all studies of the cohort whose labels are known; the patient's
+    evidence is the log of the sum over the levels, a level that isn't in view has none. The network and the crops'
+    shape are those of the weights. Raises WeightsError, DatasetError."""
+    state, said = load_weights(weights, KIND, ("network", "crops"))
+    own = parse({name: said[name] for name in ("network", "crops")}, ClassifySettings, str(weights))
+    settings = settings.model_copy(update={"network": own.network, "crops": own.crops})
+    network = build_encoder(settings.network)
+    network.load_state_dict(state)
+    network.eval().to(choose_device(settings.encoder.device))
+
+    competition = Competition.open(data.root)
+    known = (competition.train_labels(), competition.test_labels())
+    labels = pd.concat([table for table in known if table is not None])
+    masks = masks_of(data, settings.masks)
+    failed = crop_files.make_crops(list(labels.index), data, masks, settings.crops, settings.network.kind, competition)
+    examples = training_studies.load_examples(labels.drop(index=list(failed)), data, settings)
+    if not examples:
+        raise DatasetError(f"{data.root}: no study with a vertebra in view; are the masks empty?")
+    evidence = progress((_evidence(network, e) for e in examples.values()), len(examples), "looking at vertebrae")
+    figures = areas(np.stack(list(evidence)), np.stack([example.labels for example in examples.values()]))
+    return {"studies": len(examples), "failed": failed, **figures}
+
+
+@torch.inference_mode()
+def _evidence(network: torch.nn.Module, example: Example) -> np.ndarray:
+    """(8,): a number per level and for the patient."""
+    batch, present = plain(example.crops), example.crops.present
+    device = next(network.parameters()).device
+    seen = {name: batch[name][0][present].to(device) for name in ("images", "mask_seen")}
+    with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
+        found = network(seen)["evidence"].float().cpu().numpy()
+    evidence = np.zeros(8)
+    evidence[:7][present] = found
+    evidence[7] = np.logaddexp.reduce(found)
+    return evidence
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as lines for a person."""
+    lines = [f"studies                {figures['studies']}, {len(figures['failed'])} failed", *area_lines(figures)]
+    return "\n".join([*lines, f"AUC all vertebrae      {figures['vertebra_auc']:.3f}"])
