@@ -4,5 +4,7 @@ import os
 
 __version__ = "0.1.0"
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-"""Threads that wait sleep rather than spin: beside other work on the same cores, a step is ten times as fast."""
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+"""Threads that wait spin for microseconds, then sleep. With the library's 300,000 turns a step beside other work on the
+same cores takes ten times as long; with none at all, 1.5 times as long on idle ones."""

@@ -13,17 +13,17 @@ LARGEST = 40_000_000
 """Bytes that a file in the repository may have."""
 
 
-def start_path(named: str | None, key: str, shipped: Path, kind: str, wanted: dict[str, Any]) -> Path | None:
+def start_path(named: str | None, key: str, shipped: dict[str, Path], kind: str, wanted: dict[str, Any]) -> Path | None:
     """The weights that a training begins with, checked to fit; None for random ones.
 
-    `named`: what the configuration's `key` says: "shipped" for the file `shipped`, a path, or None. `wanted`: parts of
-    the weights' description, part -> key -> value, that have to be as in the configuration. Raises WeightsError
-    (missing, damaged, not of `kind`), ConfigError (of another network or another window).
+    `named`: what the configuration's `key` says: a name in `shipped`, a path, or None. `wanted`: parts of the weights'
+    description, part -> key -> value, that have to be as in the configuration. Raises WeightsError (missing, damaged,
+    not of `kind`), ConfigError (of another network or another window).
     """
     if named is None:
         return None
-    path = shipped if named == "shipped" else Path(named)
-    if named == "shipped" and not path.is_file():
+    path = shipped.get(named, Path(named))
+    if named in shipped and not path.is_file():
         raise WeightsError(f"{path}: no weights come with this version; set {key}=null or name a file")
     description = read_description(path, kind)
     for part, values in wanted.items():
@@ -38,7 +38,7 @@ def start_path(named: str | None, key: str, shipped: Path, kind: str, wanted: di
 
 
 def ship(shipped: Path, network: "nn.Module", description: dict[str, Any]) -> None:
-    """Writes the weights that come with the project. Raises ConfigError when they are too large."""
+    """Writes weights that come with the project. Raises ConfigError when they are too large."""
     size = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     if size > LARGEST:
         raise ConfigError(f"{shipped}: {size / 1e6:.0f} MB; it may have {LARGEST / 1e6:.0f}: train a smaller network")

@@ -54,8 +54,8 @@ class StartedTrainSettings(TrainSettings):
     """How a network is trained, and from where it starts."""
 
     start_from: str | None = Field(None, exclude=True)
-    """Weights to begin with: `shipped`, a file, or null for random ones. What counts is the file's content, which
-    belongs into what the training came from, so its name isn't dumped."""
+    """Weights to begin with: the name of some that come with the project, a file, or null for random ones. What counts
+    is the file's content, which belongs into what the training came from, so its name isn't dumped."""
 
 
 class Task(Protocol):

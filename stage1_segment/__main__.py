@@ -43,6 +43,10 @@ def _parser() -> argparse.ArgumentParser:
 
     ship = commands.add_parser("ship", help="make a run's weights those that come with the project")
     ship.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
+    ship.add_argument(
+        "--as", dest="name", choices=("shipped", "practice"), default="shipped",
+        help="what they are for: real scans (shipped) or to begin with on synthetic ones (practice)",
+    )  # fmt: skip
     ship.set_defaults(command=_ship)
 
     for command in (train, predict, evaluate, ship):
@@ -117,7 +121,7 @@ def _ship(arguments: argparse.Namespace) -> int:
     from stage1_segment.shipped_weights import ship
 
     data, settings = _settings(arguments)
-    ship(arguments.weights or RunFolder(data.run).weights(settings.train_folds[0]))
+    ship(arguments.weights or RunFolder(data.run).weights(settings.train_folds[0]), arguments.name)
     return 0
 
 

@@ -10,6 +10,9 @@ from common.weights import read_description
 from stage1_segment.settings import KIND, SegmentSettings
 
 SHIPPED = Path(__file__).parent / "shipped" / WEIGHTS
+"""For real scans, used where a run has no weights of its own."""
+PRACTICE = SHIPPED.with_name("practice.safetensors")
+"""From the synthetic cohort made to practise on (configs/practice.yaml), for others of its kind to begin with."""
 
 
 def own_or_shipped(own: Path) -> Path:
@@ -31,14 +34,19 @@ def start_path(settings: SegmentSettings) -> Path | None:
         "network": settings.network.model_dump(mode="json"),
         "patch": settings.patch.model_dump(mode="json", include={"low_hu", "high_hu"}),
     }
-    return start_weights.start_path(settings.train.start_from, "train.start_from", SHIPPED, KIND, wanted)
+    return start_weights.start_path(settings.train.start_from, "train.start_from", _names(), KIND, wanted)
 
 
-def ship(weights: Path) -> Path:
-    """Makes a trained run's weights those that come with the project. Raises WeightsError, ConfigError (too large)."""
+def _names() -> dict[str, Path]:
+    return {"shipped": SHIPPED, "practice": PRACTICE}
+
+
+def ship(weights: Path, name: str = "shipped") -> Path:
+    """Makes a trained run's weights come with the project, as `shipped` or `practice`. Raises WeightsError, and
+    ConfigError when they are too large."""
     from stage1_segment.predict import load_segmenter
 
     description = read_description(weights, KIND)
     kept = {key: value for key, value in description.items() if key not in ("fold", "held_out", "version")}
-    start_weights.ship(SHIPPED, load_segmenter(weights, "cpu").network, kept)
-    return SHIPPED
+    start_weights.ship(_names()[name], load_segmenter(weights, "cpu").network, kept)
+    return _names()[name]

@@ -22,7 +22,8 @@ def start_path(settings: ClassifySettings) -> Path | None:
         "network": settings.network.model_dump(mode="json", exclude=NOT_OF_THE_ENCODER),
         "crops": settings.crops.model_dump(mode="json", include={"spacing_mm", "window_hu", "oriented"}),
     }
-    return start_weights.start_path(settings.encoder.start_from, "encoder.start_from", SHIPPED, KIND, wanted)
+    named = settings.encoder.start_from
+    return start_weights.start_path(named, "encoder.start_from", {"practice": SHIPPED}, KIND, wanted)
 
 
 def start_origin(settings: ClassifySettings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 TINY_SEGMENT = [
     "network.widths=[8,8]",
     "network.decoder=[8,8]",
+    "train.start_from=null",
     "patch.size=16",
     "patch.coarse_mm=8",
     "patch.fine_mm=4",

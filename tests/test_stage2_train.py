@@ -118,7 +118,7 @@ def test_an_encoder_is_pretrained_shipped_and_begun_with(cohort, tmp_path, monke
 
     monkeypatch.setattr(shipped_encoder, "SHIPPED", tmp_path / "shipped" / "weights.safetensors")
     with pytest.raises(WeightsError, match="start_from=null"):
-        shipped_encoder.start_path(settings(start_from="shipped"))
+        shipped_encoder.start_path(settings(start_from="practice"))
 
     assert pretrain(cohort, settings()) == 0 and "learned from 6 studies" in capsys.readouterr().out
     own = pretrained(cohort, settings())
@@ -126,7 +126,7 @@ def test_an_encoder_is_pretrained_shipped_and_begun_with(cohort, tmp_path, monke
     (made, _), (kept, said) = load_weights(own), load_weights(shipped, shipped_encoder.KIND)
     assert all(torch.equal(made[name], kept[name]) for name in made) and "version" in said
 
-    started = settings(start_from="shipped", lr=1e-12, weight_decay=0)
+    started = settings(start_from="practice", lr=1e-12, weight_decay=0)
     assert shipped_encoder.start_path(started) == shipped
     examples = [Example("1", study(np.random.default_rng(1), True), np.array([1, 0, 0, 0, 0, 0, 0, 1], np.float32))]
     after = train_encoder(tmp_path / "fold", {"a": 1}, examples, started)

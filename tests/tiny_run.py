@@ -21,6 +21,7 @@ LITTLE = ("batch=1", "workers=0", "precision=32-true", "checkpoint_every=1")
 SEGMENT = [
     "network.widths=[8,8]",
     "network.decoder=[8,8]",
+    "train.start_from=null",
     "patch.size=16",
     "patch.coarse_mm=16",
     "patch.fine_mm=8",
