@@ -19,7 +19,7 @@ from stage2_classify.plain_logistic import cross_fitted_logistic
 from stage2_classify.posterior_file import load_posterior, save_posterior
 from stage2_classify.reliability import reliability
 from stage2_classify.settings import DecisionSettings
-from stage2_classify.tables import CALIBRATED, Prediction, read_predictions, write_predictions
+from stage2_classify.tables import CALIBRATED, Prediction, read_predictions, read_probabilities, write_predictions
 
 NEAREST = 1e-6
 """Probabilities are taken to be this far from 0 and 1 before their logit."""
@@ -75,24 +75,6 @@ def calibrate(request: Request, settings: DecisionSettings) -> str:
     return report(
         given.to_numpy(), plain, answered[list(TARGETS)].to_numpy(), answered[list(CALIBRATED)].to_numpy(), labels
     )
-
-
-def read_probabilities(path: Path) -> pd.DataFrame:
-    """A table of anyone's predictions: index StudyInstanceUID, columns labels.TARGETS, within 0..1. DatasetError."""
-    table = read_predictions(path)[list(TARGETS)]
-    if table.empty:
-        raise DatasetError(f"{path}: holds no study; expected a row for each")
-    if table.index.has_duplicates:
-        raise DatasetError(f"{path}: {table.index[table.index.duplicated()][0]} has more than one row; keep one")
-    numbers = table.apply(pd.to_numeric, errors="coerce")
-    for wrong, found in ((numbers.isna(), "is no number"), ((numbers < 0) | (numbers > 1), "is not within 0..1")):
-        if wrong.any(axis=None):
-            uid, target = wrong.stack()[lambda cell: cell].index[0]
-            raise DatasetError(
-                f"{path}: {uid} has {target} = `{table.at[uid, target]}`, which {found}; expected a probability "
-                f"({int(wrong.sum().sum())} such values); predict these studies again, or leave their rows out"
-            )
-    return numbers
 
 
 def report(

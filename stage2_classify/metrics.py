@@ -8,9 +8,8 @@ import pandas as pd
 from common import store
 from common.config import DataSettings
 from common.dataset.competition import Competition
-from common.labels import TARGETS
 from stage2_classify.scoring import judge, read_submission
-from stage2_classify.tables import read_predictions
+from stage2_classify.tables import read_probabilities
 
 KINDS = ("vertebra3d", "slices25d", "naive")
 
@@ -61,7 +60,7 @@ def _trainings() -> dict[str, str]:
 
 def _answers(data: DataSettings, kind: str, name: str) -> pd.DataFrame | None:
     path = folder_of(data, kind) / name
-    return read_predictions(path)[list(TARGETS)] if path.exists() else None
+    return read_probabilities(path) if path.exists() else None
 
 
 def _segmentation(path: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from common.errors import SubmissionError
 from common.labels import TARGETS
 from stage2_classify.run_folder import stage_folder
 from stage2_classify.settings import ClassifySettings
-from stage2_classify.tables import read_predictions
+from stage2_classify.tables import read_probabilities
 
 CLIP = 1e-4
 """Probabilities are kept this far from 0 and 1."""
@@ -85,7 +85,7 @@ def submit(data: DataSettings, settings: ClassifySettings, fill_missing: bool = 
     if store.is_current(output, came_from):
         return 0
     prior = np.array(store.read_json(stage / "decision.json")["prior"]) if fill_missing else None
-    submission, filled = make_submission(Competition.open(data.root).test_rows(), read_predictions(source), prior)
+    submission, filled = make_submission(Competition.open(data.root).test_rows(), read_probabilities(source), prior)
     if filled.rows:
         print(f"{output}: {len(filled.rows)} rows of {len(filled.studies)} studies are filled with the prior:")
         print("\n".join(filled.studies))

@@ -49,6 +49,24 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return frame.set_index(UID)
 
 
+def read_probabilities(path: Path) -> pd.DataFrame:
+    """A table of anyone's predictions: index StudyInstanceUID, columns labels.TARGETS, within 0..1. DatasetError."""
+    table = read_predictions(path)[list(TARGETS)]
+    if table.empty:
+        raise DatasetError(f"{path}: holds no study; expected a row for each")
+    if table.index.has_duplicates:
+        raise DatasetError(f"{path}: {table.index[table.index.duplicated()][0]} has more than one row; keep one")
+    numbers = table.apply(pd.to_numeric, errors="coerce")
+    for wrong, found in ((numbers.isna(), "is no number"), ((numbers < 0) | (numbers > 1), "is not within 0..1")):
+        if wrong.any(axis=None):
+            uid, target = wrong.stack()[lambda cell: cell].index[0]
+            raise DatasetError(
+                f"{path}: {uid} has {target} = `{table.at[uid, target]}`, which {found}; expected a probability "
+                f"({int(wrong.sum().sum())} such values); predict these studies again, or leave their rows out"
+            )
+    return numbers
+
+
 def flags_text(flags: dict[str, list[str]]) -> str:
     """{"C1": ["not in view"]} -> "C1 not in view"."""
     return "; ".join(f"{name} {remark}" for name, remarks in flags.items() for remark in remarks)

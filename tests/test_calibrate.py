@@ -13,10 +13,9 @@ from common.labels import TARGETS
 from common.score import row_scores
 from stage2_classify import calibrate as command
 from stage2_classify.__main__ import main
-from stage2_classify.calibrate import read_probabilities
 from stage2_classify.plain_logistic import cross_fitted_logistic
 from stage2_classify.reliability import reliability
-from stage2_classify.tables import CALIBRATED, read_predictions
+from stage2_classify.tables import CALIBRATED, read_predictions, read_probabilities
 
 STUDIES = 120
 
