@@ -46,6 +46,14 @@ def load_weights(
         raise WeightsError(f"{path}: damaged weights file ({error}); train again or copy it again") from None
 
 
+def fill(network: "nn.Module", state: "dict[str, Tensor]", path: Path) -> None:
+    """Gives a network the weights read from `path`; WeightsError when they aren't those of such a network."""
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: the weights don't fit the network they describe: {error}") from None
+
+
 def read_description(path: Path, kind: str | None = None) -> dict[str, Any]:
     """The description alone, without torch; raises as `load_weights`."""
     from safetensors import safe_open

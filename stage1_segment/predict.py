@@ -19,7 +19,7 @@ from common.memory import within_memory
 from common.resample import AIR_HU, canonical, resample
 from common.training_loop import choose_precision
 from common.volume import Grid, Volume
-from common.weights import load_weights
+from common.weights import fill, load_weights
 from stage1_segment.clean import clean
 from stage1_segment.network import build_network
 from stage1_segment.order import ordered_levels
@@ -57,7 +57,7 @@ def load_segmenter(weights: Path, device: str = "auto", predict: PredictSettings
         raise ConfigError("device is cuda, but torch finds no GPU here; use auto or cpu")
     chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
     network = build_network(parse(description["network"], NetworkSettings, str(weights)))
-    network.load_state_dict(state)
+    fill(network, state, weights)
     return Segmenter(
         network.to(chosen).eval(),
         parse(description["patch"], PatchSettings, str(weights)),

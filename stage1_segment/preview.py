@@ -90,6 +90,6 @@ def _legend(figure, labels: np.ndarray) -> None:
     counts = np.bincount(labels.ravel(), minlength=len(CLASS_NAMES))
     for place, (value, colour) in enumerate(COLOURS.items()):
         y = 0.85 - 0.05 * place
-        figure.text(0.90, y, "\u25a0", color=colour, fontsize=14, va="center")
+        figure.text(0.885, y, "\u25a0", color=colour, fontsize=14, va="center")
         seen = "" if counts[value] else " absent"
-        figure.text(0.925, y, CLASS_NAMES[value] + seen, color="white", fontsize=8, va="center")
+        figure.text(0.908, y, CLASS_NAMES[value] + seen, color="white", fontsize=8, va="center")

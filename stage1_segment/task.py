@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from common.labels import CLASS_NAMES
 from common.volume import Volume
-from common.weights import load_weights
+from common.weights import fill, load_weights
 from stage1_segment.network import build_network
 from stage1_segment.predict import Segmenter, segment
 from stage1_segment.samples import Sample
@@ -35,7 +35,7 @@ class SegmentTask:
         self.network = build_network(settings.network, settings.train.seed)
         start = start_path(settings)
         if start is not None:
-            self.network.load_state_dict(load_weights(start)[0])
+            fill(self.network, load_weights(start)[0], start)
         self.dice = DiceLoss(
             include_background=False, to_onehot_y=True, softmax=True, reduction="none", smooth_nr=1, smooth_dr=1
         )

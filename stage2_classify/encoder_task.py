@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.weights import fill, load_weights
 from stage2_classify import augment
 from stage2_classify.crops import COARSE, FAR_MM, coarse_shape
 from stage2_classify.drawn import draw_fracture
@@ -16,18 +17,18 @@ from stage2_classify.loss import local_loss
 from stage2_classify.networks import build_encoder
 from stage2_classify.samples import Example
 from stage2_classify.settings import ClassifySettings
+from stage2_classify.shipped_encoder import start_path
 
 
 class EncoderTask:
-    """See `common.training.Task`. `start`: weights to begin with instead of random ones."""
+    """See `common.training.Task`. Begins with the weights that `start_path` names."""
 
-    def __init__(
-        self, examples: list[Example], settings: ClassifySettings, start: dict[str, Tensor] | None = None
-    ) -> None:
+    def __init__(self, examples: list[Example], settings: ClassifySettings) -> None:
         self.examples, self.settings = examples, settings
         self.network = build_encoder(settings.network, settings.encoder.seed)
+        start = start_path(settings)
         if start is not None:
-            self.network.load_state_dict(start)
+            fill(self.network, load_weights(start)[0], start)
         present = np.stack([example.crops.present for example in examples])
         fractured = np.stack([example.labels[:7] > 0.5 for example in examples])
         self.healthy = np.argwhere(present & ~fractured)

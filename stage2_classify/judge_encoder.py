@@ -7,31 +7,25 @@ import numpy as np
 import pandas as pd
 import torch
 
-from common.config import DataSettings, parse
+from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.errors import DatasetError
 from common.progress import progress
-from common.weights import load_weights
 from stage2_classify import crop_files, training_studies
 from stage2_classify.masks import masks_of
-from stage2_classify.networks import build_encoder
-from stage2_classify.predictor import choose_device, fast_bfloat16
+from stage2_classify.predictor import choose_device, fast_bfloat16, load_encoder
 from stage2_classify.samples import Example, plain
 from stage2_classify.scoring import area_lines, areas
 from stage2_classify.settings import ClassifySettings
-from stage2_classify.shipped_encoder import KIND
 
 
 def judge_encoder(data: DataSettings, settings: ClassifySettings, weights: Path) -> dict[str, Any]:
     """Areas under the curve, see `scoring.areas`, over all studies of the cohort whose labels are known; the patient's
     evidence is the log of the sum over the levels, a level that isn't in view has none. The network and the crops'
     shape are those of the weights. Raises WeightsError, DatasetError."""
-    state, said = load_weights(weights, KIND, ("network", "crops"))
-    own = parse({name: said[name] for name in ("network", "crops")}, ClassifySettings, str(weights))
+    network, own = load_encoder(weights)
     settings = settings.model_copy(update={"network": own.network, "crops": own.crops})
-    network = build_encoder(settings.network)
-    network.load_state_dict(state)
-    network.eval().to(choose_device(settings.encoder.device))
+    network.to(choose_device(settings.encoder.device))
 
     competition = Competition.open(data.root)
     known = (competition.train_labels(), competition.test_labels())

@@ -8,12 +8,12 @@ import torch
 
 from common import store
 from common.config import parse
-from common.errors import WeightsError
-from common.weights import load_weights
+from common.weights import fill, load_weights
 from stage2_classify.crops import Crops
-from stage2_classify.networks import build
+from stage2_classify.networks import build, build_encoder
 from stage2_classify.samples import plain
 from stage2_classify.settings import ClassifySettings
+from stage2_classify.shipped_encoder import KIND as ENCODER
 
 KIND = "classification"
 """Of the weights files of this stage."""
@@ -37,9 +37,13 @@ class Predictor:
         answers = []
         for mirrored in (False, True)[: 2 if flip else 1]:
             batch = {name: value.to(self.device) for name, value in plain(crops, mirrored).items()}
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
+            with self.autocast():
                 answers.append(self.network(batch)["logits"][0].float().cpu().numpy())
         return np.mean(answers, axis=0)
+
+    def autocast(self) -> torch.autocast:
+        """16-bit arithmetic where the device is fast at it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device))
 
 
 def load_predictor(path: Path, device: str = "auto") -> Predictor:
@@ -48,12 +52,19 @@ def load_predictor(path: Path, device: str = "auto") -> Predictor:
     settings = parse(description["settings"], ClassifySettings, str(path), "settings")
     prior = np.array(description["prior"], dtype=np.float64)
     network = build(settings.network, torch.from_numpy(prior))
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise WeightsError(f"{path}: the weights don't fit the network they describe: {error}") from None
+    fill(network, state, path)
     where = choose_device(device)
     return Predictor(network.eval().to(where), settings, prior, store.digest_file(path), where)
+
+
+def load_encoder(path: Path) -> tuple[torch.nn.Module, ClassifySettings]:
+    """The file of an encoder -> it, and the settings of its network and its crops; WeightsError when it isn't one."""
+    state, description = load_weights(path, ENCODER, ("network", "crops"))
+    own = {name: description[name] for name in ("network", "crops")}
+    settings = parse(own, ClassifySettings, str(path))
+    network = build_encoder(settings.network)
+    fill(network, state, path)
+    return network.eval(), settings
 
 
 def choose_device(device: str) -> torch.device:

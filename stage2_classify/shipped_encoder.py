@@ -5,7 +5,7 @@ from typing import Any
 
 from common import start_weights, store
 from common.training import WEIGHTS
-from common.weights import load_weights
+from common.weights import read_description
 from stage2_classify.settings import ClassifySettings
 
 KIND = "vertebra encoder"
@@ -39,10 +39,8 @@ def description(settings: ClassifySettings) -> dict[str, Any]:
 
 def ship(weights: Path) -> Path:
     """Makes a trained encoder the one that comes with the project. Raises WeightsError, ConfigError (too large)."""
-    from stage2_classify.networks import build_encoder
+    from stage2_classify.predictor import load_encoder
 
-    state, said = load_weights(weights, KIND, ("network",))
-    network = build_encoder(ClassifySettings.model_validate({"network": said["network"]}).network)
-    network.load_state_dict(state)
-    start_weights.ship(SHIPPED, network, {key: value for key, value in said.items() if key != "version"})
+    said = read_description(weights, KIND)
+    start_weights.ship(SHIPPED, load_encoder(weights)[0], {key: said[key] for key in said if key != "version"})
     return SHIPPED

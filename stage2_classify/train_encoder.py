@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import training
 from stage2_classify.settings import ClassifySettings
-from stage2_classify.shipped_encoder import KIND, description, start_path
+from stage2_classify.shipped_encoder import KIND, description
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,5 @@ def train_encoder(
     from stage2_classify.encoder_task import EncoderTask
 
     if not training.is_current(folder, settings.encoder, origin):
-        start = start_path(settings)
-        task = EncoderTask(examples, settings, None if start is None else load_weights(start, KIND)[0])
-        training.train(task, settings.encoder, folder, origin, description(settings))
+        training.train(EncoderTask(examples, settings), settings.encoder, folder, origin, description(settings))
     return load_weights(folder / training.WEIGHTS, KIND)[0]

@@ -9,7 +9,6 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from dicom_files import random_hu, write_series
 
 from common.dataset.cache import CtCache
 from common.dataset.competition import Competition
@@ -17,6 +16,7 @@ from common.dataset.folds import assign_folds, stored_folds
 from common.dataset.verify import verify
 from common.errors import ConfigError, DatasetError, NothingFound
 from common.labels import LEVELS, TARGETS
+from common.reading.specimens import random_hu, write_series
 from common.reading.study import read_study
 from common.resample import canonical
 

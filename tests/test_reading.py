@@ -8,7 +8,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from dicom_files import AXIAL, compress, random_hu, write_series, write_slice
 from pydicom.uid import (
     JPEG2000Lossless,
     JPEGLosslessSV1,
@@ -19,6 +18,7 @@ from pydicom.uid import (
 from common.dataset.masks import segmentation_on
 from common.errors import CorruptFile, GridMismatch, IncompleteSeries, NothingFound, UnsupportedStudy
 from common.reading.nifti import read_nifti, write_nifti
+from common.reading.specimens import AXIAL, compress, random_hu, write_series, write_slice
 from common.reading.study import read_layout, read_study
 from common.volume import Volume
 

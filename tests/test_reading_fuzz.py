@@ -9,13 +9,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_files import random_hu, write_series
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.errors import StudyError
 from common.reading.fuzz.__main__ import GOOD, fuzz
 from common.reading.fuzz.worker import volume_fault
+from common.reading.specimens import random_hu, write_series
 from common.reading.study import read_study
 
 FEW = settings(

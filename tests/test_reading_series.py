@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from dicom_files import AXIAL, write_slice
 
 from common.errors import ConfigError, NothingFound, UnsupportedStudy
 from common.reading.listing import series_table
+from common.reading.specimens import AXIAL, write_slice
 from common.reading.study import read_layout, read_study
 
 PLAIN = np.zeros((4, 6), np.int16)

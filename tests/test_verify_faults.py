@@ -8,10 +8,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_files import random_hu, write_series
 
 from common.dataset.faults import KINDS
 from common.dataset.verify import verify
+from common.reading.specimens import random_hu, write_series
 from common.reading.study import read_study
 from common.resample import canonical
 

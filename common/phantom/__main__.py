@@ -1,11 +1,9 @@
 """`python -m common.phantom`: makes a cohort of synthetic studies."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from common.commandline import NOT_MEDICAL, check_least, run
-from common.errors import PARTLY_FAILED
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -33,8 +31,9 @@ def main() -> int:
     check_least(arguments, studies=0, test_studies=0, seed=0, matrix=32, workers=1)
 
     from common.phantom.cohort import make_cohort
+    from common.phantom.making import say_what_was_made
 
-    out, total = arguments.out, arguments.studies + arguments.test_studies
+    out = arguments.out
     made, failures = make_cohort(
         out,
         arguments.studies,
@@ -44,16 +43,13 @@ def main() -> int:
         arguments.workers,
         arguments.practice,
     )
-    for uid, reason in failures.items():
-        print(f"{uid}: {reason}", file=sys.stderr)
-    present = total - made - len(failures)
-    print(f"{out}: {total} studies, {made} made now, {present} already there, {len(failures)} failed")
+    code = say_what_was_made(out, "studies", arguments.studies + arguments.test_studies, made, failures)
     if arguments.preview:
         from common.phantom.preview import draw_cohort
 
         draw_cohort(out, arguments.preview, arguments.preview_studies)
         print(f"preview: {arguments.preview}")
-    return PARTLY_FAILED if failures else 0
+    return code
 
 
 if __name__ == "__main__":

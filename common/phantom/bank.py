@@ -1,11 +1,9 @@
 """`python -m common.phantom.bank`: makes a bank of anatomies, label maps of tissues that training draws scans from."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from common.commandline import NOT_MEDICAL, check_least, run
-from common.errors import PARTLY_FAILED
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -41,20 +39,18 @@ def main() -> int:
     check_least(arguments, subjects=1, seed=0, workers=1, preview_subjects=1)
 
     from common.phantom.bank_files import make_bank, plan_bank, shares_of
+    from common.phantom.making import say_what_was_made
 
     plans = plan_bank(arguments.subjects, arguments.seed, arguments.atlas, shares_of(arguments.shares, arguments.atlas))
     made, failures = make_bank(arguments.out, plans, arguments.workers)
-    for name, reason in failures.items():
-        print(f"{name}: {reason}", file=sys.stderr)
-    present = len(plans) - made - len(failures)
-    print(f"{arguments.out}: {len(plans)} subjects, {made} made now, {present} already there, {len(failures)} failed")
+    code = say_what_was_made(arguments.out, "subjects", len(plans), made, failures)
     if arguments.preview:
         from common.phantom.bank_preview import draw_bank
 
         files = [arguments.out / f"{plan.name}.nii.gz" for plan in plans if plan.name not in failures]
         draw_bank(files[: arguments.preview_subjects], arguments.preview)
         print(f"preview: {arguments.preview}")
-    return PARTLY_FAILED if failures else 0
+    return code
 
 
 if __name__ == "__main__":

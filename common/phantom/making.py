@@ -1,9 +1,12 @@
 """Studies or subjects made by several processes; one that fails doesn't stop the others."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from common.errors import PARTLY_FAILED
 from common.workers import failures
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -14,6 +17,15 @@ def make_each(make: Callable[..., None], jobs: dict[str, tuple], workers: int) -
     attempts = {name: (make, *arguments) for name, arguments in jobs.items()}
     with single_threaded():
         yield from failures(_attempt, attempts, workers)
+
+
+def say_what_was_made(out: Path, what: str, total: int, made: int, failed: dict[str, str]) -> int:
+    """Prints what failed, name -> reason, and how many of the `total` are there; returns the exit code."""
+    for name, reason in failed.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+    present = total - made - len(failed)
+    print(f"{out}: {total} {what}, {made} made now, {present} already there, {len(failed)} failed")
+    return PARTLY_FAILED if failed else 0
 
 
 def _attempt(make: Callable[..., None], *arguments: object) -> str:

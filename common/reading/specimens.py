@@ -4,19 +4,35 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread, dcmwrite
+from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     UID,
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
     RLELossless,
 )
 
+SYNTAXES = {
+    "explicit": ExplicitVRLittleEndian,
+    "implicit": ImplicitVRLittleEndian,
+    "bigendian": ExplicitVRBigEndian,
+    "deflated": DeflatedExplicitVRLittleEndian,
+    "rle": RLELossless,
+    "jpegll": JPEGLosslessSV1,
+    "jpegls": JPEGLSLossless,
+    "j2k": JPEG2000Lossless,
+}
+"""Ways to write a series that lose nothing."""
 AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 
@@ -110,14 +126,6 @@ def compress(source: Path, target: Path, process: str) -> None:
     writer.SetImage(change.GetOutput())
     if not writer.Write():
         raise RuntimeError(f"gdcm can't write {target}")
-
-
-def with_stream(source: Path, target: Path, change) -> None:
-    """Copies a compressed file, its only frame's stream replaced by `change(stream)`."""
-    dataset = dcmread(source)
-    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    dataset.PixelData = encapsulate([bytes(change(stream))])
-    dataset.save_as(target)
 
 
 def random_hu(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:

@@ -29,9 +29,14 @@ def look_up(
     x, y = (index[axis].round_().clamp_(0, sides[axis] - 1).int() for axis in (0, 1))
     rows, first = subject.rows
     z = (index[2].round_() - first).clamp_(0, len(rows) - 1).int()
-    z = torch.from_numpy(rows).index_select(0, z.view(-1)).view(z.shape)
+    z = values_at(torch.from_numpy(rows), z)
     flat = (x * sides[1] + y) * sides[2] + z
-    return torch.from_numpy(subject.labels).view(-1).index_select(0, flat.view(-1)).view(flat.shape)
+    return values_at(torch.from_numpy(subject.labels).view(-1), flat)
+
+
+def values_at(table: Tensor, places: Tensor) -> Tensor:
+    """table (n,), places int of any shape -> table's values there, of that shape; several times as fast as indexing."""
+    return table.index_select(0, places.view(-1)).view(places.shape)
 
 
 def _index(subject, placement, window, voxel_mm, bend_mm, rng) -> Tensor:

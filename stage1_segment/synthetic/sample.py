@@ -13,7 +13,7 @@ from stage1_segment.augment import faulty_hint
 from stage1_segment.settings import SegmentSettings
 from stage1_segment.synthetic.artefacts import AIR_HU, add_furniture, metal_streaks, uneven_grey
 from stage1_segment.synthetic.contrast import Contrast, draw_contrast
-from stage1_segment.synthetic.lookup import FINER, look_up, spread
+from stage1_segment.synthetic.lookup import FINER, look_up, spread, values_at
 from stage1_segment.synthetic.placement import Placement, place
 from stage1_segment.synthetic.scanner import add_noise, along_axes, draw_scanner, scan_axis, window_axis
 from stage1_segment.synthetic.subject import Subject, level_table
@@ -71,7 +71,7 @@ def synthetic_scan(
     """A scan with contrast and scanner drawn from `rng`, as the window shows it; air outside of the scan. With `part`
     chest or head it ends where a cervical vertebra would come into view."""
     codes = look_up(subject, placement, window, voxel_mm, bend_mm, rng)
-    levels = LEVEL_OF.index_select(0, codes.view(-1).int()).view(codes.shape)
+    levels = values_at(LEVEL_OF, codes.int())
     inside = _field_of_view(placement, window, voxel_mm)
     if part != "neck":
         inside &= _without_cervical(levels, part)
@@ -85,8 +85,8 @@ def synthetic_scan(
 
 def densities(codes: Tensor, contrast: Contrast, cell_mm: float, rng: np.random.Generator) -> Tensor:
     """HU float32 of each cell; tissues uneven at two scales, a few millimetres and some centimetres."""
-    hu = torch.from_numpy(contrast.hu).index_select(0, codes.view(-1).int()).view(codes.shape)
-    grain = torch.from_numpy(contrast.grain).index_select(0, codes.view(-1).int()).view(codes.shape)
+    codes = codes.int()
+    hu, grain = values_at(torch.from_numpy(contrast.hu), codes), values_at(torch.from_numpy(contrast.grain), codes)
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     for scale_mm, share in ((rng.uniform(2.5, 5), 0.8), (rng.uniform(12, 30), 0.6)):
         knots = [max(round(n * cell_mm / scale_mm), 1) + 3 for n in codes.shape]

@@ -5,10 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stage2_classify.networks.blocks import Residual, log_mean_exp, pooled, stem, whereabouts
+from stage2_classify.networks.blocks import LOCAL_START, Residual, log_mean_exp, pooled, stem, whereabouts
 from stage2_classify.settings import NetworkSettings
-
-LOCAL_START = -2.0
 
 
 class Slices25d(nn.Module):

@@ -4,11 +4,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stage2_classify.networks.blocks import Residual, gaps, log_mean_exp, norm, partly_hidden, pooled, stem, whereabouts
+from stage2_classify.networks.blocks import (
+    LOCAL_START,
+    Residual,
+    gaps,
+    log_mean_exp,
+    norm,
+    partly_hidden,
+    pooled,
+    stem,
+    whereabouts,
+)
 from stage2_classify.settings import NetworkSettings
-
-LOCAL_START = -2.0
-"""Local logits start here, since most places are healthy; taken off again in the evidence."""
 
 
 class Vertebra3d(nn.Module):

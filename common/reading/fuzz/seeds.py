@@ -6,29 +6,10 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    RLELossless,
-)
+from pydicom.uid import JPEG2000Lossless
 
-from common.reading.specimens import compress, random_hu, write_enhanced, write_series, write_slice
+from common.reading.specimens import SYNTAXES, compress, random_hu, write_enhanced, write_series, write_slice
 
-SYNTAXES = {
-    "explicit": ExplicitVRLittleEndian,
-    "implicit": ImplicitVRLittleEndian,
-    "bigendian": ExplicitVRBigEndian,
-    "deflated": DeflatedExplicitVRLittleEndian,
-    "rle": RLELossless,
-    "jpegll": JPEGLosslessSV1,
-    "jpegls": JPEGLSLossless,
-    "j2k": JPEG2000Lossless,
-}
 SLICES, ROWS, COLUMNS = 4, 24, 20
 
 
