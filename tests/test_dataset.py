@@ -8,17 +8,23 @@ import sys
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from common.dataset.cache import CtCache
 from common.dataset.competition import Competition
 from common.dataset.folds import assign_folds, stored_folds
+from common.dataset.masks import onto, segmentation_on
 from common.dataset.verify import verify
 from common.errors import ConfigError, DatasetError, NothingFound
 from common.labels import LEVELS, TARGETS
+from common.reading import faulty
+from common.reading.compare import displacement
+from common.reading.nifti import write_nifti
 from common.reading.specimens import random_hu, write_series
 from common.reading.study import read_study
 from common.resample import canonical
+from common.volume import Volume
 
 
 def _labels(studies: int, seed: int = 0) -> pd.DataFrame:
@@ -125,6 +131,79 @@ def test_boxes_in_the_world_by_hand(cohort, tmp_path):
     assert boxes.shape == (2, 2, 3)
     missing = data.boxes().assign(slice_number=99)
     assert cache.boxes("a", missing).shape == (0, 2, 3)
+
+
+@pytest.fixture
+def tilted(cohort):
+    """The cohort with a study `d` more, its gantry tilted by 12 degrees: files 1 to 12, 24 columns, 20 rows. A box of
+    one pixel, and one over columns 3 to 8, rows 12 to 19."""
+    numbers = range(faulty.SLICES)
+    folder = cohort / "train_images" / "d"
+    faulty.write(folder, numbers, faulty.TILTED, StudyInstanceUID="d")
+    for k in reversed(numbers):
+        (folder / f"{k:02d}.dcm").rename(folder / f"{k + 1}.dcm")
+    with (cohort / "train.csv").open("a") as table:
+        table.write("d,1,0,1,0,0,0,0,0\n")
+    with (cohort / "train_bounding_boxes.csv").open("a") as table:
+        table.write("d,7,11,1,1,9\nd,3,12,6,8,4\n")
+    return cohort
+
+
+def _in_files(column, row, k):
+    """RAS mm of a place in the tilted study's files, by their headers: pixels from the first one's centre, slices."""
+    along, down = np.array(faulty.TILTED)
+    lps = faulty.place(k) + column * faulty.SPACING[1] * along + row * faulty.SPACING[0] * down
+    return lps * [-1, -1, 1]
+
+
+def test_scan_and_boxes_of_a_tilted_study_lie_where_its_files_say(tilted, tmp_path):
+    cache, data = CtCache(tmp_path / "cache"), Competition.open(tilted)
+    assert cache.fill({"d": data.images("d")}) == {}
+    scan = cache.volume("d")
+    assert displacement(scan, faulty.scanned("gantry tilt")) <= 0.01
+    assert "gantry tilt of 12.0 degrees" in scan.notices[0]
+    pixel, large = cache.boxes("d", data.boxes())
+    np.testing.assert_allclose(pixel.mean(axis=0), _in_files(7, 11, 8), atol=0.01)
+    expected, steepness = faulty.field(pixel.mean(axis=0))
+    file = pydicom.dcmread(data.images("d") / "9.dcm").pixel_array[11, 7]
+    assert abs(file - expected) / steepness <= 0.01
+    corners = [_in_files(c, r, k) for c in (2.5, 8.5) for r in (11.5, 19.5) for k in (2.5, 3.5)]
+    np.testing.assert_allclose(large, [np.min(corners, axis=0), np.max(corners, axis=0)], atol=0.01)
+
+
+@pytest.mark.parametrize("grid", ["upright", "of the files"])
+def test_mask_of_a_tilted_study_lies_where_it_was_drawn(tilted, tmp_path, grid):
+    """Each voxel labelled by where in the world it lies."""
+
+    def drawn(place):
+        return (1 + np.floor((place - [-9, -5, -11]) / [6.1, 3.3, 7.7]).astype(int).sum(axis=-1) % 7).astype(np.uint8)
+
+    cache, data = CtCache(tmp_path / "cache"), Competition.open(tilted)
+    cache.fill({"d": data.images("d")})
+    scan = cache.volume("d")
+    drawn_on = scan.grid if grid == "upright" else cache.source_grid("d")
+    places = drawn_on.to_world(np.stack(np.meshgrid(*map(np.arange, drawn_on.shape), indexing="ij"), axis=-1))
+    path = tilted / "segmentations" / "d.nii"
+    write_nifti(Volume(drawn(places), drawn_on.affine), path)
+    mask = segmentation_on(scan, path, "rsna")
+    assert mask.grid.matches(scan.grid, 0.01)
+    index = np.stack(np.meshgrid(*map(np.arange, scan.grid.shape), indexing="ij"), axis=-1)
+    near = np.rint(drawn_on.to_index(scan.grid.to_world(index))).astype(int)
+    inside = ((near >= 0) & (near < drawn_on.shape)).all(axis=-1)
+    expected = np.where(inside, drawn(drawn_on.to_world(near)), 0)
+    assert (mask.array != expected).mean() < 1e-3  # a place halfway between two voxels may fall to either
+    assert len(np.unique(mask.array[inside])) == 7
+    np.testing.assert_array_equal(onto(mask, scan.grid).array, mask.array)
+    assert {fault.kind for fault in verify(tilted).faults if fault.where == "d"} == {"scan"}
+
+
+def test_tilted_study_is_told_of_and_its_boxes_are_judged_by_its_files(tilted):
+    (fault,) = verify(tilted).faults
+    assert (fault.kind, fault.where) == ("scan", "d")
+    assert "repaired when it is read: gantry tilt of 12.0 degrees" in fault.detail
+    with (tilted / "train_bounding_boxes.csv").open("a") as table:
+        table.write("d,3,14,6,8,4\n")  # to row 22 of 20, though the upright grid has more rows
+    assert {fault.kind for fault in verify(tilted).faults} == {"scan", "box outside"}
 
 
 def test_cache_crop_equals_the_scan(cohort, tmp_path):

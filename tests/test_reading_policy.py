@@ -223,6 +223,39 @@ def test_many_missing_slices_and_wide_holes_are_refused(tmp_path, numbers, says)
         read_study(tmp_path)
 
 
+def test_fewer_slices_than_the_header_counts_are_told_of(tmp_path):
+    write(tmp_path / "whole", range(12), ImagesInAcquisition=12)
+    assert read_study(tmp_path / "whole").volume.notices == ()
+    for number, places in enumerate((range(2, 12), range(10))):
+        folder = tmp_path / str(number)
+        write(folder, places, ImagesInAcquisition=12)
+        assert read_study(folder).volume.notices == (
+            "the header counts 12 images of this acquisition, 10 are there: the series may be incomplete at an end; "
+            "compare with the archive",
+        )
+        assert read_layout(folder).repairs == ()
+
+
+def test_what_the_header_may_count_otherwise_is_no_sign_of_missing_slices(tmp_path):
+    def notices(name, numbers=range(10), **tags):
+        write(tmp_path / name, numbers, **tags)
+        return read_study(tmp_path / name).volume.notices
+
+    assert notices("three reconstructions", ImagesInAcquisition=30) == ()
+    assert notices("none counted", ImagesInAcquisition=0) == ()
+    assert len(notices("a hole", [0, 1, 2, 3, 5, 6, 7, 8, 9], ImagesInAcquisition=10)) == 1  # the hole's own
+    write(tmp_path / "numbered anew", range(2), name="z{:d}", ImagesInAcquisition=12, AcquisitionNumber=2)
+    assert notices("numbered anew", range(2, 12), ImagesInAcquisition=12) == ()
+    write(tmp_path / "scout", [20], name="z{:d}", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    assert notices("scout", ImagesInAcquisition=11) == ("left out: 1 x CT localizer",)
+    write(tmp_path / "two", range(5), name="z{:d}", SeriesInstanceUID="1.2.3.2", ImagesInAcquisition=15)
+    assert ["2 CT series" in text for text in notices("two", ImagesInAcquisition=15)] == [True]
+    write_series(tmp_path / "odd", random_hu((4, 5, 6)), ImagesInAcquisition=7777)
+    for path in (tmp_path / "odd").iterdir():
+        path.write_bytes(path.read_bytes().replace(b"7777", b"1e\\9"))
+    assert read_study(tmp_path / "odd").volume.notices == ()
+
+
 def test_doubled_slice_with_the_same_pixels_is_dropped(tmp_path):
     volume = read_study(make_case("slice doubled, same pixels", tmp_path)).volume
     assert measured(volume) <= 0.01
@@ -337,7 +370,9 @@ def with_stream(path, change):
     "process",
     ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless", "RLELossless", "JPEGBaselineProcess1"],
 )
-@pytest.mark.parametrize("damage", ["cut", "cut but ended", "blank in the middle"])
+@pytest.mark.parametrize(
+    "damage", ["cut at 0.5", "cut at 0.8", "cut at 0.95", "cut but ended", "blank in the middle", "bytes lost"]
+)
 def test_damaged_compressed_stream_is_refused(tmp_path, process, damage):
     bits = 8 if process == "JPEGBaselineProcess1" else 12
     if bits == 8 and damage == "blank in the middle":
@@ -348,7 +383,8 @@ def test_damaged_compressed_stream_is_refused(tmp_path, process, damage):
         compress(tmp_path / "raw" / f"{k}", tmp_path / "packed" / f"{k}", process)
     assert read_study(tmp_path / "packed").volume.array.shape == (128, 128, 2)
     ways = {
-        "cut": lambda s: s[: len(s) // 2],
+        **{f"cut at {part}": lambda s, part=part: s[: int(part * len(s))] for part in (0.5, 0.8, 0.95)},
+        "bytes lost": lambda s: s[: len(s) // 2] + s[len(s) // 2 + len(s) // 20 :],
         "cut but ended": lambda s: s[: len(s) // 2] + b"\xff\xd9",
         "blank in the middle": lambda s: (
             s[: len(s) // 2] + bytes(len(s) // 5) + s[len(s) // 2 + len(s) // 5 :]
@@ -357,6 +393,34 @@ def test_damaged_compressed_stream_is_refused(tmp_path, process, damage):
     with_stream(tmp_path / "packed" / "1", ways[damage])
     with pytest.raises(CorruptFile, match="1: "):
         read_study(tmp_path / "packed")
+
+
+@pytest.mark.parametrize("lost", [20, 400])
+@pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.8])
+def test_run_length_stream_that_lost_or_gained_bytes_is_refused(tmp_path, part, lost):
+    """pydicom cuts off what such a stream fills too much, and reads on."""
+    for k in range(2):
+        write_slice(tmp_path / f"{k}", _smooth_slice(12), (0, 0, k), intercept=-1024, syntax=RLELossless)
+    whole = (tmp_path / "1").read_bytes()
+    for change in (
+        lambda s: s[: int(part * len(s))] + s[int(part * len(s)) + lost :],
+        lambda s: s[: int(part * len(s))] + bytes(2 * lost) + s[int(part * len(s)) :],
+    ):
+        (tmp_path / "1").write_bytes(whole)
+        with_stream(tmp_path / "1", change)
+        with pytest.raises(CorruptFile, match="1: "):
+            read_study(tmp_path)
+
+
+def test_run_length_stream_with_zeros_after_the_picture_is_read(tmp_path):
+    for k in range(2):
+        write_slice(tmp_path / f"{k}", _smooth_slice(12), (0, 0, k), intercept=-1024, syntax=RLELossless)
+    with_stream(tmp_path / "1", lambda s: s + bytes(6))
+    array = read_study(tmp_path).volume.array
+    np.testing.assert_array_equal(array[:, :, 1], array[:, :, 0])
+    with_stream(tmp_path / "1", lambda s: s + b"\x01\x02\x03\x04")
+    with pytest.raises(CorruptFile, match="segment 2 of its stream goes on after the picture"):
+        read_study(tmp_path)
 
 
 def test_stream_of_another_size_than_the_header_says_is_refused_before_it_is_decoded(tmp_path):

@@ -58,15 +58,17 @@ def _check_mask(uid: str, path: Path, layout: Layout | None, faults: list[Fault]
         faults.append(Fault("mask", uid, f"{type(error).__name__}: {error}"))
         return
     if layout is not None:
-        _check_place(uid, mask.grid, layout.grid, faults)
+        _check_place(uid, mask.grid, layout, faults)
     try:
         map_values(mask.array, "rsna", path)
     except UnsupportedStudy as error:
         faults.append(Fault("mask label", uid, str(error)))
 
 
-def _check_place(uid: str, mask: Grid, scan: Grid, faults: list[Fault]) -> None:
-    """The mask must reach as far as the scan on every side, within one and a half of the larger voxel."""
+def _check_place(uid: str, mask: Grid, layout: Layout, faults: list[Fault]) -> None:
+    """The mask must reach as far as the scan on every side, within one and a half of the larger voxel. Masks of a
+    tilted scan lie on its upright grid or, sheared, on its files' pixels."""
+    scan = min((layout.grid, layout.file_grid), key=lambda grid: apart_mm(mask, grid))
     apart = apart_mm(mask, scan)
     allowed = 1.5 * max(np.max(mask.spacing), np.max(scan.spacing))
     if apart > allowed:
@@ -82,7 +84,7 @@ def _check_place(uid: str, mask: Grid, scan: Grid, faults: list[Fault]) -> None:
 
 def _check_boxes(uid: str, boxes: pd.DataFrame, layout: Layout, faults: list[Fault]) -> None:
     numbers = slice_numbers(layout.slices)
-    columns, rows = layout.grid.shape[:2]
+    columns, rows = layout.file_grid.shape[:2]
     for box in boxes.itertuples(index=False):
         text = f"slice {box.slice_number:g}: x {box.x:g}, y {box.y:g}, width {box.width:g}, height {box.height:g}"
         if int(box.slice_number) not in numbers:

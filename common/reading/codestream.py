@@ -5,9 +5,10 @@ Decoders take memory for what a stream promises, and fill what is missing with z
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes, RLELossless
 
 START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
 """JPEG's SOF markers (ITU-T T.81, table B.1) and JPEG-LS's SOF55 (T.87)."""
@@ -17,6 +18,7 @@ J2K_IN_STREAM = (0x90, 0x91, 0x92, 0x93)
 """Markers of JPEG 2000 that stand between its packets: SOT, SOP, EPH, SOD (T.800, table A.1)."""
 SILENT_BYTES = 512
 """So many zero bytes in a row don't occur in a JPEG 2000 stream of one slice."""
+RLE_HEADER = 64
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,16 @@ class Damaged(Exception):
     """The stream isn't whole; its text says why."""
 
 
-def inspect(stream: bytes, syntax: UID) -> Promise | None:
-    """What a frame's stream promises; None for a syntax not looked at here (RLE). Raises Damaged."""
+def inspect(stream: bytes, syntax: UID, pixels: int) -> Promise | None:
+    """What a frame's stream promises; None for RLE, which promises nothing but has to fill `pixels` values exactly,
+    and for a syntax not looked at here. Raises Damaged."""
     try:
         if syntax in JPEG2000TransferSyntaxes:
             return _inspect_jpeg2000(stream)
         if syntax in JPEGTransferSyntaxes or syntax in JPEGLSTransferSyntaxes:
             return _inspect_jpeg(stream)
+        if syntax == RLELossless:
+            _inspect_rle(stream, pixels)
     except (IndexError, struct.error):
         raise Damaged("its stream ends within its header") from None
     return None
@@ -90,3 +95,24 @@ def _inspect_jpeg2000(stream: bytes) -> Promise:
     if bytes(SILENT_BYTES) in stream[place:end]:
         raise Damaged("a stretch of its stream is blank")
     return Promise(rows - top, columns - left, components, (depth & 0x7F) + 1, bool(depth >> 7))
+
+
+def _inspect_rle(stream: bytes, pixels: int) -> None:
+    """Each segment (one byte of every value; PS3.5 annex G) must end where the picture ends, but for a byte or for
+    zeros that fill it up; decoders cut off what is too much."""
+    count, *starts = struct.unpack("<16I", stream[:RLE_HEADER])
+    if not 1 <= count <= len(starts):
+        raise Damaged(f"its stream has {count} segments, 1 to {len(starts)} are possible")
+    ends = [*starts[:count], len(stream)]
+    for number, (place, end) in enumerate(pairwise(ends), 1):
+        if not RLE_HEADER <= place < end <= len(stream):
+            raise Damaged(f"segment {number} of its stream has no room")
+        filled = 0
+        while filled < pixels and place < end:
+            run = stream[place]
+            place += 1 if run == 128 else 2 if run > 128 else 2 + run
+            filled += 0 if run == 128 else 257 - run if run > 128 else 1 + run
+        if filled != pixels or place > end:
+            raise Damaged(f"segment {number} of its stream doesn't end with the picture")
+        if end - place > 1 and stream[place:end].strip(b"\0"):
+            raise Damaged(f"segment {number} of its stream goes on after the picture")

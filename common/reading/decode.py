@@ -183,7 +183,7 @@ def _decoded(item: Slice, dataset: pydicom.Dataset, syntax: UID) -> np.ndarray:
 
 def _inspect(item: Slice, dataset: pydicom.Dataset, stream: bytes, syntax: UID) -> codestream.Promise | None:
     try:
-        promise = codestream.inspect(stream, syntax)
+        promise = codestream.inspect(stream, syntax, item.shape[0] * item.shape[1])
     except codestream.Damaged as error:
         raise CorruptFile(f"{item.name}: {syntax.name}: {error}; copy the study again") from None
     if promise is None:

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from common.errors import CorruptFile, StudyError, UnsupportedStudy
-from common.reading.parse import brief, opened, parse
+from common.reading.parse import brief, opened, parse, whole_number
 from common.reading.sources import Source
 
 TAGS = [
@@ -27,6 +27,7 @@ TAGS = [
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "AcquisitionNumber",
+    "ImagesInAcquisition",
     "ConvolutionKernel",
     "BodyPartExamined",
     "StudyDescription",
@@ -69,8 +70,9 @@ class Slice:
     """One slice. `frame` counts from 0 in a multi-frame file, else None. `position` (3,) mm of the first pixel's
     centre and `rows_along`, `columns_along` (3,) unit vectors in DICOM's frame (LPS): where the column index and
     the row index increase. `spacing` mm between columns and between rows; `shape` (columns, rows).
-    `acquisition`: what tells apart slices of one series that were reconstructed twice. `words`: what the file
-    calls the body part and itself, for choosing only."""
+    `acquisition`: what tells apart slices of one series that were reconstructed twice; `of_acquisition`: how many
+    images it has by the header, None where that is silent. `words`: what the file calls the body part and itself,
+    for choosing only."""
 
     source: Source
     frame: int | None
@@ -84,6 +86,7 @@ class Slice:
     image_type: tuple[str, ...] = ()
     kernel: str = ""
     acquisition: str = ""
+    of_acquisition: int | None = None
     words: str = ""
     lossy: bool = False
     has_pixels: bool = True
@@ -176,6 +179,7 @@ def _slices(source: Source, dataset: pydicom.Dataset, has_pixels: bool) -> list[
             image_type=image_type,
             kernel=" ".join(_words(dataset.get("ConvolutionKernel"))),
             acquisition=str(dataset.get("AcquisitionNumber") or ""),
+            of_acquisition=whole_number(dataset, "ImagesInAcquisition"),
             has_pixels=has_pixels,
         )
     ]

@@ -42,6 +42,14 @@ def parse(source: Source, stream: BinaryIO, tags: list[str], **options) -> pydic
             ) from None
 
 
+def whole_number(dataset: pydicom.Dataset, tag: str) -> int | None:
+    """A value that is only a hint; None where it is absent or no whole number."""
+    try:
+        return int(dataset[tag].value)
+    except Exception:  # damaged values raise anything when they are looked at, and a hint refuses nothing
+        return None
+
+
 def brief(error: Exception) -> str:
     """One line of a library's error."""
     return f"{type(error).__name__}: {error}".splitlines()[0][:120]

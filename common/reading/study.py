@@ -12,6 +12,7 @@ from common.errors import NothingFound, StudyError, UnsupportedStudy
 from common.reading.choice import choose
 from common.reading.decode import HIGHEST_HU
 from common.reading.header import Slice, read_header
+from common.reading.hints import fewer_than_counted
 from common.reading.nifti import is_nifti, read_nifti
 from common.reading.series import Series, grouped
 from common.reading.sources import Source, study_files
@@ -126,7 +127,8 @@ def _stack(sources: list[Source], series_uid: str | None) -> tuple[Stack, tuple[
         notices = (*notices, f"left out: {found}")
     if any(item.lossy for item in stack.slices):
         notices = (*notices, "the files were compressed with loss")
-    return stack, (*notices, *stack.repairs)
+    aside = sum(count for kind, count in contents.others.items() if kind.startswith("CT "))
+    return stack, (*notices, *stack.repairs, *fewer_than_counted(stack, contents.series, aside))
 
 
 def _as_hounsfield(path: Path, volume: Volume) -> Volume:

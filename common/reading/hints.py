@@ -1,0 +1,31 @@
+"""What headers hint at and don't prove: worth a notice, no refusal."""
+
+from common.reading.series import Series
+from common.reading.stack import Stack
+
+
+def fewer_than_counted(stack: Stack, series: list[Series], aside: int) -> tuple[str, ...]:
+    """A sentence when ImagesInAcquisition (0020,1002) counts more images than there are: slices that are missing at an
+    end leave no gap. `series`: all of the place; `aside`: how many CT pictures were set aside there.
+
+    Silent where the header may count something else: slices that disagree about the number or the acquisition, and a
+    multiple of what was found (several reconstructions of one scan). Every CT picture of the acquisition counts as
+    found, in whatever series it lies, and so does a slice that was interpolated.
+    """
+    first = stack.slices[0]
+    told = {(item.study_uid, item.acquisition, item.of_acquisition) for item in stack.slices}
+    if len(told) > 1 or first.of_acquisition is None:
+        return ()
+    alike = [
+        item
+        for one in series
+        for item in one.slices
+        if (item.study_uid, item.acquisition) == (first.study_uid, first.acquisition)
+    ]
+    found = len(alike) + len(stack.stems) - len(stack.slices) + aside
+    if first.of_acquisition <= found or first.of_acquisition % len(stack.slices) == 0:
+        return ()
+    return (
+        f"the header counts {first.of_acquisition} images of this acquisition, {len(alike)} are there: the series may "
+        "be incomplete at an end; compare with the archive",
+    )
