@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.errors import ConfigError
+from common.instance_norm import norm_by_instances
 from common.labels import CLASS_NAMES
 from stage1_segment.settings import NetworkSettings
 from stage1_segment.window import HINT_SCALE
@@ -101,13 +102,5 @@ def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
             strides=((2, 2, 2),) * depth,
         )
         network = HintedUnet(network, settings.decoder[-1])
-    _norm_by_instances(network)
+    norm_by_instances(network)
     return network.to(memory_format=torch.channels_last_3d)
-
-
-def _norm_by_instances(module: nn.Module) -> None:
-    for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm3d):
-            setattr(module, name, nn.InstanceNorm3d(child.num_features, affine=True))
-        else:
-            _norm_by_instances(child)

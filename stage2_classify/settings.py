@@ -37,8 +37,10 @@ class NetworkSettings(Settings):
     """Which network reads the crops, and how large it is."""
 
     kind: Literal["vertebra3d", "slices25d", "naive"] = "vertebra3d"
+    encoder: str = "own"
+    """What makes the feature maps of vertebra3d: own, or an encoder of segmentation-models-pytorch-3d by its name."""
     channels: tuple[int, ...] = (16, 32, 64)
-    """Of the encoder, one number for each halving of the resolution."""
+    """Of the encoder, one number for each halving of the resolution; of a library's encoder only how many counts."""
     fine_blocks: int = 0
     """Residual blocks at half resolution, for vertebra3d."""
     embedding: int = 48

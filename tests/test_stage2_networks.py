@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from common.errors import ConfigError
 from stage2_classify.augment import warp
 from stage2_classify.drawn import draw_fracture
 from stage2_classify.networks import build
@@ -39,6 +40,21 @@ def test_absent_level_gets_its_prior_and_its_picture_is_not_looked_at(kind):
     assert float(torch.sigmoid(first["logits"][1, 2])) == pytest.approx(0.05, abs=1e-5)
     assert first["local"].shape == first["near"].shape == second["distance"].shape
     assert (second["distance"][b["present"]] == 7).all()
+
+
+def test_encoder_of_a_library_by_its_name():
+    settings = small("vertebra3d").model_copy(update={"encoder": "efficientnet-b0"})
+    network = build(settings, PRIOR).eval()
+    assert not any(isinstance(module, torch.nn.BatchNorm3d) for module in network.modules())
+    with torch.no_grad():
+        both = network(batch())
+        one = network({name: value[:1] for name, value in batch().items()})
+    assert both["local"].shape == (2, 7, 4 * 4 * 3)
+    assert torch.allclose(both["logits"][:1], one["logits"], atol=1e-5)
+    with pytest.raises(ConfigError, match=r"network.encoder is nothing.*resnet18"):
+        build(settings.model_copy(update={"encoder": "nothing"}))
+    with pytest.raises(ConfigError, match="timm-regnetx_002 can't be built"):
+        build(settings.model_copy(update={"encoder": "timm-regnetx_002"}))
 
 
 def test_naive_network_starts_at_the_prior():

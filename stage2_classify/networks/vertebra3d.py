@@ -15,6 +15,7 @@ from stage2_classify.networks.blocks import (
     stem,
     whereabouts,
 )
+from stage2_classify.networks.library import LibraryFeatures
 from stage2_classify.settings import NetworkSettings
 
 
@@ -22,7 +23,8 @@ class Vertebra3d(nn.Module):
     """An encoder of vertebrae; see `networks` for what comes in and goes out.
 
     A stem at half resolution and a residual stage for each further halving; the map at a quarter is joined with the
-    coarser ones (Lin et al. 2017, feature pyramid) and carries the local logits. Beside CT and mask it is shown the
+    coarser ones (Lin et al. 2017, feature pyramid) and carries the local logits. `settings.encoder` may name an
+    encoder of a library that makes these maps instead. Beside CT and mask it is shown the
     thin gaps (`blocks.gaps`), which it would need many more fractures to learn to see.
     """
 
@@ -30,14 +32,16 @@ class Vertebra3d(nn.Module):
         super().__init__()
         self.sees = settings.sees
         first, *deeper = settings.channels
-        self.stem = nn.Sequential(
-            stem(3, 3, first), *(Residual(3, first, first, 1) for _ in range(settings.fine_blocks))
-        )
-        stages, inputs = [], first
-        for channels in deeper:
-            stages.append(Residual(3, inputs, channels, 2))
-            inputs = channels
-        self.stages = nn.ModuleList(stages)
+        self.library = None
+        if settings.encoder == "own":
+            self.stem = nn.Sequential(
+                stem(3, 3, first), *(Residual(3, first, first, 1) for _ in range(settings.fine_blocks))
+            )
+            widths = zip(settings.channels, deeper)
+            self.stages = nn.ModuleList(Residual(3, inputs, channels, 2) for inputs, channels in widths)
+        else:
+            self.library = LibraryFeatures(settings.encoder, 3, len(settings.channels))
+            deeper = self.library.channels
         width = settings.embedding
         self.lateral = nn.ModuleList(nn.Conv3d(channels, width, 1) for channels in deeper)
         self.joined = nn.Sequential(norm(3, width), nn.ReLU(inplace=True))
@@ -67,15 +71,20 @@ class Vertebra3d(nn.Module):
 
     def _features(self, x: Tensor) -> Tensor:
         """(N, 3, X, Y, Z) -> (N, width, X/4, Y/4, Z/4)."""
-        x = self.stem(x)
         joined = None
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        for lateral, x in zip(reversed(self.lateral), reversed(maps)):
-            sideways = lateral(x)
+        maps = self._maps(x) if self.library is None else self.library(x)
+        for lateral, found in zip(reversed(self.lateral), reversed(maps)):
+            sideways = lateral(found)
             if joined is not None:
                 sideways = sideways + F.interpolate(joined, size=sideways.shape[2:], mode="nearest")
             joined = sideways
         return self.joined(joined)
+
+    def _maps(self, x: Tensor) -> list[Tensor]:
+        """(N, 3, X, Y, Z) -> maps at 1/4, 1/8, ... of the resolution."""
+        x = self.stem(x)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
