@@ -159,7 +159,7 @@ def _submit(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     from stage2_classify.report import make_report
 
-    return make_report(_load(args)[0])
+    return make_report(*_load(args))
 
 
 def _score(args: argparse.Namespace) -> int:

@@ -14,10 +14,11 @@ from stage2_classify.posterior import Posterior
 @dataclass(frozen=True, eq=False)
 class Decided:
     """Of one study, in the order of labels.TARGETS: `answer` (8,), what the score rewards; `calibrated` (8,), how
-    likely each fracture is (None without a fitted posterior)."""
+    likely each fracture is (None without a fitted posterior); `network` (8,), the mean logits' sigmoid."""
 
     answer: np.ndarray
     calibrated: np.ndarray | None
+    network: np.ndarray
 
 
 def decide(logits: np.ndarray, present: np.ndarray, prior: np.ndarray, posterior: Posterior | None) -> Decided:
@@ -31,11 +32,11 @@ def decide(logits: np.ndarray, present: np.ndarray, prior: np.ndarray, posterior
     mean = np.mean(logits, axis=0)
     if not present.any():
         usual = None if posterior is None else marginals(prior_of(posterior.prior)[None])[0]
-        return Decided(prior.copy(), usual)
-    if posterior is not None:
-        patterns = posterior(mean[None], present[None])
-        return Decided(best_answer(patterns)[0], marginals(patterns)[0])
-    answer = special.expit(mean)
-    answer[:7] = np.where(present, answer[:7], prior[:7])
-    answer[7] = max(answer[7], answer[:7][present].max())
-    return Decided(answer, None)
+        return Decided(prior.copy(), usual, prior.copy())
+    network = special.expit(mean)
+    network[:7] = np.where(present, network[:7], prior[:7])
+    network[7] = max(network[7], network[:7][present].max())
+    if posterior is None:
+        return Decided(network, None, network)
+    patterns = posterior(mean[None], present[None])
+    return Decided(best_answer(patterns)[0], marginals(patterns)[0], network)

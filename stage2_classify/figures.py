@@ -4,61 +4,61 @@ import base64
 import io
 from typing import Any
 
-import numpy as np
+import matplotlib
+from matplotlib.figure import Figure
 
-from common.labels import COLOURS, LEVEL_IDS, LEVELS, OVERALL
+from common.labels import COLOURS, LEVEL_IDS, OVERALL
+from stage2_classify.discrimination import ALL
 
-INK = "#1c2733"
+matplotlib.use("Agg")
+
+INK, PALE = "#1c2733", "#c3ccd6"
+SIZE = (4.5, 4.1)
 
 
-def roc(probabilities: np.ndarray, labels: np.ndarray) -> str:
-    """probabilities, labels (N, 8) -> ROC curves of the levels and of "any"."""
-    from sklearn.metrics import roc_curve
-
-    figure, axes = _figure(4.6, 4.4)
-    axes.plot([0, 1], [0, 1], color="#c3ccd6", linewidth=1)
-    for column, name in enumerate((*LEVELS, OVERALL)):
-        y = labels[:, column]
-        if 0 < y.sum() < len(y):
-            x, height, _ = roc_curve(y, probabilities[:, column])
-            colour = COLOURS[LEVEL_IDS[name]] if name in LEVEL_IDS else INK
-            axes.plot(x, height, color=colour, linewidth=2.4 if name == OVERALL else 1.3, label=name.replace("_", " "))
-    axes.set(xlabel="false positives", ylabel="true positives", title="ROC, unseen test studies")
-    axes.legend(fontsize=7, frameon=False, loc="lower right")
+def roc(curves: dict[str, Any]) -> str:
+    """`discrimination` -> ROC curves of the levels, of all vertebrae together and of "any"."""
+    figure, axes = _figure("false positives", "true positives", "ROC")
+    axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
+    for name, of in curves.items():
+        label = f"{_name(name)} {of['auc']['value']:.2f}"
+        axes.plot(of["roc"]["false_positives"], of["roc"]["true_positives"], label=label, **_style(name))
+    axes.legend(fontsize=7, frameon=False, loc="lower right", title="area", title_fontsize=7)
     return _uri(figure)
 
 
-def reliability(probabilities: np.ndarray, labels: np.ndarray) -> str:
-    """Observed share of fractures in bins of the submitted probability, levels pooled.
+def precision_recall(curves: dict[str, Any]) -> str:
+    """`discrimination` -> precision-recall curves, with the average precision."""
+    figure, axes = _figure("recall", "precision", "Precision and recall")
+    for name, of in curves.items():
+        label = f"{_name(name)} {of['average_precision']['value']:.2f}"
+        axes.step(of["pr"]["recall"], of["pr"]["precision"], where="post", label=label, **_style(name))
+    axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.05))
+    axes.legend(fontsize=7, frameon=False, loc="best", title="average precision", title_fontsize=7)
+    return _uri(figure)
 
-    The score's best answers lie above the calibrated ones for the patient and below 1 everywhere, so a curve off the
-    diagonal is no fault by itself.
-    """
-    figure, axes = _figure(4.6, 4.4)
-    axes.plot([0, 1], [0, 1], color="#c3ccd6", linewidth=1)
-    for name, p, y, colour in (
-        ("levels", probabilities[:, :7].ravel(), labels[:, :7].ravel(), "#2a78c2"),
-        ("any", probabilities[:, 7], labels[:, 7], INK),
-    ):
-        order = np.argsort(p)
-        parts = [part for part in np.array_split(order, 6) if len(part)]
-        axes.plot([p[i].mean() for i in parts], [y[i].mean() for i in parts], "o-", color=colour, label=name)
-    axes.set(xlabel="submitted probability", ylabel="observed", title="Reliability", xlim=(0, 1), ylim=(0, 1))
-    axes.legend(fontsize=8, frameon=False)
+
+def reliability(bins: dict[str, list[dict[str, Any]]], title: str) -> str:
+    """"levels" and "any" -> bins: the part that was fractured against the mean probability, with the number in each."""
+    figure, axes = _figure("mean probability", "part that is fractured", title)
+    axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
+    for (name, held), colour, below in zip(bins.items(), ("#2a78c2", INK), (False, True)):
+        axes.plot([one["said"] for one in held], [one["found"] for one in held], "o-", color=colour, label=name, ms=4)
+        beside = {"xytext": (4, -9) if below else (-3, 5), "textcoords": "offset points"}
+        for one in held:
+            axes.annotate(one["count"], (one["said"], one["found"]), fontsize=6, color=colour, **beside)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    axes.legend(fontsize=8, frameon=False, loc="upper left")
     return _uri(figure)
 
 
 def training(curves: dict[str, list[dict[str, Any]]]) -> str:
-    """Loss over steps for each training, a panel each."""
+    """Loss over steps for each training, a panel each; "" without any."""
     shown = {name: logs for name, logs in curves.items() if logs}
     if not shown:
         return ""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, panels = plt.subplots(1, len(shown), figsize=(3.2 * len(shown), 2.8), squeeze=False)
+    figure = Figure(figsize=(3.1 * len(shown), 2.7), dpi=110)
+    panels = figure.subplots(1, len(shown), squeeze=False)
     for panel, (name, logs) in zip(panels[0], shown.items()):
         for log in logs:
             panel.plot(log["step"], log["loss"], linewidth=1.2, label=log["fold"])
@@ -73,22 +73,28 @@ def png_uri(content: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
-    import matplotlib
+def _name(target: str) -> str:
+    return {OVERALL: "any", ALL: "all vertebrae"}.get(target, target)
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(width, height))
+def _style(target: str) -> dict[str, Any]:
+    if target == OVERALL:
+        return {"color": INK, "linewidth": 2.4}
+    if target == ALL:
+        return {"color": "#8a94a0", "linewidth": 2.4, "linestyle": "--"}
+    return {"color": COLOURS[LEVEL_IDS[target]], "linewidth": 1.2}
+
+
+def _figure(x: str, y: str, title: str) -> tuple[Figure, Any]:
+    figure = Figure(figsize=SIZE, dpi=110)
+    axes = figure.subplots()
+    axes.set(xlabel=x, ylabel=y, title=title)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _uri(figure: Any) -> str:
-    from matplotlib import pyplot as plt
-
+def _uri(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.tight_layout()
-    figure.savefig(buffer, dpi=110)
-    plt.close(figure)
+    figure.savefig(buffer, format="png")
     return png_uri(buffer.getvalue())

@@ -71,16 +71,16 @@ def answer_out_of_fold(
     truth = usable.loc[[one.uid for one in found], list(TARGETS)].to_numpy()
     posterior, each = fit_decision(found, truth, settings.decision)
     decided = [decide.decide(one.logits[None], one.present, one.prior, own) for one, own in zip(found, each)]
-    write_predictions(table, [Prediction(one.uid, d.answer, one.flags, d.calibrated) for one, d in zip(found, decided)])
+    answers = [Prediction(one.uid, d.answer, one.flags, d.calibrated, d.network) for one, d in zip(found, decided)]
+    write_predictions(table, answers)
     store.write_record(table, origin)
-    before = [decide.decide(one.logits[None], one.present, one.prior, None).answer for one in found]
     store.write_json(
         decision_path,
         {
             "decision": None if posterior is None else posterior.to_json(),
             "prior": best_constants(usable.to_numpy()).tolist(),
             "out_of_fold_score": score(np.stack([d.answer for d in decided]), truth),
-            "without_recalibration": score(np.stack(before), truth),
+            "without_recalibration": score(np.stack([d.network for d in decided]), truth),
             "best_constant": score(np.tile(best_constants(truth), (len(truth), 1)), truth),
         },
     )

@@ -101,7 +101,7 @@ def answer(uid: str, crops: Crops, ensemble: list[Any], posterior: Posterior | N
     if not crops.present.any():
         flags["patient_overall"] = ["no level in view, prior"]
     decided = decide.decide(logits, crops.present, prior, posterior)
-    return Prediction(uid, decided.answer, flags, decided.calibrated)
+    return Prediction(uid, decided.answer, flags, decided.calibrated, decided.network)
 
 
 def result(prediction: Prediction, digests: list[str], scheme: str) -> dict[str, Any]:

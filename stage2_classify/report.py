@@ -3,39 +3,41 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common import __version__, store
 from common.commandline import NOT_MEDICAL
 from common.config import DataSettings
-from common.dataset.competition import Competition
-from common.labels import LEVELS, TARGETS
-from common.score import row_scores
+from common.labels import LEVELS, OVERALL, TARGETS
 from stage2_classify import figures
+from stage2_classify.discrimination import ALL
 from stage2_classify.metrics import KINDS, collect, folder_of
-from stage2_classify.scoring import read_submission, report
-from stage2_classify.tables import read_predictions
+from stage2_classify.report_studies import ShownStudy, studies
+from stage2_classify.run_folder import weights_paths
+from stage2_classify.scoring import report
+from stage2_classify.settings import ClassifySettings
 
 ENTRY_NAMES = {
     "vertebra3d": "3D CNN per vertebra + sequence head",
     "slices25d": "2.5D CNN + LSTM per vertebra",
     "naive": "one 3D CNN over the shrunk study",
 }
-SHOWN = 4
-"""Studies shown of the worst and of the best."""
+NAMES = {OVERALL: "any", ALL: "all vertebrae"}
 
 
-def make_report(data: DataSettings) -> int:
+def make_report(data: DataSettings, settings: ClassifySettings) -> int:
     """Writes metrics.json and report.html into the run's folder where they aren't current; returns 0."""
-    came_from = _came_from(data)
+    # The submission is that of the default kind, whatever entry the command names.
+    network = settings.network.model_copy(update={"kind": "vertebra3d"})
+    settings = settings.model_copy(update={"network": network})
+    came_from = _came_from(data, settings)
     outputs = (data.run / "metrics.json", data.run / "report.html")
     if all(store.is_current(output, came_from) for output in outputs):
         return 0
-    metrics = collect(data)
+    metrics, shown = collect(data, settings), studies(data, settings)
+    metrics["studies"] = [_as_json(study) for study in shown]
     store.write_json(outputs[0], metrics)
-    store.write_text(outputs[1], _page(data, metrics))
+    store.write_text(outputs[1], page(str(data.root), metrics, shown))
     for output in outputs:
         store.write_record(output, came_from)
     print(report(metrics["test"]) if metrics["test"] else "the test studies' truth isn't known here")
@@ -43,76 +45,45 @@ def make_report(data: DataSettings) -> int:
     return 0
 
 
-def _came_from(data: DataSettings) -> dict[str, Any]:
-    files = [data.run / "submission.csv", data.run / "stage1" / "evaluation.json", data.root / "test_labels.csv"]
-    files += [folder_of(data, kind) / name for kind in KINDS for name in ("test.csv", "out_of_fold.csv")]
-    return {"files": {str(path): store.digest_file(path) if path.exists() else "absent" for path in files}}
-
-
-def _page(data: DataSettings, metrics: dict[str, Any]) -> str:
+def page(cohort: str, metrics: dict[str, Any], shown: list[ShownStudy]) -> str:
+    """The page as text. What comes from files is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    truth = Competition.open(data.root).test_labels()
-    answers = read_submission(data.run / "submission.csv")
-    known = truth is not None
-    pictures = {"training": figures.training(metrics["training"])}
-    if known:
-        p, y = answers.loc[truth.index].to_numpy(), truth.to_numpy()
-        pictures |= {"roc": figures.roc(p, y), "reliability": figures.reliability(p, y)}
+    pictures = {}
+    if metrics["curves"]:
+        pictures |= {"ROC curves": figures.roc(metrics["curves"])}
+        pictures |= {"Precision-recall curves": figures.precision_recall(metrics["curves"])}
+    for name, bins in metrics["reliability"].items():
+        pictures[f"Reliability {name}"] = figures.reliability(bins, f"Reliability, {name}")
+    if training := figures.training(metrics["training"]):
+        pictures["Training losses"] = training
     return environment.get_template("report.html.j2").render(
         notice=NOT_MEDICAL,
         version=__version__,
-        cohort=str(data.root),
+        cohort=cohort,
         metrics=metrics,
         entries=[(ENTRY_NAMES[kind], metrics["entries"][kind]) for kind in KINDS if kind in metrics["entries"]],
+        names={target: NAMES.get(target, target) for target in (*TARGETS, ALL)},
         levels=LEVELS,
-        targets=TARGETS,
         per_level=(metrics["segmentation"] or {}).get("levels", {}),
-        prevalence=truth.mean().to_dict() if known else {},
-        studies=_studies(data, answers, truth),
+        studies=shown,
         pictures=pictures,
     )
 
 
-def _studies(data: DataSettings, answers: pd.DataFrame, truth: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """The studies to show: the worst and the best answered where the truth is known, else the first ones."""
-    flags = read_predictions(folder_of(data, "vertebra3d") / "test.csv").get("flags", pd.Series(dtype=str))
-    if truth is None:
-        return [_study(data, uid, "", answers.loc[uid], None, None, flags) for uid in answers.index[: 2 * SHOWN]]
-    scores = pd.Series(row_scores(answers.loc[truth.index].to_numpy(), truth.to_numpy()), index=truth.index)
-    ordered = scores.sort_values(ascending=False)
-    middle = len(ordered) // 2
-    picks = [("worst", uid) for uid in ordered.index[:SHOWN]]
-    picks += [("median", uid) for uid in ordered.index[middle : middle + 1]]
-    fractured = [uid for uid in ordered.index[::-1] if truth.loc[uid, TARGETS[-1]] == 1]
-    picks += [("best of the fractured", uid) for uid in fractured[:SHOWN]]
-    return [_study(data, uid, why, answers.loc[uid], truth.loc[uid], scores[uid], flags) for why, uid in picks]
-
-
-def _study(
-    data: DataSettings,
-    uid: str,
-    why: str,
-    answer: pd.Series,
-    truth: pd.Series | None,
-    score: float | None,
-    flags: pd.Series,
-) -> dict[str, Any]:
-    preview = data.run / "masks" / f"{uid}.png"
-    flag = flags.get(uid)
+def _as_json(study: ShownStudy) -> dict[str, Any]:
+    fields = ("answer", "calibrated", "fractured")
     return {
-        "uid": uid,
-        "why": why,
-        "score": score,
-        "rows": [
-            (
-                target,
-                float(answer[target]) if np.isfinite(answer[target]) else None,
-                None if truth is None else int(truth[target]),
-            )
-            for target in TARGETS
-        ],
-        "flags": flag if isinstance(flag, str) else "",
-        "picture": figures.png_uri(preview.read_bytes()) if preview.exists() else "",
+        "uid": study.uid,
+        "score": study.score,
+        "flags": study.flags,
+        "targets": {target: dict(zip(fields, values)) for target, *values in study.cells},
     }
+
+
+def _came_from(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
+    files = [data.run / "submission.csv", data.run / "stage1" / "evaluation.json", data.root / "test_labels.csv"]
+    files += [folder_of(data, kind) / name for kind in KINDS for name in ("test.csv", "out_of_fold.csv")]
+    files += weights_paths(data, settings)
+    return {"files": {str(path): store.digest_file(path) if path.exists() else "absent" for path in files}}

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from common.errors import SubmissionError
 from common.labels import LEVELS, TARGETS
 from common.score import best_constants, bootstrap, row_scores
+from stage2_classify.auc import aucs
 
 
 def read_submission(path: Path) -> pd.DataFrame:
@@ -75,31 +75,28 @@ def judge(predictions: pd.DataFrame, labels: pd.DataFrame, draws: int = 2000, se
 def areas(p: np.ndarray, y: np.ndarray, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Answers and labels (N, 8) -> AUC per target (None where only one class is there), the mean over levels with its
     bootstrap interval, and the area over all vertebrae together."""
-    by_target = {target: _auc(p[:, column], y[:, column]) for column, target in enumerate(TARGETS)}
-    rng = np.random.default_rng(seed)
-    means = []
-    for _ in range(min(draws, 500)):
-        pick = rng.integers(0, len(y), len(y))
-        means.append(_macro(p[pick], y[pick]))
-    means = [mean for mean in means if mean is not None]
-    interval = [float(q) for q in np.quantile(means, [0.025, 0.975])] if means else None
     n = len(LEVELS)
+    by_target = dict(zip(TARGETS, map(_known, aucs(p.T, y.T))))
+    picks = np.random.default_rng(seed).integers(0, len(y), (draws, len(y)))
+    means = _mean_area(np.moveaxis(p[picks, :n], -1, 0), np.moveaxis(y[picks, :n], -1, 0))
+    means = means[np.isfinite(means)]
     return {
         "auc": by_target,
-        "macro_auc": _macro(p, y),
-        "macro_auc_interval": interval,
-        "vertebra_auc": _auc(p[:, :n].ravel(), y[:, :n].ravel()),
+        "macro_auc": _known(_mean_area(p[:, :n].T, y[:, :n].T)),
+        "macro_auc_interval": [float(q) for q in np.quantile(means, [0.025, 0.975])] if len(means) else None,
+        "vertebra_auc": _known(aucs(p[:, :n].ravel(), y[:, :n].ravel())),
     }
 
 
-def _macro(p: np.ndarray, y: np.ndarray) -> float | None:
-    found = [_auc(p[:, column], y[:, column]) for column in range(len(LEVELS))]
-    found = [area for area in found if area is not None]
-    return float(np.mean(found)) if found else None
+def _mean_area(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(7, ..., N) -> (...): the mean over the levels that have both classes; NaN where none has."""
+    areas = aucs(p, y)
+    known = np.isfinite(areas)
+    return np.where(known, areas, 0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
 
 
-def _auc(p: np.ndarray, y: np.ndarray) -> float | None:
-    return float(roc_auc_score(y, p)) if 0 < y.sum() < len(y) else None
+def _known(area: float) -> float | None:
+    return float(area) if np.isfinite(area) else None
 
 
 def report(figures: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Predictions as CSV: StudyInstanceUID, C1..C7, patient_overall, calibrated_C1 .. calibrated_patient_overall, flags."""
+"""Predictions as CSV: StudyInstanceUID, C1..C7, patient_overall, the same as calibrated_* and network_*, flags."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,29 +12,34 @@ from common.errors import DatasetError
 from common.labels import TARGETS
 
 CALIBRATED = tuple(f"calibrated_{target}" for target in TARGETS)
+NETWORK = tuple(f"network_{target}" for target in TARGETS)
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """One study's answer in the order of `TARGETS`: `probabilities` (8,) are what the score rewards, `calibrated` (8,)
-    how likely each fracture is (None: not known); `flags`: level -> remarks."""
+    how likely each fracture is, `network` (8,) what the networks said before either (None: not known); `flags`:
+    level -> remarks."""
 
     uid: str
     probabilities: np.ndarray
     flags: dict[str, list[str]] = field(default_factory=dict)
     calibrated: np.ndarray | None = None
+    network: np.ndarray | None = None
 
 
 def write_predictions(path: Path, predictions: list[Prediction]) -> None:
-    """Writes the table atomically, a row for each prediction; the columns `CALIBRATED` only where some are known."""
-    rows = [
-        {UID: p.uid, **dict(zip(TARGETS, np.round(p.probabilities, 6))), "flags": flags_text(p.flags)}
-        | ({} if p.calibrated is None else dict(zip(CALIBRATED, np.round(p.calibrated, 6))))
-        for p in predictions
-    ]
-    known = any(p.calibrated is not None for p in predictions)
-    frame = pd.DataFrame(rows, columns=[UID, *TARGETS, *(CALIBRATED if known else ()), "flags"])
-    store.write_text(path, frame.to_csv(index=False))
+    """Writes the table atomically, a row for each prediction; the columns `CALIBRATED` and `NETWORK` only where some
+    are known."""
+    rows, columns = [], [UID, *TARGETS]
+    for p in predictions:
+        row = {UID: p.uid, **dict(zip(TARGETS, np.round(p.probabilities, 6))), "flags": flags_text(p.flags)}
+        for names, values in ((CALIBRATED, p.calibrated), (NETWORK, p.network)):
+            row |= {} if values is None else dict(zip(names, np.round(values, 6)))
+        rows.append(row)
+    for names in (CALIBRATED, NETWORK):
+        columns += names if any(names[0] in row for row in rows) else ()
+    store.write_text(path, pd.DataFrame(rows, columns=[*columns, "flags"]).to_csv(index=False))
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
