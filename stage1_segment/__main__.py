@@ -1,4 +1,4 @@
-"""`python -m stage1_segment train | predict | evaluate`."""
+"""`python -m stage1_segment train | predict | evaluate | ship | gallery`."""
 
 import argparse
 from pathlib import Path
@@ -49,7 +49,14 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     ship.set_defaults(command=_ship)
 
-    for command in (train, predict, evaluate, ship):
+    gallery = commands.add_parser("gallery", help="a picture of synthetic scans of a bank, with what a network answers")
+    gallery.add_argument("-o", "--output", type=Path, metavar="PICTURE.png", required=True)
+    gallery.add_argument("--scans", type=int, default=20, help="how many (default: 20)")
+    gallery.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
+    gallery.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    gallery.set_defaults(command=_gallery)
+
+    for command in (train, predict, evaluate, ship, gallery):
         commandline.add_config(command)
     return parser
 
@@ -122,6 +129,17 @@ def _ship(arguments: argparse.Namespace) -> int:
 
     data, settings = _settings(arguments)
     ship(arguments.weights or RunFolder(data.run).weights(settings.train_folds[0]), arguments.name)
+    return 0
+
+
+def _gallery(arguments: argparse.Namespace) -> int:
+    from stage1_segment.gallery import draw_gallery
+    from stage1_segment.run_folder import bank_split
+
+    data, settings = _settings(arguments)
+    weights = _weights(arguments, data, settings)
+    subjects = bank_split(settings).held_out
+    draw_gallery(subjects, arguments.scans, weights, arguments.output, arguments.device, _given(arguments, settings))
     return 0
 
 

@@ -26,13 +26,13 @@ def draw_preview(ct: Volume, mask: Volume, path: Path, title: str = "") -> None:
 
     scan = canonical(ct)
     labels = onto(mask, scan.grid).array
-    along = _middle_line(labels)
+    along = middle_line(labels)
     figure = Figure(figsize=(9, 4.4), dpi=100, facecolor="black")
     FigureCanvasAgg(figure)
     for place, (name, axis, ends) in enumerate((("sagittal", 0, "AP"), ("coronal", 1, "RL"))):
         axes = figure.add_axes((0.01 + 0.44 * place, 0.05, 0.43, 0.88))
-        planes = (_plane(array, along, axis)[::-1] for array in (scan.array, labels))
-        _view(axes, *planes, scan.spacing[[1 - axis, 2]])
+        planes = (plane(array, along, axis)[::-1] for array in (scan.array, labels))
+        view(axes, *planes, scan.spacing[[1 - axis, 2]])
         axes.set_title(f"{name}, {ends[0]} left, {ends[1]} right", color="white", fontsize=8)
     _legend(figure, labels)
     figure.text(0.01, 0.015, NOT_MEDICAL, color="white", fontsize=8)
@@ -41,7 +41,7 @@ def draw_preview(ct: Volume, mask: Volume, path: Path, title: str = "") -> None:
         figure.savefig(scratch, format="png", facecolor="black")
 
 
-def _middle_line(labels: np.ndarray) -> np.ndarray:
+def middle_line(labels: np.ndarray) -> np.ndarray:
     """(2, Z) int: x and y of the middle of the bone's extent at each height, smoothed; where there is none,
     of the nearest height that has some, or of the scan."""
     middle = np.array(labels.shape[:2]) / 2
@@ -62,13 +62,13 @@ def _middle_line(labels: np.ndarray) -> np.ndarray:
     return np.round(lines).astype(int)
 
 
-def _plane(array: np.ndarray, along: np.ndarray, axis: int) -> np.ndarray:
+def plane(array: np.ndarray, along: np.ndarray, axis: int) -> np.ndarray:
     """(other axis, Z): at each height the row through the line."""
     heights = np.arange(array.shape[2])
     return array[along[0], :, heights].T if axis == 0 else array[:, along[1], heights]
 
 
-def _view(axes, hu: np.ndarray, labels: np.ndarray, spacing: np.ndarray) -> None:
+def view(axes, hu: np.ndarray, labels: np.ndarray, spacing: np.ndarray) -> None:
     low, high = WINDOW_HU
     grey = np.clip((hu.astype(np.float32) - low) / (high - low), 0, 1)
     picture = np.repeat(grey[..., None], 3, axis=2)

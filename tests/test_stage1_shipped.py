@@ -122,3 +122,17 @@ def test_training_from_a_bank(shipped: Path, tmp_path: Path) -> None:
     assert all(torch.allclose(begun[name], trained[name], atol=1e-6) for name in begun)
     lines = [json.loads(line) for line in (RunFolder(data.run).fold(0) / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 2] and "validation_dice" in lines[-1]
+
+
+def test_gallery_of_synthetic_scans(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from stage1_segment.gallery import draw_gallery
+    from stage1_segment.synthetic.subject import bank_files
+
+    write_bank(tmp_path / "bank", 1)
+    subjects = tuple(map(str, bank_files(tmp_path / "bank")))
+    weights = write_weights(tmp_path / "w.safetensors", tiny_settings())
+    draw_gallery(subjects, 2, weights, tmp_path / "gallery.png")
+    colours = Image.open(tmp_path / "gallery.png").convert("RGB").getcolors(1 << 24)
+    assert sum(max(colour) - min(colour) > 60 for _, colour in colours) > 20  # levels are drawn over the grey
