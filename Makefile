@@ -15,6 +15,9 @@ NAIVE        ?= train.steps=1500 train.lr=2e-3 train.warmup=50 train.ema=0.99
 endif
 PY           := .venv/bin/python
 DATA_ARGS     = --config $(CONFIG) data.root=$(DATA) data.run=$(RUN)
+# For one study the stage 1 that comes with the project, unless a run or a configuration is named.
+STUDY_ARGS    = $(if $(filter command environment,$(origin RUN) $(origin CONFIG)),$(DATA_ARGS),--weights $(SHIPPED))
+SHIPPED       = stage1_segment/shipped/weights.safetensors
 MASKS_ARGS    = $(if $(MASKS),masks.folder=$(MASKS) masks.scheme=$(or $(SCHEME),rsna))
 
 # A step that could not do some studies of a cohort (exit code 20) doesn't stop the others; `finish` reports it.
@@ -85,8 +88,10 @@ compare: setup ## the 2.5D + LSTM entry and the naive network on the same cohort
 
 predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir
 	@test -n "$(STUDY)" || { echo "make predict STUDY=path OUT=dir: STUDY is a DICOM folder, a zip of one, or a NIfTI" >&2; exit 2; }
-	@$(PY) -m stage1_segment predict $(DATA_ARGS) $(SEGMENT) -i "$(STUDY)" -o "$(OUT)/mask.nii.gz" --preview "$(OUT)/preview.png"
-	@$(PY) -m stage2_classify predict $(DATA_ARGS) $(CLASSIFY) -i "$(STUDY)" --mask "$(OUT)/mask.nii.gz" -o "$(OUT)/result.json"
+	@$(PY) -m stage1_segment predict $(STUDY_ARGS) $(SEGMENT) -i "$(STUDY)" -o "$(OUT)/mask.nii.gz" --preview "$(OUT)/preview.png"
+	@if ls $(RUN)/stage2/fold*/weights.safetensors >/dev/null 2>&1; then \
+	  $(PY) -m stage2_classify predict $(DATA_ARGS) $(CLASSIFY) -i "$(STUDY)" --mask "$(OUT)/mask.nii.gz" -o "$(OUT)/result.json"; \
+	else echo "$(RUN) has no trained stage 2, so there is no $(OUT)/result.json; train one (make submission), or name another RUN" >&2; fi
 
 ship: setup ## make RUN's stage-1 weights those that come with the project (then write their CARD.md)
 	@$(PY) -m stage1_segment ship $(DATA_ARGS) $(SEGMENT)

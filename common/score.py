@@ -49,7 +49,15 @@ def best_constants(labels: np.ndarray) -> np.ndarray:
 
 def bootstrap(values: np.ndarray, draws: int = 2000, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
     """Interval of the mean of `values` (N,) over resampled studies, percentile method."""
-    values = np.asarray(values, dtype=np.float64)
-    picks = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
-    low, high = np.quantile(values[picks].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return bootstrap_share(values, np.ones(len(values)), draws, seed, level)
+
+
+def bootstrap_share(
+    parts: np.ndarray, wholes: np.ndarray, draws: int = 2000, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
+    """Interval of sum(parts) / sum(wholes), each (N,) a number per study, over resampled studies, percentile method."""
+    picks = np.random.default_rng(seed).integers(0, len(parts), (draws, len(parts)))
+    parts, wholes = np.asarray(parts, dtype=np.float64)[picks].sum(axis=1), np.asarray(wholes)[picks].sum(axis=1)
+    drawn = np.divide(parts, wholes, out=np.full(draws, np.nan), where=wholes > 0)
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.config import Settings, parse
 from common.errors import ConfigError, WeightsError
 from common.weights import read_description, save_weights
 
@@ -13,12 +14,15 @@ LARGEST = 40_000_000
 """Bytes that a file in the repository may have."""
 
 
-def start_path(named: str | None, key: str, shipped: dict[str, Path], kind: str, wanted: dict[str, Any]) -> Path | None:
+def start_path(
+    named: str | None, key: str, shipped: dict[str, Path], kind: str, wanted: dict[str, tuple[Settings, set[str]]]
+) -> Path | None:
     """The weights that a training begins with, checked to fit; None for random ones.
 
-    `named`: what the configuration's `key` says: a name in `shipped`, a path, or None. `wanted`: parts of the weights'
-    description, part -> key -> value, that have to be as in the configuration. Raises WeightsError (missing, damaged,
-    not of `kind`), ConfigError (of another network or another window).
+    `named`: what the configuration's `key` says: a name in `shipped`, a path, or None. `wanted`: part of the weights'
+    description -> the configuration's settings, and those of them that have to be alike; what the description doesn't
+    know, since the file is older, counts as the default. Raises WeightsError (missing, damaged, not of `kind`),
+    ConfigError (of another network or another window).
     """
     if named is None:
         return None
@@ -26,10 +30,10 @@ def start_path(named: str | None, key: str, shipped: dict[str, Path], kind: str,
     if named in shipped and not path.is_file():
         raise WeightsError(f"{path}: no weights come with this version; set {key}=null or name a file")
     description = read_description(path, kind)
-    for part, values in wanted.items():
-        for name, value in values.items():
-            found = description.get(part, {}).get(name)
-            if found != value:
+    for part, (own, names) in wanted.items():
+        theirs = parse(description.get(part, {}), type(own), str(path)).model_dump(mode="json")
+        for name, value in own.model_dump(mode="json", include=names).items():
+            if (found := theirs[name]) != value:
                 raise ConfigError(
                     f"{path}: can't begin from these weights: their {part}.{name} is {found}, the configuration's "
                     f"{value}; set {part}.{name}={found} or {key}=null"

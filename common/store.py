@@ -139,6 +139,14 @@ def write_record(output: Path, came_from: dict[str, Any], by_digest: bool = True
     write_json(record_path(output), content)
 
 
+def came_from(output: Path) -> dict[str, Any]:
+    """What the record of an output says that it came from; {} where there is no record that can be read."""
+    try:
+        return dict(read_json(record_path(output))["came_from"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def is_intact(output: Path) -> bool:
     """Whether a file recorded with `by_digest=False` still has the bytes that were recorded."""
     try:

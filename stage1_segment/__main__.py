@@ -136,6 +136,7 @@ def _gallery(arguments: argparse.Namespace) -> int:
     from stage1_segment.gallery import draw_gallery
     from stage1_segment.run_folder import bank_split
 
+    commandline.check_least(arguments, scans=1)
     data, settings = _settings(arguments)
     weights = _weights(arguments, data, settings)
     subjects = bank_split(settings).held_out

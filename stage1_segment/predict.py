@@ -142,7 +142,10 @@ def _infer(ct: np.ndarray, hint: np.ndarray | None, segmenter: Segmenter) -> Ten
             return logits
         dtype = AUTOCAST.get(choose_precision("auto", windows.device.type == "cuda"))
         with torch.autocast(windows.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-            return segmenter.network(windows).float()
+            logits = segmenter.network(windows).float()
+            if segmenter.predict.flip:
+                logits = (logits + segmenter.network(windows.flip(2)).float().flip(2)) / 2
+            return logits
 
     @torch.inference_mode()
     def infer(at_once: int, device: torch.device) -> Tensor:

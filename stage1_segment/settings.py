@@ -96,6 +96,8 @@ class PredictSettings(Settings):
     """Around what the first pass found, looked at by the second."""
     overlap: float = Field(0.25, ge=0, lt=1)
     """Of neighbouring windows in both passes."""
+    flip: bool = False
+    """Mean over each window and its mirror image (left-right)."""
     order: bool = False
     """Whether the first pass' levels are put in order by the heights of the bodies (`order`); for networks that count
     from the skull and the ribs."""

@@ -7,7 +7,7 @@ from common import start_weights
 from common.commandline import NOT_MEDICAL
 from common.training import WEIGHTS
 from common.weights import read_description
-from stage1_segment.settings import KIND, SegmentSettings
+from stage1_segment.settings import KIND, NetworkSettings, SegmentSettings
 
 SHIPPED = Path(__file__).parent / "shipped" / WEIGHTS
 """For real scans, used where a run has no weights of its own."""
@@ -31,8 +31,8 @@ def own_or_shipped(own: Path) -> Path:
 def start_path(settings: SegmentSettings) -> Path | None:
     """See `start_weights.start_path`."""
     wanted = {
-        "network": settings.network.model_dump(mode="json"),
-        "patch": settings.patch.model_dump(mode="json", include={"low_hu", "high_hu"}),
+        "network": (settings.network, set(NetworkSettings.model_fields)),
+        "patch": (settings.patch, {"low_hu", "high_hu"}),
     }
     return start_weights.start_path(settings.train.start_from, "train.start_from", _names(), KIND, wanted)
 

@@ -89,7 +89,10 @@ def _forward(predictor: Predictor, crops: Crops) -> tuple[Tensor, dict[str, Tens
 
 
 def _scaled(heat: Tensor, near: Tensor) -> Tensor:
-    """(7, X', Y', Z') -> the positive part within `near`, its largest value 1 for each level (or 0 everywhere)."""
-    heat = torch.where(near, heat, 0).clamp(min=0)
-    largest = heat.amax(dim=(1, 2, 3), keepdim=True)
-    return torch.where(largest > 0, heat / largest.clamp(min=1e-12), 0)
+    """(7, X', Y', Z') -> the positive part within `near`, its largest value 1 for each level. Where nothing is
+    positive, what rises above the lowest, so that there is a peak."""
+    within = (1, 2, 3)
+    largest = torch.where(near, heat, -torch.inf).amax(dim=within, keepdim=True)
+    lowest = torch.where(near, heat, torch.inf).amin(dim=within, keepdim=True)
+    heat = torch.where(near, heat - torch.where(largest > 0, 0, lowest), 0).clamp(min=0)
+    return heat / heat.amax(dim=within, keepdim=True).clamp(min=1e-12)

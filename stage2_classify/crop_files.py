@@ -58,6 +58,12 @@ def came_from(
     return {**origin, **masks.came_from(uid), "crops": settings_that_count, "boxes": store.digest_value(rows)}
 
 
+def cut_as(path: Path, settings: CropSettings) -> bool:
+    """Whether there are crops of a vertebra that were cut with these settings."""
+    wanted = settings.model_dump(mode="json", exclude={"study_shape"})
+    return path.exists() and store.came_from(path).get("crops") == wanted
+
+
 def make_crops(
     uids: list[str],
     data: DataSettings,

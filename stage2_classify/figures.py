@@ -38,11 +38,13 @@ def precision_recall(curves: dict[str, Any]) -> str:
     return _uri(figure)
 
 
-def reliability(bins: dict[str, list[dict[str, Any]]], title: str) -> str:
-    """"levels" and "any" -> bins: the part that was fractured against the mean probability, with the number in each."""
-    figure, axes = _figure("mean probability", "part that is fractured", title)
+def reliability(bins: dict[str, Any], title: str) -> str:
+    """`studies`, and "levels" and "any" -> bins: the part that was fractured against the mean probability, with the
+    number in each."""
+    figure, axes = _figure("mean probability", "part that is fractured", f"{title} ({bins['studies']} studies)")
     axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
-    for (name, held), colour, below in zip(bins.items(), ("#2a78c2", INK), (False, True)):
+    for name, colour, below in (("levels", "#2a78c2", False), ("any", INK, True)):
+        held = bins[name]
         axes.plot([one["said"] for one in held], [one["found"] for one in held], "o-", color=colour, label=name, ms=4)
         beside = {"xytext": (4, -9) if below else (-3, 5), "textcoords": "offset points"}
         for one in held:

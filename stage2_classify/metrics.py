@@ -4,7 +4,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from common import store
@@ -18,6 +17,7 @@ from stage2_classify.operating_points import operating_points
 from stage2_classify.reliability import reliability
 from stage2_classify.scoring import judge, read_submission
 from stage2_classify.settings import ClassifySettings
+from stage2_classify.submit import CLIP
 from stage2_classify.tables import CALIBRATED, NETWORK, read_predictions, read_probabilities
 
 KINDS = ("vertebra3d", "slices25d", "naive")
@@ -35,17 +35,17 @@ def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     """
     competition = Competition.open(data.root)
     truth, train_truth = competition.test_labels(), competition.train_labels()
-    out_of_fold = {kind: _answers(data, kind, "out_of_fold.csv") for kind in KINDS}
+    held_out = {kind: _held_out(data, kind, train_truth) for kind in KINDS}
     known = truth is not None and (data.run / "submission.csv").exists()
-    submission = read_submission(data.run / "submission.csv").loc[truth.index] if known else None
+    submission = read_submission(data.run / "submission.csv").reindex(truth.index) if known else None
     return {
         "test": judge(submission, truth) if known else None,
         "curves": discrimination(submission.to_numpy(), truth.to_numpy()) if known else {},
-        "operating_points": _operating(submission, truth, out_of_fold["vertebra3d"], train_truth) if known else {},
+        "operating_points": _operating(submission, truth, held_out["vertebra3d"], train_truth) if known else {},
         "reliability": _reliability(folder_of(data, "vertebra3d") / "test.csv", submission, truth) if known else {},
         "entries": _entries(data, submission, truth) if known else {},
         "out_of_fold": {
-            kind: judge(table, train_truth.loc[table.index]) for kind, table in out_of_fold.items() if table is not None
+            kind: judge(table, train_truth.loc[table.index]) for kind, table in held_out.items() if table is not None
         },
         "segmentation": _segmentation(data.run / "stage1" / "evaluation.json"),
         "attention": attention_hits(data, settings),
@@ -70,14 +70,19 @@ def folder_of(data: DataSettings, kind: str) -> Path:
 
 
 def _entries(data: DataSettings, submission: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
-    """Kind -> its figures, with `ours_less_this`: the submission's score less the entry's, paired."""
-    ours, found = row_scores(submission.to_numpy(), truth.to_numpy()), {}
+    """Kind -> the figures of the studies that it answered, with `ours_less_this`: the submission's score of the same
+    studies less the entry's, paired."""
+    found = {}
     for kind in KINDS:
         table = _answers(data, kind, "test.csv")
-        if table is not None:
-            less = ours - row_scores(table.loc[truth.index].to_numpy(), truth.to_numpy())
-            paired = {"value": float(less.mean()), "interval": bootstrap(less)}
-            found[kind] = {**judge(table, truth), "ours_less_this": paired}
+        answered = truth.index if table is None else truth.index.intersection(table.index)
+        if table is None or answered.empty:
+            continue
+        theirs, labels = table.loc[answered], truth.loc[answered]
+        ours = row_scores(submission.loc[answered].to_numpy(), labels.to_numpy())
+        less = ours - row_scores(theirs.to_numpy(), labels.to_numpy())
+        paired = {"value": float(less.mean()), "interval": bootstrap(less)}
+        found[kind] = {**judge(theirs, labels), "ours_less_this": paired}
     return found
 
 
@@ -87,29 +92,35 @@ def _operating(
     """Name of a target, or discrimination.ALL -> see `operating_points`; {} without out-of-fold answers."""
     if held_out is None:
         return {}
-    chosen, tried = (held_out, train_truth.loc[held_out.index]), (submission, truth)
+    chosen = held_out.clip(CLIP, 1 - CLIP), train_truth.loc[held_out.index]  # as the submission is
     columns = {**{target: [target] for target in TARGETS}, ALL: list(LEVELS)}
     return {
-        name: operating_points(*((p[of].to_numpy().ravel(), y[of].to_numpy().ravel()) for p, y in (chosen, tried)))
+        name: operating_points(*((p[of].to_numpy(), y[of].to_numpy()) for p, y in (chosen, (submission, truth))))
         for name, of in columns.items()
     }
 
 
 def _reliability(path: Path, submission: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
-    """Which probabilities -> "levels" and "any" -> bins, see `reliability.Bin`."""
-    said, table = {}, read_predictions(path).reindex(truth.index) if path.exists() else submission
-    for name, columns in (("before, as the networks said", NETWORK), ("after, calibrated", CALIBRATED)):
-        if set(columns) <= set(table.columns) and np.isfinite(table[list(columns)]).all(axis=None):
-            said[name] = table[list(columns)].to_numpy()
-    said["as submitted"] = submission.to_numpy()
-    y, n = truth.to_numpy(), len(LEVELS)
-    return {
-        name: {
-            "levels": [asdict(one) for one in reliability(p[:, :n], y[:, :n])],
-            "any": [asdict(one) for one in reliability(p[:, n], y[:, n])],
-        }
-        for name, p in said.items()
-    }
+    """Which probabilities -> how many `studies` have them, and "levels" and "any" -> bins, see `reliability.Bin`."""
+    table = read_predictions(path).reindex(truth.index) if path.exists() else submission
+    said = {"before, as the networks said": NETWORK, "after, calibrated": CALIBRATED}
+    said = {name: table[list(columns)] for name, columns in said.items() if set(columns) <= set(table.columns)}
+    found, n = {}, len(LEVELS)
+    for name, answers in {**said, "as submitted": submission}.items():
+        p = answers.dropna().astype(float)
+        y = truth.loc[p.index].to_numpy()
+        if len(p):
+            parts = {"levels": slice(0, n), "any": slice(n, n + 1)}
+            bins = {part: reliability(p.to_numpy()[:, of], y[:, of]) for part, of in parts.items()}
+            found[name] = {"studies": len(p), **{part: [asdict(one) for one in held] for part, held in bins.items()}}
+    return found
+
+
+def _held_out(data: DataSettings, kind: str, truth: pd.DataFrame) -> pd.DataFrame | None:
+    """An entry's out-of-fold answers for the studies whose labels are still there."""
+    table = _answers(data, kind, "out_of_fold.csv")
+    kept = None if table is None else table.loc[table.index.intersection(truth.index)]
+    return None if kept is None or kept.empty else kept
 
 
 def _answers(data: DataSettings, kind: str, name: str) -> pd.DataFrame | None:

@@ -54,7 +54,7 @@ def load_predictor(path: Path, device: str = "auto") -> Predictor:
     network = build(settings.network, torch.from_numpy(prior))
     fill(network, state, path)
     where = choose_device(device)
-    return Predictor(network.eval().to(where), settings, prior, store.digest_file(path), where)
+    return Predictor(network.requires_grad_(False).eval().to(where), settings, prior, store.digest_file(path), where)
 
 
 def load_encoder(path: Path) -> tuple[torch.nn.Module, ClassifySettings]:

@@ -8,10 +8,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from common import __version__, store
 from common.commandline import NOT_MEDICAL
 from common.config import DataSettings
+from common.errors import SubmissionError
 from common.labels import LEVELS, OVERALL, TARGETS
 from stage2_classify import figures
 from stage2_classify.discrimination import ALL
-from stage2_classify.metrics import KINDS, collect, folder_of
+from stage2_classify.metrics import FOLDERS, KINDS, collect, folder_of
 from stage2_classify.report_studies import ShownStudy, studies
 from stage2_classify.run_folder import weights_paths
 from stage2_classify.scoring import report
@@ -26,10 +27,14 @@ NAMES = {OVERALL: "any", ALL: "all vertebrae"}
 
 
 def make_report(data: DataSettings, settings: ClassifySettings) -> int:
-    """Writes metrics.json and report.html into the run's folder where they aren't current; returns 0."""
+    """Writes metrics.json and report.html into the run's folder where they aren't current; returns 0. Raises
+    SubmissionError without a submission."""
     # The submission is that of the default kind, whatever entry the command names.
     network = settings.network.model_copy(update={"kind": "vertebra3d"})
     settings = settings.model_copy(update={"network": network})
+    submission = data.run / "submission.csv"
+    if not submission.is_file():
+        raise SubmissionError(f"{submission}: no submission yet; run `python -m stage2_classify submit` first")
     came_from = _came_from(data, settings)
     outputs = (data.run / "metrics.json", data.run / "report.html")
     if all(store.is_current(output, came_from) for output in outputs):
@@ -63,13 +68,18 @@ def page(cohort: str, metrics: dict[str, Any], shown: list[ShownStudy]) -> str:
         version=__version__,
         cohort=cohort,
         metrics=metrics,
-        entries=[(ENTRY_NAMES[kind], metrics["entries"][kind]) for kind in KINDS if kind in metrics["entries"]],
+        entries=_named(metrics["entries"]),
+        out_of_fold=_named(metrics["out_of_fold"]),
         names={target: NAMES.get(target, target) for target in (*TARGETS, ALL)},
         levels=LEVELS,
         per_level=(metrics["segmentation"] or {}).get("levels", {}),
         studies=shown,
         pictures=pictures,
     )
+
+
+def _named(entries: dict[str, Any]) -> dict[str, Any]:
+    return {ENTRY_NAMES[kind]: entries[kind] for kind in KINDS if kind in entries}
 
 
 def _as_json(study: ShownStudy) -> dict[str, Any]:
@@ -83,7 +93,9 @@ def _as_json(study: ShownStudy) -> dict[str, Any]:
 
 
 def _came_from(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
-    files = [data.run / "submission.csv", data.run / "stage1" / "evaluation.json", data.root / "test_labels.csv"]
+    files = [data.run / "submission.csv", data.run / "folds.csv", data.run / "stage1" / "evaluation.json"]
+    files += [data.root / name for name in ("test_labels.csv", "train.csv", "train_bounding_boxes.csv")]
     files += [folder_of(data, kind) / name for kind in KINDS for name in ("test.csv", "out_of_fold.csv")]
-    files += weights_paths(data, settings)
+    files += [*weights_paths(data, settings), *sorted((data.run / "masks").glob("*.png"))]
+    files += [log for folder in FOLDERS.values() for log in sorted((data.run / folder).glob("fold*/log.jsonl"))]
     return {"files": {str(path): store.digest_file(path) if path.exists() else "absent" for path in files}}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from common import store
 from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.labels import LEVELS, OVERALL, TARGETS
@@ -56,11 +57,12 @@ def studies(data: DataSettings, settings: ClassifySettings) -> list[ShownStudy]:
         answers = answers.loc[truth.index]
         scores = pd.Series(row_scores(answers.to_numpy(), truth.to_numpy()), truth.index).sort_values(ascending=False)
         reasons = chosen(scores, truth[OVERALL])
-    predictors = _predictors(data, settings) if reasons else []
+    predictors = _predictors(data, settings)
     rows = []
     for uid in progress(scores.index, len(scores), "studies of the report"):
         labels = None if truth is None else truth.loc[uid].to_numpy()
-        pictures = _pictures(uid, data, predictors, answers.loc[uid].to_numpy(), labels) if uid in reasons else {}
+        shown = answers.loc[uid].fillna(said.loc[uid, list(TARGETS)]).to_numpy(dtype=float)
+        pictures = _pictures(uid, data, settings, predictors, shown, labels) if uid in reasons else {}
         flags = said.at[uid, "flags"] if "flags" in said else ""
         rows.append(
             ShownStudy(
@@ -93,17 +95,22 @@ def _cells(answer: pd.Series, said: pd.Series, labels: np.ndarray | None) -> lis
 
 
 def _pictures(
-    uid: str, data: DataSettings, predictors: "list[Predictor]", answer: np.ndarray, labels: np.ndarray | None
+    uid: str,
+    data: DataSettings,
+    settings: ClassifySettings,
+    predictors: "list[Predictor]",
+    answer: np.ndarray,
+    labels: np.ndarray | None,
 ) -> dict[str, str]:
     from stage2_classify.attention import attend
     from stage2_classify.attention_picture import draw_attention, levels_to_show
 
     found = {}
     preview = data.run / "masks" / f"{uid}.png"
-    if preview.exists():
+    if preview.exists() and settings.masks.folder is None:  # otherwise they aren't the masks that were answered from
         found["preview"] = figures.png_uri(preview.read_bytes())
     path = crop_files.path_of(data, "vertebra3d", uid)
-    if predictors and path.exists():
+    if predictors and crop_files.cut_as(path, predictors[0].settings.crops):
         crops = crop_files.load(path)
         rows = levels_to_show(answer, labels, crops.present)
         truths = ["" if labels is None else ("fractured" if labels[row] else "healthy") for row in range(len(LEVELS))]
@@ -114,11 +121,12 @@ def _pictures(
 
 
 def _predictors(data: DataSettings, settings: ClassifySettings) -> "list[Predictor]":
-    """The networks that answered; [] where their weights aren't here or have no map to show."""
+    """The networks that answered; [] where their weights aren't here."""
     from stage2_classify.predictor import load_predictor
 
-    paths = weights_paths(data, settings)
-    if settings.network.kind != "vertebra3d" or not all(path.is_file() for path in paths):
+    paths = [path for path in weights_paths(data, settings) if path.is_file()]
+    answered_by = store.came_from(folder_of(data, "vertebra3d") / "test.csv").get("weights")
+    if answered_by != [store.digest_file(path) for path in paths]:
         return []
     return [load_predictor(path, settings.train.device) for path in paths]
 

@@ -6,7 +6,7 @@ from typing import Any
 from common import start_weights, store
 from common.training import WEIGHTS
 from common.weights import read_description
-from stage2_classify.settings import ClassifySettings
+from stage2_classify.settings import ClassifySettings, NetworkSettings
 
 KIND = "vertebra encoder"
 SHIPPED = Path(__file__).parent / "shipped" / WEIGHTS
@@ -19,8 +19,8 @@ def start_path(settings: ClassifySettings) -> Path | None:
     if settings.network.kind == "naive":
         return None
     wanted = {
-        "network": settings.network.model_dump(mode="json", exclude=NOT_OF_THE_ENCODER),
-        "crops": settings.crops.model_dump(mode="json", include={"spacing_mm", "window_hu", "oriented"}),
+        "network": (settings.network, set(NetworkSettings.model_fields) - NOT_OF_THE_ENCODER),
+        "crops": (settings.crops, {"spacing_mm", "window_hu", "oriented"}),
     }
     named = settings.encoder.start_from
     return start_weights.start_path(named, "encoder.start_from", {"practice": SHIPPED}, KIND, wanted)

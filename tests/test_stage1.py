@@ -89,6 +89,25 @@ def test_two_passes_come_back_to_the_original_grid(make_grid) -> None:
         assert figure["centroid_mm"] < 0.4, level
 
 
+def test_mirrored_windows_make_the_answer_symmetric() -> None:
+    """A network that sees C1 in the left half of its window alone; the mean with its mirror image sees it everywhere
+    half as surely, hence nowhere."""
+
+    def lopsided(image: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(image), 9, *image.shape[2:])
+        logits[:, 1, : image.shape[2] // 2] = 6.0
+        logits[:, 1, image.shape[2] // 2 :] = -10.0
+        return logits
+
+    ct = Volume(np.full((32, 32, 32), 300, np.float32), np.diag([4.0, 4, 4, 1]))
+    patch = PatchSettings(coarse_mm=4.0, fine_mm=4.0, size=32)
+    found = {}
+    for flip in (False, True):
+        segmenter = Segmenter(lopsided, patch, PredictSettings(flip=flip), torch.device("cpu"))
+        found[flip] = segment(ct, segmenter).mask.array
+    assert found[False].any() and not found[True].any()
+
+
 def test_covering_grid_by_hand() -> None:
     grid = Grid((100, 50, 20), np.diag([0.5, 1.0, 2.0, 1.0]))
     fine = covering_grid(grid, 4.0, start=np.array([20, 0, 0]), stop=np.array([60, 10, 20]))

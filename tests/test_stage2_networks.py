@@ -53,8 +53,14 @@ def test_encoder_of_a_library_by_its_name():
     assert torch.allclose(both["logits"][:1], one["logits"], atol=1e-5)
     with pytest.raises(ConfigError, match=r"network.encoder is nothing.*resnet18"):
         build(settings.model_copy(update={"encoder": "nothing"}))
-    with pytest.raises(ConfigError, match="timm-regnetx_002 can't be built"):
-        build(settings.model_copy(update={"encoder": "timm-regnetx_002"}))
+    wrong = [
+        ("timm-regnetx_002", "can't be built"),
+        ("timm-mobilenetv3_small_100", "doesn't take volumes"),
+        ("vgg11", "maps of"),
+    ]
+    for name, reason in wrong:
+        with pytest.raises(ConfigError, match=f"{name}.*{reason}"):
+            build(settings.model_copy(update={"encoder": name}))
 
 
 def test_naive_network_starts_at_the_prior():

@@ -1,6 +1,7 @@
 """A tiny training leaves the exact files, its weights predict by themselves, and a second call does nothing."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from stage2_classify.crops import Crops
 from stage2_classify.fit_posterior import fit_posterior
 from stage2_classify.samples import Example
 from stage2_classify.settings import ClassifySettings
+from stage2_classify.shipped_encoder import start_path
 
 TINY = {
     "crops": {"size_mm": [24, 24, 16], "study_shape": [16, 16, 8]},
@@ -155,3 +157,13 @@ def test_what_a_training_begins_with_counts(cohort, tmp_path):
     started = parse({**TINY, "encoder": start}, ClassifySettings, "test")
     without, with_start = origin(labels, cohort, settings), origin(labels, cohort, started)
     assert "start" not in without and {**with_start, "start": None} == {**without, "start": None}
+
+
+def test_the_configurations_begin_from_the_encoder_that_comes_with_the_project():
+    from common.config import load
+
+    for name in ("phantom", "rsna2022"):
+        _, settings = load(Path(f"configs/{name}.yaml"), "classify", ClassifySettings, ())
+        if settings.encoder.start_from == "practice":
+            assert start_path(settings).name == "weights.safetensors"
+    assert load(Path("configs/phantom.yaml"), "classify", ClassifySettings, ())[1].encoder.start_from == "practice"

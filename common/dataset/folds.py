@@ -34,17 +34,26 @@ def assign_folds(labels: pd.DataFrame, folds: int, seed: int) -> pd.Series:
 def stored_folds(path: Path, labels: pd.DataFrame, folds: int, seed: int) -> pd.Series:
     """The folds in `path` (StudyInstanceUID, fold) when they were made for these labels, folds and seed;
     else they are assigned and written there. Index in the labels' order."""
-    path = Path(path)
-    rows = [[uid, *map(int, row)] for uid, row in zip(labels.index, labels[list(TARGETS)].to_numpy())]
-    came_from = {"labels": digest_value(rows), "folds": folds, "seed": seed}
-    if is_current(path, came_from):
-        table = read_table(path, (UID, "fold")).set_index(UID)
-        return table["fold"].astype(int)
+    kept = kept_folds(path, labels, folds, seed)
+    if kept is not None:
+        return kept
     assigned = assign_folds(labels, folds, seed)
     with atomic(path) as scratch:
         assigned.rename_axis(UID).to_csv(scratch)
-    write_record(path, came_from)
+    write_record(path, _origin(labels, folds, seed))
     return assigned
+
+
+def kept_folds(path: Path, labels: pd.DataFrame, folds: int, seed: int) -> pd.Series | None:
+    """What `stored_folds` left there for these labels, folds and seed; None without. Writes nothing."""
+    if not is_current(path, _origin(labels, folds, seed)):
+        return None
+    return read_table(path, (UID, "fold")).set_index(UID)["fold"].astype(int)
+
+
+def _origin(labels: pd.DataFrame, folds: int, seed: int) -> dict[str, object]:
+    rows = [[uid, *map(int, row)] for uid, row in zip(labels.index, labels[list(TARGETS)].to_numpy())]
+    return {"labels": digest_value(rows), "folds": folds, "seed": seed}
 
 
 def _stratum(labels: pd.DataFrame, folds: int) -> np.ndarray:

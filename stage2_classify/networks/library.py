@@ -1,5 +1,6 @@
 """3D encoders of segmentation-models-pytorch-3d, timm-3d's among them, as feature maps of vertebrae."""
 
+import torch
 from torch import Tensor, nn
 
 from common.errors import ConfigError
@@ -25,7 +26,23 @@ class LibraryFeatures(nn.Module):
             raise ConfigError(f"network.encoder: {name} can't be built with {depth} halvings: {error}") from None
         norm_by_instances(self.encoder)
         self.channels = tuple(self.encoder.out_channels[2:])
+        _check(name, self, inputs, depth)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """The maps, the finest first."""
         return list(self.encoder(x))[2:]
+
+
+@torch.no_grad()
+def _check(name: str, features: LibraryFeatures, inputs: int, depth: int) -> None:
+    """Some encoders of the library fail on volumes, or round their maps' sizes in a way of their own."""
+    size = tuple(n * 2**depth - 3 for n in (3, 4, 5))
+    wanted = [(1, c, *(-(-n // 2**k) for n in size)) for k, c in enumerate(features.channels, 2)]
+    try:
+        found = [tuple(made.shape) for made in features.eval()(torch.zeros(1, inputs, *size))]
+    except RuntimeError as error:
+        raise ConfigError(f"network.encoder: {name} doesn't take volumes: {str(error).splitlines()[0]}") from None
+    finally:
+        features.train()
+    if found != wanted or len(found) != depth - 1:
+        raise ConfigError(f"network.encoder: {name} makes maps of {found} from {size}; expected {wanted}")
