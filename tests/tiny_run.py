@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 import pydicom
 
+from common.store import SCRATCH
+
 LITTLE = ("batch=1", "workers=0", "precision=32-true", "checkpoint_every=1")
 SEGMENT = [
     "network.widths=[8,8]",
@@ -160,10 +162,12 @@ def finished() -> tuple[TemporaryDirectory, Path, Path]:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """What must be the same after every way to the end of a run: all but the logs' times, checkpoints and records."""
+    """What must be the same after every way to the end of a run: all but the logs' times, checkpoints, records, and what
+    a killed process left half-written, which the next write beside it removes."""
     kept = (".nii.gz", ".safetensors", ".csv", ".npz", ".b2nd", ".png", ".json")
     paths = [p for p in folder.rglob("*") if p.name.endswith(kept) and not p.name.endswith(".record.json")]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    names = {str(path.relative_to(folder)): path for path in paths}
+    return {name: path.read_bytes() for name, path in names.items() if SCRATCH not in name}
 
 
 def _empty_mask(study: Path, path: Path) -> None:
