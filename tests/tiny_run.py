@@ -162,8 +162,8 @@ def finished() -> tuple[TemporaryDirectory, Path, Path]:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """What must be the same after every way to the end of a run: all but the logs' times, checkpoints, records, and what
-    a killed process left half-written, which the next write beside it removes."""
+    """What must be the same after every way to the end of a run: all but the logs' times, checkpoints, records, and
+    what a killed process left half-written, which the next write beside it removes."""
     kept = (".nii.gz", ".safetensors", ".csv", ".npz", ".b2nd", ".png", ".json")
     paths = [p for p in folder.rglob("*") if p.name.endswith(kept) and not p.name.endswith(".record.json")]
     names = {str(path.relative_to(folder)): path for path in paths}
