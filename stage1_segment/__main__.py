@@ -42,7 +42,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(command=_evaluate)
 
     ship = commands.add_parser("ship", help="make a run's weights those that come with the project")
-    ship.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
+    ship.add_argument(
+        "--weights", type=Path, nargs="+", metavar="FILE",
+        help="default: those of the run's first trained fold; of several files, the mean",
+    )  # fmt: skip
     ship.add_argument(
         "--as", dest="name", choices=("shipped", "practice"), default="shipped",
         help="what they are for: real scans (shipped) or to begin with on synthetic ones (practice)",
@@ -128,7 +131,8 @@ def _ship(arguments: argparse.Namespace) -> int:
     from stage1_segment.shipped_weights import ship
 
     data, settings = _settings(arguments)
-    ship(arguments.weights or RunFolder(data.run).weights(settings.train_folds[0]), arguments.name)
+    weights = arguments.weights or [RunFolder(data.run).weights(settings.train_folds[0])]
+    ship(weights, arguments.name, _given(arguments, settings))
     return 0
 
 

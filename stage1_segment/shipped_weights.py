@@ -5,9 +5,10 @@ from pathlib import Path
 
 from common import start_weights
 from common.commandline import NOT_MEDICAL
+from common.errors import WeightsError
 from common.training import WEIGHTS
 from common.weights import read_description
-from stage1_segment.settings import KIND, NetworkSettings, SegmentSettings
+from stage1_segment.settings import KIND, NetworkSettings, PredictSettings, SegmentSettings
 
 SHIPPED = Path(__file__).parent / "shipped" / WEIGHTS
 """For real scans, used where a run has no weights of its own."""
@@ -41,12 +42,24 @@ def _names() -> dict[str, Path]:
     return {"shipped": SHIPPED, "practice": PRACTICE}
 
 
-def ship(weights: Path, name: str = "shipped") -> Path:
-    """Makes a trained run's weights come with the project, as `shipped` or `practice`. Raises WeightsError, and
-    ConfigError when they are too large."""
+def ship(weights: list[Path], name: str = "shipped", predict: PredictSettings | None = None) -> Path:
+    """Makes trained weights come with the project, as `shipped` or `practice`; of several, which one training should
+    have led to from the other, their mean (Wortsman et al. 2022, model soups). `predict`: how they are to be used;
+    None: as they were trained. Raises WeightsError, and ConfigError when they are too large."""
+    import torch
+
     from stage1_segment.predict import load_segmenter
 
-    description = read_description(weights, KIND)
+    description = read_description(weights[-1], KIND)
     kept = {key: value for key, value in description.items() if key not in ("fold", "held_out", "version")}
-    start_weights.ship(_names()[name], load_segmenter(weights, "cpu").network, kept)
+    if predict is not None:
+        kept["predict"] = predict.model_dump(mode="json")
+    networks = [load_segmenter(path, "cpu").network for path in weights]
+    states = [network.state_dict() for network in networks]
+    shapes = [{key: value.shape for key, value in state.items()} for state in states]
+    if any(one != shapes[-1] for one in shapes):
+        raise WeightsError(f"{weights[0]} and {weights[-1]} are of different networks, which have no mean")
+    mean = {key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[-1]}
+    networks[-1].load_state_dict(mean)
+    start_weights.ship(_names()[name], networks[-1], kept)
     return _names()[name]

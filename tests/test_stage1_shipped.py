@@ -19,6 +19,7 @@ from stage1_segment.settings import (
     BankSettings,
     NetworkSettings,
     PatchSettings,
+    PredictSettings,
     SegmentSettings,
     StartedTrainSettings,
 )
@@ -83,13 +84,25 @@ def test_predict_without_weights_of_its_own(shipped: Path, tmp_path: Path, capsy
 
 def test_ship_keeps_the_weights(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_weights(tmp_path / "w.safetensors", tiny_settings())
-    assert ship(source) == shipped
+    assert ship([source]) == shipped
     (old, _), (new, description) = load_weights(source), load_weights(shipped, KIND)
     assert old.keys() == new.keys() and all(torch.equal(old[name], new[name]) for name in old)
     assert "held_out" not in description and description["network"]["widths"] == [8, 8]
     monkeypatch.setattr(start_weights, "LARGEST", 1000)
     with pytest.raises(ConfigError, match="MB"):
-        ship(source)
+        ship([source])
+
+
+def test_ship_takes_the_mean_and_says_how_to_predict(shipped: Path, tmp_path: Path) -> None:
+    sources = [write_weights(tmp_path / f"{seed}.safetensors", tiny_settings(), seed) for seed in (1, 2)]
+    ship(sources, predict=PredictSettings(order=True, overlap=0.125))
+    (a, _), (b, _), (mean, description) = (load_weights(path) for path in (*sources, shipped))
+    assert all(torch.allclose(mean[name], (a[name] + b[name]) / 2) for name in a)
+    assert description["predict"]["order"] and description["predict"]["overlap"] == 0.125
+    wide = tiny_settings().model_copy(update={"network": NetworkSettings(widths=(8, 8, 8), decoder=(8, 8, 8))})
+    other = write_weights(tmp_path / "other.safetensors", wide)
+    with pytest.raises(WeightsError, match="no mean"):
+        ship([sources[0], other])
 
 
 def test_start_must_fit(shipped: Path, tmp_path: Path) -> None:
@@ -136,3 +149,24 @@ def test_gallery_of_synthetic_scans(tmp_path: Path) -> None:
     draw_gallery(subjects, 2, weights, tmp_path / "gallery.png")
     colours = Image.open(tmp_path / "gallery.png").convert("RGB").getcolors(1 << 24)
     assert sum(max(colour) - min(colour) > 60 for _, colour in colours) > 20  # levels are drawn over the grey
+
+
+@pytest.mark.parametrize("what", ["nothing", "noise", "noise in a body", "a rod of bone"])
+def test_no_neck_no_level(what: str) -> None:
+    """The weights that come with the project label nothing cervical where there is no neck."""
+    import numpy as np
+
+    from common.volume import Volume
+    from stage1_segment.predict import load_segmenter, segment
+
+    rng, shape = np.random.default_rng(0), (64, 64, 80)
+    hu = np.full(shape, -1000, np.float32)
+    if what == "noise":
+        hu = rng.normal(0, 300, shape).astype(np.float32)
+    elif what != "nothing":
+        hu[10:54, 12:52] = 40
+        hu += rng.normal(0, 60, shape).astype(np.float32)
+    if what == "a rod of bone":
+        hu[25:39, 20:34] = 500
+    result = segment(Volume(hu, np.diag([3.0, 3, 3, 1])), load_segmenter(shipped_weights.SHIPPED, "cpu"))
+    assert not np.isin(result.mask.array, range(1, 8)).any()
