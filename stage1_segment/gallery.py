@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from common.commandline import NOT_MEDICAL
 from common.progress import progress
 from common.store import atomic
 from common.volume import Volume
 from stage1_segment.predict import load_segmenter, segment
-from stage1_segment.preview import middle_line, plane, view
+from stage1_segment.preview import middle_line, plane, view, zoom
 from stage1_segment.settings import PredictSettings
 from stage1_segment.synthetic.validation import whole_scan
 
@@ -49,17 +47,8 @@ def draw_gallery(
             panel = panels[2 * number + place]
             view(panel, *(plane(array, along, 0)[::-1] for array in (ct.array, labels)), ct.spacing[[1, 2]])
             panel.set_title(title, color="white", fontsize=8)
-            _zoom(panel, plane(scan.mask, along, 0)[::-1], ct.spacing[[1, 2]])
+            zoom(panel, plane(scan.mask, along, 0)[::-1], ct.spacing[[1, 2]], SHOWN_MM)
     figure.text(0.005, 0.003, f"Synthetic scans. {NOT_MEDICAL}", color="white", fontsize=8)
     figure.subplots_adjust(0.003, 0.02, 0.997, 0.98, wspace=0.02, hspace=0.08)
     with atomic(path) as scratch:
         figure.savefig(scratch, format="png", facecolor="black")
-
-
-def _zoom(panel, labels: np.ndarray, spacing: np.ndarray) -> None:
-    """Shows the part of a plane, labels (Y, Z), that has the bone."""
-    found = np.argwhere(labels > 0)
-    low, high = (found.min(axis=0), found.max(axis=0)) if len(found) else (np.zeros(2), np.array(labels.shape))
-    middle = (low + high + 1) / 2 * spacing
-    for limit, centre, size in zip((panel.set_xlim, panel.set_ylim), middle, SHOWN_MM):
-        limit(centre - size / 2, centre + size / 2)

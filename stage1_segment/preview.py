@@ -7,7 +7,7 @@ import numpy as np
 
 from common.commandline import NOT_MEDICAL
 from common.dataset.masks import onto
-from common.labels import CLASS_NAMES, COLOURS
+from common.labels import CLASS_NAMES, COLOURS, LEVELS
 from common.resample import canonical
 from common.store import atomic
 from common.volume import Volume
@@ -15,6 +15,8 @@ from common.volume import Volume
 matplotlib.use("Agg")
 
 WINDOW_HU = (-300.0, 1300.0)
+SHOWN_MM = (210.0, 210.0)
+"""At most so much is shown, about the cervical levels."""
 
 
 def draw_preview(ct: Volume, mask: Volume, path: Path, title: str = "") -> None:
@@ -30,9 +32,12 @@ def draw_preview(ct: Volume, mask: Volume, path: Path, title: str = "") -> None:
     figure = Figure(figsize=(9, 4.4), dpi=100, facecolor="black")
     FigureCanvasAgg(figure)
     for place, (name, axis, ends) in enumerate((("sagittal", 0, "AP"), ("coronal", 1, "RL"))):
-        axes = figure.add_axes((0.01 + 0.44 * place, 0.05, 0.43, 0.88))
-        planes = (plane(array, along, axis)[::-1] for array in (scan.array, labels))
-        view(axes, *planes, scan.spacing[[1 - axis, 2]])
+        axes = figure.add_axes((0.01 + 0.43 * place, 0.05, 0.42, 0.88))
+        planes = [plane(array, along, axis)[::-1] for array in (scan.array, labels)]
+        spacing = scan.spacing[[1 - axis, 2]]
+        view(axes, *planes, spacing)
+        if (cervical := planes[1] * (planes[1] <= len(LEVELS))).any():
+            zoom(axes, cervical, spacing, SHOWN_MM)
         axes.set_title(f"{name}, {ends[0]} left, {ends[1]} right", color="white", fontsize=8)
     _legend(figure, labels)
     figure.text(0.01, 0.015, NOT_MEDICAL, color="white", fontsize=8)
@@ -81,15 +86,25 @@ def view(axes, hu: np.ndarray, labels: np.ndarray, spacing: np.ndarray) -> None:
         where = np.argwhere(labels == value)
         if len(where) > 20:
             x, y = (where.mean(axis=0) + 0.5) * spacing
-            text = axes.text(x, y, CLASS_NAMES[value], color="white", fontsize=9, ha="center", va="center")
+            text = axes.text(x, y, CLASS_NAMES[value], color="white", fontsize=9, ha="center", va="center", clip_on=True)
             text.set_bbox({"facecolor": "black", "alpha": 0.5, "pad": 1, "edgecolor": "none"})
     axes.set_axis_off()
+
+
+def zoom(axes, labels: np.ndarray, spacing: np.ndarray, shown_mm: tuple[float, float]) -> None:
+    """Shows the part of a `view`, at most `shown_mm` wide and high, that has the labels, (n, Z), in its middle."""
+    found = np.argwhere(labels > 0)
+    low, high = (found.min(axis=0), found.max(axis=0)) if len(found) else (np.zeros(2), np.array(labels.shape))
+    middle, size = (low + high + 1) / 2 * spacing, np.array(labels.shape) * spacing
+    for limit, centre, whole, shown in zip((axes.set_xlim, axes.set_ylim), middle, size, shown_mm):
+        start = np.clip(centre - shown / 2, 0, max(whole - shown, 0))
+        limit(start, min(start + shown, whole))
 
 
 def _legend(figure, labels: np.ndarray) -> None:
     counts = np.bincount(labels.ravel(), minlength=len(CLASS_NAMES))
     for place, (value, colour) in enumerate(COLOURS.items()):
         y = 0.85 - 0.05 * place
-        figure.text(0.885, y, "\u25a0", color=colour, fontsize=14, va="center")
+        figure.text(0.872, y, "\u25a0", color=colour, fontsize=14, va="center")
         seen = "" if counts[value] else " absent"
-        figure.text(0.908, y, CLASS_NAMES[value] + seen, color="white", fontsize=8, va="center")
+        figure.text(0.892, y, CLASS_NAMES[value] + seen, color="white", fontsize=7.5, va="center")
