@@ -86,7 +86,8 @@ def view(axes, hu: np.ndarray, labels: np.ndarray, spacing: np.ndarray) -> None:
         where = np.argwhere(labels == value)
         if len(where) > 20:
             x, y = (where.mean(axis=0) + 0.5) * spacing
-            text = axes.text(x, y, CLASS_NAMES[value], color="white", fontsize=9, ha="center", va="center", clip_on=True)
+            text = axes.text(x, y, CLASS_NAMES[value], fontsize=9, ha="center", va="center", clip_on=True)
+            text.set_color("white")
             text.set_bbox({"facecolor": "black", "alpha": 0.5, "pad": 1, "edgecolor": "none"})
     axes.set_axis_off()
 
