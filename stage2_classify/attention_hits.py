@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from common import store
 from common.config import DataSettings
@@ -60,7 +59,7 @@ def attention_hits(data: DataSettings, settings: ClassifySettings) -> dict[str, 
 
 def summary(looks: list[Look]) -> dict[str, Any]:
     """The part of fractured vertebrae whose peak is a hit, with an interval over studies. Plain JSON values."""
-    uids = pd.factorize([look.uid for look in looks])[0]
+    uids = np.unique([look.uid for look in looks], return_inverse=True)[1]
     wholes = np.bincount(uids)
     methods = {}
     for method in METHODS:

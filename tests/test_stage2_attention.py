@@ -1,5 +1,7 @@
 """Where a network looks: a network whose answer is known to come from one place, and hits counted by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -97,8 +99,11 @@ def test_hits_by_hand():
     assert looks_of("a", study(boxed=False), attention, labels) == []
     crops.distance[2] = 40
     assert looks_of("a", crops, attention, labels) == []  # the box is another vertebra's
-    figures = summary([look])
-    assert figures["methods"]["local"]["hits"] == 1 and figures["methods"]["local"]["inside"] == 1
+    missed = [replace(look, uid="b", distance_mm=dict.fromkeys(METHODS, 30)) for _ in range(3)]
+    figures = summary([look, *missed])
+    local = figures["methods"]["local"]
+    assert (figures["vertebrae"], figures["studies"], local["hits"], local["inside"]) == (4, 2, 0.25, 0.25)
+    assert local["interval"] == (0, 1)  # two studies: one all right, the other all wrong
 
 
 def test_fractured_levels_are_shown_first_then_the_likeliest():
