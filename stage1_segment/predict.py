@@ -26,6 +26,8 @@ from stage1_segment.order import ordered_levels
 from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, PredictSettings
 from stage1_segment.window import as_hint, covering_grid, scaled
 
+LEAST_HU = 100.0
+"""Mean of a spine, its marrow and its partial volumes with it; soft tissue has 80 at most."""
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -82,16 +84,19 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
 
 
 def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:
-    """Level numbers (float32, 0 = nothing) of the whole scan at the coarse spacing; only the spine's pieces."""
+    """Level numbers (float32, 0 = nothing) of the whole scan at the coarse spacing; only the spine's pieces, and
+    nothing when they aren't dense enough for bone."""
     grid = covering_grid(scan.grid, segmenter.patch.coarse_mm)
-    ct = scaled(resample(scan, grid).array, segmenter.patch)
-    probabilities = torch.softmax(_infer(ct, None, segmenter), dim=0).cpu().numpy()
+    hu = resample(scan, grid).array
+    probabilities = torch.softmax(_infer(scaled(hu, segmenter.patch), None, segmenter), dim=0).cpu().numpy()
     bone = 1 - probabilities[BACKGROUND]
+    pieces = spine_pieces(bone > 0.5)
+    if pieces.any() and hu[pieces].mean() < LEAST_HU:
+        return Volume(np.zeros(grid.shape, np.float32), grid.affine)
     if segmenter.predict.order:
-        pieces = spine_pieces(bone > 0.5)
         return Volume(ordered_levels(probabilities, pieces, grid).astype(np.float32), grid.affine)
     numbers = np.tensordot(np.arange(len(CLASS_NAMES)), probabilities, axes=1) / np.maximum(bone, 1e-6)
-    return Volume(np.where(spine_pieces(bone > 0.5), numbers, 0).astype(np.float32), grid.affine)
+    return Volume(np.where(pieces, numbers, 0).astype(np.float32), grid.affine)
 
 
 def spine_pieces(bone: np.ndarray) -> np.ndarray:
