@@ -43,7 +43,7 @@ def test_absent_level_gets_its_prior_and_its_picture_is_not_looked_at(kind):
 
 
 def test_encoder_of_a_library_by_its_name():
-    settings = small("vertebra3d").model_copy(update={"encoder": "efficientnet-b0"})
+    settings = small("vertebra3d").model_copy(update={"encoder": "resnet18"})
     network = build(settings, PRIOR).eval()
     assert not any(isinstance(module, torch.nn.BatchNorm3d) for module in network.modules())
     with torch.no_grad():

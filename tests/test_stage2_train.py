@@ -78,7 +78,7 @@ def test_train_predict_submit(cohort, kind, monkeypatch, capsys):
         assert {path.name for path in (stage / fold).iterdir()} - {".lock"} == names
     lines = (stage / "out_of_fold.csv").read_text().splitlines()
     assert lines[0].startswith("StudyInstanceUID,C1,C2,C3,C4,C5,C6,C7,patient_overall,calibrated_C1,")
-    assert lines[0].endswith(",calibrated_patient_overall,flags") and len(lines) == 7
+    assert lines[0].endswith(",network_patient_overall,flags") and len(lines) == 7
     assert kind == "naive" or lines[1].endswith("C7 not in view")
 
     assert predict_cohort(cohort, settings) == 0
