@@ -90,7 +90,8 @@ def _style(target: str) -> dict[str, Any]:
 def _figure(x: str, y: str, title: str) -> tuple[Figure, Any]:
     figure = Figure(figsize=SIZE, dpi=110)
     axes = figure.subplots()
-    axes.set(xlabel=x, ylabel=y, title=title)
+    axes.set(xlabel=x, ylabel=y)
+    axes.set_title(title, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
