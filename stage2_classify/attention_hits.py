@@ -13,9 +13,11 @@ from common.dataset.folds import kept_folds
 from common.labels import LEVELS
 from common.progress import progress
 from common.score import bootstrap_share
+from common.training import WEIGHTS
 from stage2_classify import crop_files
 from stage2_classify.attention import METHODS, Attention, attend
 from stage2_classify.crops import Crops
+from stage2_classify.predictor import load_predictor
 from stage2_classify.run_folder import chosen_folds, fold_folder, stage_folder
 from stage2_classify.settings import ClassifySettings
 
@@ -82,14 +84,12 @@ def summary(looks: list[Look]) -> dict[str, Any]:
 
 
 def _held_out_looks(data: DataSettings, settings: ClassifySettings) -> Iterable[Look]:
-    from stage2_classify.predictor import load_predictor
-
     competition = Competition.open(data.root)
     labels, boxed = competition.train_labels(), set(competition.boxes()[UID])
     folds = kept_folds(data.run / "folds.csv", labels, data.folds, data.fold_seed)
     answered_by = store.came_from(stage_folder(data, settings) / "out_of_fold.csv").get("weights", {})
     for fold in chosen_folds(data, settings) if folds is not None else ():
-        weights = fold_folder(data, settings, fold) / "weights.safetensors"
+        weights = fold_folder(data, settings, fold) / WEIGHTS
         if not weights.is_file() or answered_by.get(str(fold)) != store.digest_file(weights):
             continue
         predictor = load_predictor(weights, settings.train.device)

@@ -53,15 +53,17 @@ def came_from(
     origin = {"ct": store.read_json(store.record_path(CtCache(data.run / "cache").path(uid)))["came_from"]}
     if kind == "naive":
         return {**origin, "study_shape": settings.study_shape, "window_hu": settings.window_hu}
-    settings_that_count = settings.model_dump(mode="json", exclude={"study_shape"})
     rows = boxes.loc[boxes[UID] == uid, list(BOX_COLUMNS)].to_numpy(dtype=float).tolist()
-    return {**origin, **masks.came_from(uid), "crops": settings_that_count, "boxes": store.digest_value(rows)}
+    return {**origin, **masks.came_from(uid), "crops": _of_a_vertebra(settings), "boxes": store.digest_value(rows)}
 
 
 def cut_as(path: Path, settings: CropSettings) -> bool:
     """Whether there are crops of a vertebra that were cut with these settings."""
-    wanted = settings.model_dump(mode="json", exclude={"study_shape"})
-    return path.exists() and store.came_from(path).get("crops") == wanted
+    return path.exists() and store.came_from(path).get("crops") == _of_a_vertebra(settings)
+
+
+def _of_a_vertebra(settings: CropSettings) -> dict[str, Any]:
+    return settings.model_dump(mode="json", exclude={"study_shape"})
 
 
 def make_crops(

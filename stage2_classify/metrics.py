@@ -11,7 +11,6 @@ from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.labels import LEVELS, TARGETS
 from common.score import bootstrap, row_scores
-from stage2_classify.attention_hits import attention_hits
 from stage2_classify.discrimination import ALL, discrimination
 from stage2_classify.operating_points import operating_points
 from stage2_classify.reliability import reliability
@@ -33,6 +32,8 @@ def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     test.csv. `out_of_fold`: the training studies' figures. `segmentation`: what `stage1_segment evaluate` left, None
     without it. `attention`: see `attention_hits`.
     """
+    from stage2_classify.attention_hits import attention_hits  # brings torch, which a current report can do without
+
     competition = Competition.open(data.root)
     truth, train_truth = competition.test_labels(), competition.train_labels()
     held_out = {kind: _held_out(data, kind, train_truth) for kind in KINDS}
