@@ -1,20 +1,12 @@
 """Levels in order down the spine, none left out, none squeezed, from probabilities along the row of bodies."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from common.labels import BACKGROUND, THORACIC
 from common.volume import Grid
+from stage1_segment.row_of_bodies import STEP_MM, Row, find_row
 
-STEP_MM = 1.0
-"""Along the spine."""
-BODY_MM = 18.0
-"""From a slice's foremost bone backwards: the bodies (in men 16 mm deep; Gilad & Nissan 1986, Spine 11:154)."""
-SMOOTH_MM = 12.0
-"""Standard deviation of the smoothing of the row's line."""
 SHORTEST_MM, LONGEST_MM = 8.0, 30.0
 """Of a level from C3 to C7, disc included."""
 FREE_MM = {1: (1.0, 30.0), 2: (8.0, 48.0)}
@@ -32,15 +24,6 @@ INSIDE_MM = 4.0
 """From the end of a body's row inwards, where its level is beyond doubt."""
 
 
-@dataclass(frozen=True, eq=False)
-class Row:
-    """The row of bodies from top to bottom: `points` (N, 3) world RAS mm every STEP_MM, `evidence` (N, 9) the share of
-    each class there, a row's sum being the amount of bone, 1 at most."""
-
-    points: np.ndarray
-    evidence: np.ndarray
-
-
 def ordered_levels(probabilities: np.ndarray, bone: np.ndarray, grid: Grid) -> np.ndarray:
     """Level numbers (X, Y, Z) uint8 of the voxels in `bone` (bool), 0 elsewhere. `probabilities` (9, X, Y, Z) of
     `labels.CLASS_NAMES` on `grid`, whose axes run nearest to R, A, S."""
@@ -53,36 +36,6 @@ def ordered_levels(probabilities: np.ndarray, bone: np.ndarray, grid: Grid) -> n
     if levels is None:
         return own
     return _renamed(own, row, levels, grid)
-
-
-def find_row(probabilities: np.ndarray, bone: np.ndarray, grid: Grid) -> Row | None:
-    """The row of bodies in `bone`; None when there are fewer than two slices of it."""
-    heights = np.flatnonzero(bone.any(axis=(0, 1)))
-    if len(heights) < 2:
-        return None
-    depth = round(BODY_MM / grid.spacing[1])
-    rows = np.arange(bone.shape[1])[None, :, None]
-    foremost = np.where(bone, rows, -1).max(axis=(0, 1))
-    body = bone & (rows > foremost - depth)
-    places = np.argwhere(body)
-    counts = np.bincount(places[:, 2], minlength=bone.shape[2])
-    middle = [np.bincount(places[:, 2], places[:, a], bone.shape[2])[heights] / counts[heights] for a in (0, 1)]
-    every = np.arange(heights[0], heights[-1] + 1)
-    sigma = SMOOTH_MM / grid.spacing[2]
-    line = [ndimage.gaussian_filter1d(np.interp(every, heights, m), sigma, mode="nearest") for m in middle]
-    world = grid.to_world(np.stack([*line, every], axis=1))[::-1]
-    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(world, axis=0), axis=1))])
-    at = np.arange(0, along[-1] + STEP_MM, STEP_MM)
-    points = np.stack([np.interp(at, along, world[:, a]) for a in range(3)], axis=1)
-
-    nearest = cKDTree(points).query(grid.to_world(places))[1]
-    shares = probabilities[:, *places.T]
-    evidence = np.stack([np.bincount(nearest, share, len(at)) for share in shares], axis=1)
-    evidence[:, BACKGROUND] = 0
-    # Voxels may be larger than a step: some steps are nobody's nearest.
-    evidence = ndimage.gaussian_filter1d(evidence, grid.spacing[2] / STEP_MM / 2, axis=0, mode="nearest")
-    total = evidence.sum(axis=1)
-    return Row(points, evidence / max(float(np.median(total)), 1e-6) / np.maximum(total / np.median(total), 1)[:, None])
 
 
 def best_row(evidence: np.ndarray) -> np.ndarray | None:

@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("score", help="the competition's score of a submission")
     score.add_argument("submission", type=Path, metavar="SUBMISSION.csv")
     score.add_argument("labels", type=Path, metavar="LABELS.csv")
+    score.add_argument("--against", type=Path, metavar="OTHER.csv", help="another submission, compared study by study")
     score.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     score.set_defaults(command=_score)
 
@@ -165,9 +166,12 @@ def _report(args: argparse.Namespace) -> int:
 def _score(args: argparse.Namespace) -> int:
     from common import store
     from common.dataset.competition import read_labels
-    from stage2_classify.scoring import judge, read_submission, report
+    from stage2_classify.scoring import judge, paired, read_submission, report
 
-    figures = judge(read_submission(args.submission), read_labels(args.labels))
+    submission, labels = read_submission(args.submission), read_labels(args.labels)
+    figures = judge(submission, labels)
+    if args.against is not None:
+        figures["less_other"] = paired(submission, read_submission(args.against), labels)
     print(report(figures))
     if args.json is not None:
         store.write_json(args.json, figures)

@@ -10,11 +10,10 @@ from common import store
 from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.labels import LEVELS, TARGETS
-from common.score import bootstrap, row_scores
 from stage2_classify.discrimination import ALL, discrimination
 from stage2_classify.operating_points import operating_points
 from stage2_classify.reliability import reliability
-from stage2_classify.scoring import judge, read_submission
+from stage2_classify.scoring import judge, paired, read_submission
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.submit import CLIP
 from stage2_classify.tables import CALIBRATED, NETWORK, read_predictions, read_probabilities
@@ -80,10 +79,7 @@ def _entries(data: DataSettings, submission: pd.DataFrame, truth: pd.DataFrame) 
         if table is None or answered.empty:
             continue
         theirs, labels = table.loc[answered], truth.loc[answered]
-        ours = row_scores(submission.loc[answered].to_numpy(), labels.to_numpy())
-        less = ours - row_scores(theirs.to_numpy(), labels.to_numpy())
-        paired = {"value": float(less.mean()), "interval": bootstrap(less)}
-        found[kind] = {**judge(theirs, labels), "ours_less_this": paired}
+        found[kind] = {**judge(theirs, labels), "ours_less_this": paired(submission, theirs, labels)}
     return found
 
 

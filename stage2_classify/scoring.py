@@ -47,14 +47,7 @@ def judge(predictions: pd.DataFrame, labels: pd.DataFrame, draws: int = 2000, se
     Every labelled study must be answered (SubmissionError). `best_constant` is the constant row that scores best on
     these very labels, a bound that no honest constant beats; it is held fixed in the paired interval.
     """
-    answered = predictions.reindex(labels.index)
-    missing = answered.isna().any(axis=1)
-    if missing.any():
-        raise SubmissionError(
-            f"{int(missing.sum())} of {len(labels)} labelled studies are not (wholly) answered, "
-            f"the first is {missing.idxmax()}"
-        )
-    p, y = answered.to_numpy(dtype=np.float64), labels.to_numpy(dtype=np.float64)
+    p, y = _answers_to(labels, predictions), labels.to_numpy(dtype=np.float64)
     constants = best_constants(y)
     rows, constant_rows = row_scores(p, y), row_scores(np.tile(constants, (len(y), 1)), y)
     difference, constant = rows - constant_rows, float(constant_rows.mean())
@@ -70,6 +63,28 @@ def judge(predictions: pd.DataFrame, labels: pd.DataFrame, draws: int = 2000, se
         "below_best_constant": 1 - float(rows.mean()) / constant,
         **areas(p, y, draws, seed),
     }
+
+
+def paired(
+    predictions: pd.DataFrame, others: pd.DataFrame, labels: pd.DataFrame, draws: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """`value`: the score of `predictions` less that of `others` over the labelled studies, and its `interval`. Both
+    must answer every one of them (SubmissionError)."""
+    y = labels.to_numpy(dtype=np.float64)
+    less = row_scores(_answers_to(labels, predictions), y) - row_scores(_answers_to(labels, others), y)
+    return {"value": float(less.mean()), "interval": bootstrap(less, draws, seed)}
+
+
+def _answers_to(labels: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray:
+    """(N, 8) float64, rows in the order of the labels."""
+    answered = predictions.reindex(labels.index)
+    missing = answered.isna().any(axis=1)
+    if missing.any():
+        raise SubmissionError(
+            f"{int(missing.sum())} of {len(labels)} labelled studies are not (wholly) answered, "
+            f"the first is {missing.idxmax()}"
+        )
+    return answered.to_numpy(dtype=np.float64)
 
 
 def areas(p: np.ndarray, y: np.ndarray, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
@@ -109,6 +124,10 @@ def report(figures: dict[str, Any]) -> str:
         f"difference             {figures['difference']:+.6f}   95 % interval {less:+.4f} .. {more:+.4f} (paired)",
         f"below best constant    {100 * figures['below_best_constant']:.1f} %",
     ]
+    if "less_other" in figures:
+        less, more = figures["less_other"]["interval"]
+        difference = figures["less_other"]["value"]
+        lines.append(f"less the other's       {difference:+.6f}   95 % interval {less:+.4f} .. {more:+.4f} (paired)")
     return "\n".join(lines + area_lines(figures))
 
 

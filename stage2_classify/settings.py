@@ -117,4 +117,7 @@ class ClassifySettings(Settings):
     """Edge of those patches in cells."""
     train: TrainSettings = TrainSettings(steps=120, batch=2, lr=5e-4, warmup=20)
     """Training of the whole network after that, on studies."""
+    shuffled: bool = False
+    """For checks: labels and boxes of the training studies are exchanged among them at random, so that there is nothing
+    to learn."""
     decision: DecisionSettings = DecisionSettings()

@@ -1,5 +1,6 @@
 """The studies that stage 2 learns from: their crops made, their labels, what their use depends on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,17 @@ def load_examples(usable: pd.DataFrame, data: DataSettings, settings: ClassifySe
         crops = crop_files.load(_crops(uid, data, settings))
         if crops.present.any():
             examples[uid] = Example(uid, crops, usable.loc[uid, list(TARGETS)].to_numpy(dtype=np.float32))
-    return examples
+    return _shuffled(examples) if settings.shuffled else examples
+
+
+def _shuffled(examples: "dict[str, Example]") -> "dict[str, Example]":
+    """Each study with the labels and the boxes' distances of another one drawn at random."""
+    order = np.random.default_rng(0).permutation(len(examples))
+    others = [list(examples.values())[k] for k in order]
+    return {
+        uid: replace(own, crops=replace(own.crops, distance=other.crops.distance), labels=other.labels)
+        for (uid, own), other in zip(examples.items(), others)
+    }
 
 
 def _crops(uid: str, data: DataSettings, settings: ClassifySettings) -> Path:

@@ -17,6 +17,7 @@ from stage1_segment.synthetic.placement import Placement, place
 from stage1_segment.synthetic.sample import BankSamples, densities, synthetic_scan, window_levels
 from stage1_segment.synthetic.scanner import Scanner, along_axes, scan_axis, window_axis
 from stage1_segment.synthetic.subject import bank_files, load_subject
+from stage1_segment.synthetic.wear import DISCS, FIRST, LAYERS, disc_code, draw_wear, with_disc_parts
 
 WINDOW = (24, 24, 40)
 FLAT = Contrast(np.arange(256, dtype=np.float32) * 10, np.zeros(256, np.float32))
@@ -78,6 +79,37 @@ def test_levels_of_a_window_by_hand() -> None:
     assert window_levels(levels).ravel().tolist() == [4, 5]
 
 
+def test_discs_are_told_apart_and_worn_from_their_vertebrae() -> None:
+    """In the fake subject two voxels of disc lie between the blocks: one layer for either side, none left over."""
+    told = with_disc_parts(fake_subject().labels, fake_subject().affine)
+    column = told[30, 24, BOTTOM:]
+    t4, t3 = tissues.LEVEL_CODES["T4"], tissues.LEVEL_CODES["T3"]
+    assert column[:6].tolist() == [
+        t4 + tissues.CORTEX,
+        t4,
+        t4,
+        t4 + tissues.CORTEX,
+        disc_code(t3) + LAYERS,
+        disc_code(t3),
+    ]
+    assert (told == tissues.DISC).sum() == 10 * 12 * 2  # above C1, where no vertebra follows
+    assert np.array_equal(
+        told[~np.isin(told, range(FIRST, 256))], fake_subject().labels[~np.isin(told, range(FIRST, 256))]
+    )
+    seen = set()
+    for seed in range(40):
+        table = draw_wear(np.random.default_rng(seed))
+        assert np.array_equal(table[:FIRST], np.arange(FIRST))
+        for disc in DISCS:
+            for side, vertebra in ((0, disc), (1, disc + 1)):
+                first = disc_code(disc) + side * LAYERS
+                layers = table[first : first + LAYERS].tolist()
+                lost = layers.count(tissues.CORTEX + vertebra)
+                assert layers == [tissues.CORTEX + vertebra] * lost + [disc_code(disc)] * (LAYERS - lost)
+                seen.add(lost)
+    assert seen == {0, 1, 2}
+
+
 def test_chest_goes_on_below_the_map_and_nowhere_holds_a_neck() -> None:
     subject = fake_subject()
     rows, first = subject.rows
@@ -89,6 +121,13 @@ def test_chest_goes_on_below_the_map_and_nowhere_holds_a_neck() -> None:
     assert not np.isin(codes, [*range(1, 8), *range(31, 38)]).any()
     assert np.isin(codes, [8, 9, 10, 11]).any()
     assert (np.abs(np.diff(rows)) <= 1).all()
+
+
+@pytest.mark.parametrize("part", ["neck", "chest", "head"])
+def test_a_body_larger_than_the_longest_scan_is_placed(part: str) -> None:
+    bank = BankSettings(size=(4.0, 4.0))  # the fake's T4 lies 560 mm below its C4 then
+    for seed in range(20):
+        place(fake_subject(), np.full(3, 200.0), True, bank, np.random.default_rng(seed), part)
 
 
 def test_open_and_cut_sides() -> None:

@@ -7,7 +7,7 @@ import pytest
 from common.errors import SubmissionError
 from common.labels import TARGETS
 from stage2_classify.decide import decide
-from stage2_classify.scoring import judge, read_submission
+from stage2_classify.scoring import judge, paired, read_submission
 from stage2_classify.submit import make_submission, write_submission
 
 PRIOR = np.linspace(0.1, 0.8, 8)
@@ -69,6 +69,16 @@ def test_judge_on_two_studies_worked_by_hand():
     assert figures["difference"] == pytest.approx(figures["score"] - figures["best_constant_score"])
     with pytest.raises(SubmissionError, match="the first is b"):
         judge(answers.drop(index="b"), labels)
+
+
+def test_two_submissions_are_compared_study_by_study():
+    labels = predictions(a=[0] * 8, b=[0, 1, 0, 0, 0, 0, 0, 1])
+    answers = predictions(b=[0.05, 0.8, 0.05, 0.05, 0.05, 0.05, 0.05, 0.9], a=[0.05] * 7 + [0.10])
+    less = paired(answers, labels * 0 + 0.5, labels)
+    assert less["value"] == pytest.approx(0.0898247 - np.log(2), abs=1e-6)
+    assert less["interval"] == pytest.approx([0.0783269 - np.log(2), 0.1013225 - np.log(2)], abs=1e-6)
+    with pytest.raises(SubmissionError, match="the first is b"):
+        paired(answers, labels.drop(index="b"), labels)
 
 
 def test_best_constant_gains_nothing_on_itself():

@@ -19,6 +19,7 @@ from stage2_classify.fit_posterior import fit_posterior
 from stage2_classify.samples import Example
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.shipped_encoder import start_path
+from stage2_classify.training_studies import load_examples
 
 TINY = {
     "crops": {"size_mm": [24, 24, 16], "study_shape": [16, 16, 8]},
@@ -167,3 +168,16 @@ def test_the_configurations_begin_from_the_encoder_that_comes_with_the_project()
         if settings.encoder.start_from == "practice":
             assert start_path(settings).name == "weights.safetensors"
     assert load(Path("configs/phantom.yaml"), "classify", ClassifySettings, ())[1].encoder.start_from == "practice"
+
+
+def test_shuffled_studies_keep_their_scans_and_exchange_labels_and_boxes(cohort):
+    data, settings = cohort, parse({**TINY, "shuffled": True}, ClassifySettings, "test")
+    labels = pd.read_csv(data.root / "train.csv", dtype={"StudyInstanceUID": str}).set_index("StudyInstanceUID")
+    plain = load_examples(labels, data, settings.model_copy(update={"shuffled": False}))
+    mixed = load_examples(labels, data, settings)
+    assert [e.crops.present.sum() for e in plain.values()] == [e.crops.present.sum() for e in mixed.values()]
+    assert all(np.array_equal(plain[uid].crops.images, mixed[uid].crops.images) for uid in plain)
+    assert [uid for uid, e in mixed.items() if e.crops.distance is not None] != ["1.2.1"]
+    with_boxes = next(e for e in mixed.values() if e.crops.distance is not None)
+    assert np.array_equal(with_boxes.labels, plain["1.2.1"].labels)
+    assert sorted(e.labels.sum() for e in mixed.values()) == sorted(e.labels.sum() for e in plain.values())

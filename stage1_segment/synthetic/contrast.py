@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.phantom import tissues as t
+from stage1_segment.synthetic.wear import draw_disc_hu
 
 AIR_HU = -1000.0
 
@@ -17,8 +18,9 @@ RANGES: dict[int, tuple[float, float]] = {
 CONTRAST_AGENT = (100.0, 400.0)
 SPONGY = (50.0, 450.0)
 """From osteoporotic to young bone of the neck, denser than the lumbar spine's (Yoganandan 2006, Bone 39:420)."""
-CORTICAL = (150.0, 1100.0)
-"""More than the spongy bone within. The map's shell is a millimetre or more; true ones are thinner, so less dense."""
+CORTICAL, THIN = (150.0, 1100.0), (20.0, 250.0)
+"""More than the spongy bone within, half of the scans each. The map's shell is a voxel; true ones have a third of a
+millimetre, so that a coarse scan shows a body as one grey."""
 OTHER_BONE = {
     (t.SKULL_CORTEX, t.SKULL_SPONGY): ((600, 1700), (200, 1000)),
     (t.JAW_CORTEX, t.JAW_SPONGY): ((600, 1700), (150, 700)),
@@ -49,6 +51,8 @@ def draw_contrast(rng: np.random.Generator) -> Contrast:
     if rng.random() < 0.4:
         hu[t.VESSEL] = rng.uniform(*CONTRAST_AGENT)
     _vertebrae(hu, grain, rng)
+    for code, value in draw_disc_hu(hu[t.DISC], rng).items():
+        hu[code] = value
     for codes, limits in OTHER_BONE.items():
         for code, (low, high) in zip(codes, limits):
             hu[code] = rng.uniform(low, high)
@@ -61,9 +65,9 @@ def _vertebrae(hu: np.ndarray, grain: np.ndarray, rng: np.random.Generator) -> N
     codes = np.array(list(t.LEVEL_CODES.values()))
     spongy = np.exp(rng.uniform(*np.log(SPONGY))) * np.exp(rng.normal(0, rng.uniform(0.03, 0.25), len(codes)))
     spongy *= np.exp(-rng.uniform(0, 0.03) * (codes - 4))
-    cortical = spongy + rng.uniform(*CORTICAL) * rng.uniform(0.8, 1.2, len(codes))
+    cortical = spongy + rng.uniform(*(CORTICAL if rng.random() < 0.5 else THIN)) * rng.uniform(0.8, 1.2, len(codes))
     odd = rng.random(len(codes)) < 0.03
     spongy[odd] = rng.uniform(20, 900, odd.sum())  # a vertebra full of metastases, or sclerotic
-    hu[codes], hu[codes + t.CORTEX] = spongy, np.clip(cortical, 200, 1900)
+    hu[codes], hu[codes + t.CORTEX] = spongy, np.clip(cortical, 120, 1900)
     grain[codes] = spongy * rng.uniform(*BONE_GRAIN)
     grain[codes + t.CORTEX] = 0.2 * cortical

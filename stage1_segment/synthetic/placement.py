@@ -17,6 +17,9 @@ SIDE_MM = 8.0
 AXIS_MM = 20.0
 """How far a neck's middle lies before the middle of its vertebrae's bone."""
 
+LONGEST_MM = 290.0
+"""Of a scan, below C4."""
+
 
 @dataclass(frozen=True, eq=False)
 class Placement:
@@ -90,7 +93,7 @@ def _ends(subject, matrix, origin, levels, part, rng) -> tuple[float, float]:
     down = {code: point[2] for code, point in levels.items()}
     last_thoracic = down[max(down)]
     if part == "chest":
-        return max(rng.uniform(-280, last_thoracic - 10), lowest), down[8] + 10
+        return max(_below(last_thoracic - 10, rng), lowest), down[8] + 10
     if part == "head":
         return down[1] + 5, max(upmost, down[1] + 25)
     way = rng.random()
@@ -101,9 +104,14 @@ def _ends(subject, matrix, origin, levels, part, rng) -> tuple[float, float]:
     elif way < 0.9:
         top = rng.uniform(down[2], down[1] + 15)
     else:  # a chest that begins within the neck
-        return max(rng.uniform(-280, last_thoracic), lowest), rng.uniform(down[7], down[2])
-    bottom = rng.uniform(last_thoracic, down[4] - 4) if rng.random() < 0.6 else rng.uniform(-300, last_thoracic)
+        return max(_below(last_thoracic, rng), lowest), rng.uniform(down[7], down[2])
+    bottom = rng.uniform(last_thoracic, down[4] - 4) if rng.random() < 0.6 else _below(last_thoracic, rng)
     return max(bottom, lowest), min(top, upmost)
+
+
+def _below(end: float, rng: np.random.Generator) -> float:
+    """A place between `end` and LONGEST_MM below C4; `end` itself may lie lower, in a large body."""
+    return rng.uniform(min(-LONGEST_MM, end), end)
 
 
 def _coarse_centre(levels, bottom, top, window_mm, rng) -> np.ndarray:

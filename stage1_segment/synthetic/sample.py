@@ -17,6 +17,7 @@ from stage1_segment.synthetic.lookup import FINER, look_up, spread, values_at
 from stage1_segment.synthetic.placement import Placement, place
 from stage1_segment.synthetic.scanner import add_noise, along_axes, draw_scanner, scan_axis, window_axis
 from stage1_segment.synthetic.subject import Subject, level_table
+from stage1_segment.synthetic.wear import draw_wear
 from stage1_segment.window import scaled
 
 LEVEL_OF = torch.from_numpy(level_table())
@@ -70,7 +71,9 @@ def synthetic_scan(
 ) -> SyntheticScan:
     """A scan with contrast and scanner drawn from `rng`, as the window shows it; air outside of the scan. With `part`
     chest or head it ends where a cervical vertebra would come into view."""
-    codes = look_up(subject, placement, window, voxel_mm, bend_mm, rng)
+    codes = values_at(
+        torch.from_numpy(draw_wear(rng)), look_up(subject, placement, window, voxel_mm, bend_mm, rng).int()
+    )
     levels = values_at(LEVEL_OF, codes.int())
     inside = _field_of_view(placement, window, voxel_mm)
     if part != "neck":

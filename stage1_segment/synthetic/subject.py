@@ -11,6 +11,7 @@ from common.errors import CorruptFile, DatasetError
 from common.labels import LEVEL_IDS, THORACIC
 from common.phantom.tissues import CORTEX, LEVEL_CODES, OUTSIDE
 from common.volume import Grid
+from stage1_segment.synthetic.wear import with_disc_parts
 
 MIRRORED = 2
 """Times that what lies between C7 and the lowest vertebra is added below it as its mirror image, in turns: more would
@@ -125,7 +126,9 @@ def load_subject(path: Path) -> Subject:
     turned = image.affine[:3, :3] - np.diag(np.diag(image.affine[:3, :3]))
     if labels.ndim != 3 or labels.dtype != np.uint8 or np.abs(turned).max() > 1e-3 or np.diag(image.affine).min() <= 0:
         raise CorruptFile(f"{path}: expected a uint8 label map with axes R, A, S; make the bank again")
-    subject = Subject(path.name.removesuffix(".nii.gz"), np.ascontiguousarray(labels), image.affine)
+    subject = Subject(
+        path.name.removesuffix(".nii.gz"), with_disc_parts(np.ascontiguousarray(labels), image.affine), image.affine
+    )
     missing = [name for name, code in LEVEL_IDS.items() if code not in subject.centres]
     if missing:
         raise CorruptFile(f"{path}: holds no {', '.join(missing)}; make the bank again")
