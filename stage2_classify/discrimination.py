@@ -21,9 +21,7 @@ def discrimination(p: np.ndarray, y: np.ndarray, seed: int = 0) -> dict[str, dic
     picks = rng.integers(0, len(y), (DRAWS, len(y)))
     columns = {target: [column] for column, target in enumerate(TARGETS)}
     columns[ALL] = list(range(len(LEVELS)))
-    return {
-        name: _of(p[:, of], y[:, of], picks) for name, of in columns.items() if 0 < y[:, of].sum() < y[:, of].size
-    }
+    return {name: _of(p[:, of], y[:, of], picks) for name, of in columns.items() if 0 < y[:, of].sum() < y[:, of].size}
 
 
 def _of(p: np.ndarray, y: np.ndarray, picks: np.ndarray) -> dict[str, Any]:

@@ -55,6 +55,9 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     return PARTLY_FAILED if failed else 0
 
 
+OF_SYNTHETIC_ONLY = "These networks learned from synthetic studies alone: about a real scan they say nothing."
+
+
 def predict_study(
     study: Path,
     mask: Path,
@@ -89,7 +92,8 @@ def predict_study(
     else:
         crops = cut_study(ct, segmentation_on(ct, mask, scheme), settings.crops)
     prediction = answer("", crops, ensemble, posterior, settings.decision.flip)
-    store.write_json(output, result(prediction, [predictor.digest for predictor in ensemble], scheme))
+    synthetic = any(predictor.synthetic for predictor in ensemble)
+    store.write_json(output, result(prediction, [predictor.digest for predictor in ensemble], scheme, synthetic))
     store.write_record(output, came)
 
 
@@ -104,9 +108,9 @@ def answer(uid: str, crops: Crops, ensemble: list[Any], posterior: Posterior | N
     return Prediction(uid, decided.answer, flags, decided.calibrated, decided.network)
 
 
-def result(prediction: Prediction, digests: list[str], scheme: str) -> dict[str, Any]:
+def result(prediction: Prediction, digests: list[str], scheme: str, synthetic: bool = False) -> dict[str, Any]:
     """The content of RESULT.json. `probabilities`: what the competition's score rewards; `calibrated`: how likely each
-    fracture is, for people (None without a fitted posterior)."""
+    fracture is, for people (None without a fitted posterior). `synthetic`: the networks have seen no patient."""
     return {
         "probabilities": _by_target(prediction.probabilities),
         "calibrated": None if prediction.calibrated is None else _by_target(prediction.calibrated),
@@ -114,7 +118,7 @@ def result(prediction: Prediction, digests: list[str], scheme: str) -> dict[str,
         "mask_scheme": scheme,
         "version": __version__,
         "weights": digests,
-        "notice": NOT_MEDICAL,
+        "notice": f"{NOT_MEDICAL} {OF_SYNTHETIC_ONLY}" if synthetic else NOT_MEDICAL,
     }
 
 

@@ -21,13 +21,15 @@ KIND = "classification"
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """One network with what its weights file says: settings, `prior` (8,), digest of the file."""
+    """One network with what its weights file says: settings, `prior` (8,), digest of the file, whether it learned from
+    synthetic studies alone (None: the file doesn't say)."""
 
     network: torch.nn.Module
     settings: ClassifySettings
     prior: np.ndarray
     digest: str
     device: torch.device
+    synthetic: bool | None = None
 
     @torch.inference_mode()
     def logits(self, crops: Crops, flip: bool) -> np.ndarray:
@@ -54,7 +56,8 @@ def load_predictor(path: Path, device: str = "auto") -> Predictor:
     network = build(settings.network, torch.from_numpy(prior))
     fill(network, state, path)
     where = choose_device(device)
-    return Predictor(network.requires_grad_(False).eval().to(where), settings, prior, store.digest_file(path), where)
+    network = network.requires_grad_(False).eval().to(where)
+    return Predictor(network, settings, prior, store.digest_file(path), where, description.get("synthetic"))
 
 
 def load_encoder(path: Path) -> tuple[torch.nn.Module, ClassifySettings]:

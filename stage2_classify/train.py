@@ -37,7 +37,7 @@ def train(data: DataSettings, settings: ClassifySettings) -> int:
     if due:
         examples = training_studies.load_examples(usable, data, settings)
         for fold in due:
-            _train_fold(folders[fold], origins[fold], fold, examples, folds, settings)
+            _train_fold(folders[fold], origins[fold], fold, examples, folds, settings, competition.synthetic)
     answer_out_of_fold(folders, usable, folds, data, settings)
     return PARTLY_FAILED if failed else 0
 
@@ -49,6 +49,7 @@ def _train_fold(
     examples: "dict[str, Example]",
     folds: pd.Series,
     settings: ClassifySettings,
+    synthetic: bool,
 ) -> None:
     from stage2_classify.predictor import KIND
     from stage2_classify.task import ClassifyTask
@@ -64,6 +65,7 @@ def _train_fold(
         "kind": KIND,
         "fold": fold,
         "prior": prior.tolist(),
+        "synthetic": synthetic,
         "settings": settings.model_dump(mode="json", exclude={"masks", "folds"}),
     }
     training.train(task, settings.train, folder, origin, description)

@@ -165,6 +165,8 @@ def test_result_of_one_study_tells_both():
     content = result(answer, ["digest"], "merged")
     assert content["probabilities"]["C1"] == 0.25 and content["calibrated"]["patient_overall"] == 0.125
     assert result(Prediction("", np.full(8, 0.25)), [], "merged")["calibrated"] is None
+    assert "synthetic" not in content["notice"]
+    assert "synthetic studies alone" in result(answer, ["digest"], "merged", synthetic=True)["notice"]
 
 
 def test_posterior_as_json_and_back(some, fitted):

@@ -14,6 +14,8 @@ from common.labels import TARGETS
 UID = "StudyInstanceUID"
 LARGEST_NUMBER = 1e6
 """Beyond this nothing in a table is a pixel or a slice."""
+SYNTHETIC = ".phantom"
+"""Folder within a synthetic cohort that says how its studies were made; real data has none."""
 BOX_COLUMNS = ("x", "y", "width", "height", "slice_number")
 
 
@@ -37,6 +39,11 @@ class Competition:
         if not (root / "train.csv").is_file() and not (root / "test.csv").is_file():
             raise DatasetError(f"{root}: holds neither train.csv nor test.csv; give the folder that has them")
         return cls(root)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether `common.phantom` made it."""
+        return (self.root / SYNTHETIC).is_dir()
 
     def train_labels(self) -> pd.DataFrame:
         """Index StudyInstanceUID in the table's order, columns labels.TARGETS, int 0 or 1."""

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from common.dataset.competition import SYNTHETIC
 from common.errors import DatasetError
 from common.phantom.making import make_each
-from common.phantom.study_files import MANIFESTS, is_made, make_study, read_boxes, remove_study
+from common.phantom.study_files import is_made, make_study, read_boxes, remove_study
 from common.phantom.study_plan import plan_cohort
 from common.phantom.tables import write_tables
 from common.progress import progress
@@ -19,7 +20,7 @@ def make_cohort(
     The tables speak only of the studies that are there. Studies of an earlier plan are removed. Raises DatasetError
     when `out` holds a dataset that wasn't made here.
     """
-    if (out / "train.csv").exists() and not (out / MANIFESTS).is_dir():
+    if (out / "train.csv").exists() and not (out / SYNTHETIC).is_dir():
         raise DatasetError(f"{out}: holds a train.csv that this program didn't write; choose another folder as --out")
     plans = plan_cohort(studies, test_studies, seed, practice)
     _remove_others(out, {plan.uid for plan in plans})
@@ -33,6 +34,6 @@ def make_cohort(
 
 
 def _remove_others(out: Path, wanted: set[str]) -> None:
-    for manifest in (out / MANIFESTS).glob("*.json"):
+    for manifest in (out / SYNTHETIC).glob("*.json"):
         if not manifest.name.endswith(".record.json") and manifest.stem not in wanted:
             remove_study(out, manifest.stem)

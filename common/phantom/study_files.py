@@ -10,6 +10,7 @@ import numpy as np
 
 import common
 from common import store
+from common.dataset.competition import SYNTHETIC
 from common.labels import LEVEL_IDS
 from common.phantom.boxes import Box, find_boxes
 from common.phantom.dicom_files import write_series
@@ -18,7 +19,6 @@ from common.phantom.segmentation_files import write_segmentation
 from common.phantom.study_plan import StudyPlan
 from common.volume import Volume
 
-MANIFESTS = ".phantom"
 OF_THE_COHORT = {"__main__.py", "cohort.py", "making.py", "tables.py", "preview.py"}
 OF_THE_BANK = {"analytic_subject.py", "bank.py", "bank_files.py", "bank_preview.py", "mesh"}
 """Source files and folders that no single study comes from."""
@@ -28,7 +28,7 @@ SEGMENTATIONS = {"train": "segmentations", "test": "test_segmentations"}
 def manifest_path(out: Path, uid: str) -> Path:
     """Where the manifest of a study lies: its files with their fingerprints, its boxes, where its levels and
     fractures are."""
-    return out / MANIFESTS / f"{uid}.json"
+    return out / SYNTHETIC / f"{uid}.json"
 
 
 def came_from(plan: StudyPlan, matrix: int) -> dict[str, Any]:
