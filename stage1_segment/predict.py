@@ -22,7 +22,6 @@ from common.volume import Grid, Volume
 from common.weights import fill, load_weights
 from stage1_segment.clean import clean
 from stage1_segment.network import build_network
-from stage1_segment.order import ordered_levels
 from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, PredictSettings
 from stage1_segment.window import as_hint, covering_grid, scaled
 
@@ -93,8 +92,6 @@ def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:
     pieces = spine_pieces(bone > 0.5)
     if pieces.any() and hu[pieces].mean() < LEAST_HU:
         return Volume(np.zeros(grid.shape, np.float32), grid.affine)
-    if segmenter.predict.order:
-        return Volume(ordered_levels(probabilities, pieces, grid).astype(np.float32), grid.affine)
     numbers = np.tensordot(np.arange(len(CLASS_NAMES)), probabilities, axes=1) / np.maximum(bone, 1e-6)
     return Volume(np.where(pieces, numbers, 0).astype(np.float32), grid.affine)
 

@@ -98,9 +98,6 @@ class PredictSettings(Settings):
     """Of neighbouring windows in both passes."""
     flip: bool = False
     """Mean over each window and its mirror image (left-right)."""
-    order: bool = False
-    """Whether the first pass' levels are put in order by the heights of the bodies (`order`); for networks that count
-    from the skull and the ribs."""
     clean: CleanSettings = CleanSettings()
 
 

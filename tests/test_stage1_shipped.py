@@ -95,10 +95,10 @@ def test_ship_keeps_the_weights(shipped: Path, tmp_path: Path, monkeypatch: pyte
 
 def test_ship_takes_the_mean_and_says_how_to_predict(shipped: Path, tmp_path: Path) -> None:
     sources = [write_weights(tmp_path / f"{seed}.safetensors", tiny_settings(), seed) for seed in (1, 2)]
-    ship(sources, predict=PredictSettings(order=True, overlap=0.125))
+    ship(sources, predict=PredictSettings(flip=True, overlap=0.125))
     (a, _), (b, _), (mean, description) = (load_weights(path) for path in (*sources, shipped))
     assert all(torch.allclose(mean[name], (a[name] + b[name]) / 2) for name in a)
-    assert description["predict"]["order"] and description["predict"]["overlap"] == 0.125
+    assert description["predict"]["flip"] and description["predict"]["overlap"] == 0.125
     wide = tiny_settings().model_copy(update={"network": NetworkSettings(widths=(8, 8, 8), decoder=(8, 8, 8))})
     other = write_weights(tmp_path / "other.safetensors", wide)
     with pytest.raises(WeightsError, match="no mean"):
