@@ -24,6 +24,8 @@ from stage2_classify.run_folder import stage_folder, weights_paths
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.tables import Prediction, write_predictions
 
+OF_SYNTHETIC_ONLY = "These networks learned from synthetic studies alone: about a real scan they say nothing."
+
 
 def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     """Writes stage2/test.csv for the test studies; a study that fails has no row. Returns an exit code."""
@@ -53,9 +55,6 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
         write_predictions(output, predictions)
         store.write_record(output, origin)
     return PARTLY_FAILED if failed else 0
-
-
-OF_SYNTHETIC_ONLY = "These networks learned from synthetic studies alone: about a real scan they say nothing."
 
 
 def predict_study(

@@ -71,10 +71,11 @@ def load_examples(usable: pd.DataFrame, data: DataSettings, settings: ClassifySe
 
 def _shuffled(examples: "dict[str, Example]") -> "dict[str, Example]":
     """Each study with the labels and the boxes' distances of another one drawn at random."""
-    order = np.random.default_rng(0).permutation(len(examples))
-    others = [list(examples.values())[k] for k in order]
+    others = np.random.default_rng(0).permutation(list(examples))
     return {
-        uid: replace(own, crops=replace(own.crops, distance=other.crops.distance), labels=other.labels)
+        uid: replace(
+            own, crops=replace(own.crops, distance=examples[other].crops.distance), labels=examples[other].labels
+        )
         for (uid, own), other in zip(examples.items(), others)
     }
 
