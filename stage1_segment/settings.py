@@ -119,6 +119,8 @@ class BankSettings(Settings):
     """Standard deviation of the elastic deformation, whose knots are 45 mm apart."""
     view_mm: tuple[float, float] = (130.0, 550.0)
     """Smallest and largest diameter of the scan's field of view."""
+    cut_neck: float = Field(0.1, ge=0, le=1)
+    """Part of the necks of which a scan of the chest shows the lower end alone."""
     no_neck: float = Field(0.12, ge=0, le=1)
     """Part of the samples without any cervical vertebra: a chest, a head, noise, nothing."""
 

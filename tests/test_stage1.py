@@ -169,15 +169,19 @@ def test_clean_names_levels_by_their_place() -> None:
 
 
 def test_best_levels() -> None:
-    volumes = np.ones(7)
+    volumes, whole = np.ones(7), np.zeros(7, bool)
     heights = -17.0 * np.arange(7)
-    assert best_levels([1, 2, 3, 4, 5, 6, 7], heights, volumes) == [1, 2, 3, 4, 5, 6, 7]
-    assert best_levels([2, 3, 4, 4, 5, 6, 7], heights, volumes) == [1, 2, 3, 4, 5, 6, 7]
+    assert best_levels([1, 2, 3, 4, 5, 6, 7], heights, volumes, whole) == [1, 2, 3, 4, 5, 6, 7]
+    assert best_levels([2, 3, 4, 4, 5, 6, 7], heights, volumes, whole) == [1, 2, 3, 4, 5, 6, 7]
     # A real gap of two pitches: the level between wasn't seen, and nobody is renamed.
-    assert best_levels([2, 3, 5, 6], np.array([0, -17.0, -51.0, -68.0]), np.ones(4)) == [2, 3, 5, 6]
+    assert best_levels([2, 3, 5, 6], np.array([0, -17.0, -51.0, -68.0]), np.ones(4), whole) == [2, 3, 5, 6]
     # No gap: the name was skipped, and the fewer levels give way.
-    assert best_levels([2, 3, 5, 6, 7], heights[:5], volumes[:5]) == [3, 4, 5, 6, 7]
-    assert best_levels([7, 8, 8], heights[:3], volumes[:3]) == [7, 8, 8]
+    assert best_levels([2, 3, 5, 6, 7], heights[:5], volumes[:5], whole) == [3, 4, 5, 6, 7]
+    assert best_levels([7, 8, 8], heights[:3], volumes[:3], whole) == [7, 8, 8]
+    # A small C7 above a long thoracic spine keeps its name, and so does one whose middle the scan's end has cut off.
+    assert best_levels([7, 8], np.array([0.0, -14.0]), np.array([6.0, 100.0]), whole) == [7, 8]
+    assert best_levels([7, 8], np.array([0.0, -2.0]), np.array([6.0, 100.0]), np.array([True, False])) == [7, 8]
+    assert best_levels([7, 8], np.array([0.0, -2.0]), np.array([6.0, 100.0]), whole) == [8, 8]
 
 
 def test_describe_by_hand() -> None:

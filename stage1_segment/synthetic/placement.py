@@ -59,7 +59,7 @@ def place(
     origin = subject.centres[4]
     inverse = np.linalg.inv(matrix)
     levels = {code: inverse @ (centre - origin) for code, centre in subject.centres.items()}
-    bottom, top = _ends(subject, matrix, origin, levels, part, rng)
+    bottom, top = _ends(subject, matrix, origin, levels, part, settings.cut_neck, rng)
     if coarse:
         centre = _coarse_centre(levels, bottom, top, window_mm, rng)
     else:
@@ -82,8 +82,9 @@ def place(
     )
 
 
-def _ends(subject, matrix, origin, levels, part, rng) -> tuple[float, float]:
-    """Lower and upper end of the scan, mm from the middle of C4 along the scan's z."""
+def _ends(subject, matrix, origin, levels, part, cut_neck, rng) -> tuple[float, float]:
+    """Lower and upper end of the scan, mm from the middle of C4 along the scan's z; in a part `cut_neck` of the necks
+    it is a chest's, which begins within the neck."""
     first, last = subject.rows[1], subject.body_rows[1]
     tilt = np.abs(matrix[2, :2]).sum() * BODY_MM + SPARE_MM
     index = subject.grid.to_index(origin)[2]
@@ -96,15 +97,15 @@ def _ends(subject, matrix, origin, levels, part, rng) -> tuple[float, float]:
         return max(_below(last_thoracic - 10, rng), lowest), down[8] + 10
     if part == "head":
         return down[1] + 5, max(upmost, down[1] + 25)
-    way = rng.random()
-    if way < 0.3:
-        top = upmost
-    elif way < 0.8:
-        top = rng.uniform(down[1] + 8, max(upmost, down[1] + 20))
-    elif way < 0.9:
-        top = rng.uniform(down[2], down[1] + 15)
-    else:  # a chest that begins within the neck
+    if rng.random() < cut_neck:
         return max(_below(last_thoracic, rng), lowest), rng.uniform(down[7], down[2])
+    way = rng.random()
+    if way < 0.33:
+        top = upmost
+    elif way < 0.89:
+        top = rng.uniform(down[1] + 8, max(upmost, down[1] + 20))
+    else:
+        top = rng.uniform(down[2], down[1] + 15)
     bottom = rng.uniform(last_thoracic, down[4] - 4) if rng.random() < 0.6 else _below(last_thoracic, rng)
     return max(bottom, lowest), min(top, upmost)
 
