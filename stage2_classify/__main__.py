@@ -38,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     judge = commands.add_parser("judge", help="what an encoder finds by itself, on all labelled studies of a cohort")
     judge.add_argument("--weights", type=Path, help="default: the one that comes with the project")
     judge.add_argument("-o", "--output", type=Path, metavar="JSON", help="write the figures there too")
+    judge.add_argument("--evidence", type=Path, metavar="CSV", help="write each vertebra's evidence there")
+    judge.add_argument("--against", type=Path, metavar="CSV", help="another encoder's evidence, compared by study")
     judge.set_defaults(command=_judge)
 
     predict = commands.add_parser("predict", help="answer for the test studies, or for one study (-i)")
@@ -124,8 +126,11 @@ def _judge(args: argparse.Namespace) -> int:
 
     data, settings = _load(args)
     with only_one(data.run):
-        figures = judge_encoder(data, settings, args.weights or SHIPPED)
+        figures, evidence = judge_encoder(data, settings, args.weights or SHIPPED, args.against)
     print(table(figures))
+    if args.evidence is not None:
+        with store.atomic(args.evidence) as scratch:
+            evidence.to_csv(scratch)
     if args.output is not None:
         store.write_json(args.output, figures)
     return PARTLY_FAILED if figures["failed"] else 0

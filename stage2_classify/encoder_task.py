@@ -13,7 +13,7 @@ from common.weights import fill, load_weights
 from stage2_classify import augment
 from stage2_classify.crops import COARSE, FAR_MM, coarse_shape
 from stage2_classify.drawn import draw_fracture
-from stage2_classify.loss import local_loss
+from stage2_classify.loss import local_loss, smoothed
 from stage2_classify.networks import build_encoder
 from stage2_classify.samples import Example
 from stage2_classify.settings import ClassifySettings
@@ -59,7 +59,8 @@ class EncoderTask:
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Cross-entropy of the evidence, plus `loss.dense` times the loss on the local logits."""
         answer = network(batch)
-        vertebra = F.binary_cross_entropy_with_logits(answer["evidence"], batch["label"])
+        wanted = smoothed(batch["label"], self.settings.loss)
+        vertebra = F.binary_cross_entropy_with_logits(answer["evidence"], wanted)
         local = local_loss(answer, batch["label"] > 0.5, batch["boxed"], self.settings.loss)
         return {"loss": vertebra + self.settings.loss.dense * local, "vertebra": vertebra, "local": local}
 

@@ -17,9 +17,14 @@ def row_weights(labels: Tensor) -> Tensor:
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-def competition_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """logits (B, 8), labels (B, 8) -> scalar: the competition's score of these answers."""
-    losses = F.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none")
+def smoothed(labels: Tensor, settings: LossSettings) -> Tensor:
+    """Labels 0/1 -> what is to be answered."""
+    return labels.float() * (1 - settings.smoothing) + settings.smoothing / 2
+
+
+def competition_loss(logits: Tensor, labels: Tensor, settings: LossSettings) -> Tensor:
+    """logits (B, 8), labels (B, 8) -> scalar: the competition's score of these answers, but for the smoothing."""
+    losses = F.binary_cross_entropy_with_logits(logits.float(), smoothed(labels, settings), reduction="none")
     return (row_weights(labels.float()) * losses).sum(dim=1).mean()
 
 

@@ -52,9 +52,9 @@ class NetworkSettings(Settings):
     """Slices taken of a vertebra, for slices25d."""
     neighbours: int = 2
     """Slices seen beside each of those on either side, for slices25d."""
-    sees: Literal["all", "mask", "no_bone"] = "all"
-    """For checks, with vertebra3d: `mask` hides the CT, `no_bone` the bone and all within the mask. What a network
-    finds then, it didn't find in the bone."""
+    sees: Literal["all", "ct", "mask", "no_bone"] = "all"
+    """For checks, with vertebra3d: `ct` hides the mask, `mask` the CT, `no_bone` the bone and all within the mask. What
+    a network finds without bone, it didn't find in the bone."""
 
 
 class LossSettings(Settings):
@@ -66,6 +66,8 @@ class LossSettings(Settings):
     """Cells this near to a box count as fractured ..."""
     outside_mm: float = 10.0
     """... and those this far from every box as healthy."""
+    smoothing: float = Field(0.0, ge=0, lt=1)
+    """How far labels are drawn from 0 and 1 towards a half (Szegedy et al. 2016); not those of places."""
 
 
 class AugmentSettings(Settings):
@@ -88,6 +90,10 @@ class AugmentSettings(Settings):
     """Part of the encoder's fractured samples that are healthy vertebrae with a drawn fracture."""
     mask_dropout: float = 0.1
     """Chance that a vertebra's mask channel is left out."""
+    missing: float = Field(0.0, ge=0, le=1)
+    """Chance that one of a study's vertebrae is not in view, as if stage 1 had missed it."""
+    shifted: float = Field(0.0, ge=0, le=1)
+    """Chance that a study's vertebrae stand one level too high or too low, as if stage 1 had miscounted."""
 
 
 class DecisionSettings(Settings):

@@ -15,7 +15,7 @@ def test_loss_of_a_constant_answer_is_its_score():
     labels[:, 7] = labels[:, :7].max(axis=1)
     constants = np.array([0.10, 0.19, 0.05, 0.08, 0.11, 0.18, 0.26, 0.53])
     logits = torch.logit(torch.tensor(constants)).repeat(40, 1)
-    loss = competition_loss(logits, torch.tensor(labels))
+    loss = competition_loss(logits, torch.tensor(labels), LossSettings())
     assert float(loss) == pytest.approx(score(np.tile(constants, (40, 1)), labels), abs=1e-6)
 
 
@@ -25,7 +25,14 @@ def test_loss_of_two_studies_worked_by_hand():
     p[0, 7], p[1, 1], p[1, 7] = 0.10, 0.80, 0.90
     labels = torch.zeros(2, 8)
     labels[1, 1] = labels[1, 7] = 1
-    assert float(competition_loss(torch.logit(p), labels)) == pytest.approx(0.0898247, abs=1e-6)
+    assert float(competition_loss(torch.logit(p), labels, LossSettings())) == pytest.approx(0.0898247, abs=1e-6)
+
+
+def test_smoothed_loss_is_least_where_the_smoothed_labels_are():
+    # One study, all healthy, smoothing 0.2: every target is 0.1, whose own entropy is the least loss.
+    p = torch.full((1, 8), 0.1)
+    loss = competition_loss(torch.logit(p), torch.zeros(1, 8), LossSettings(smoothing=0.2))
+    assert float(loss) == pytest.approx(-(0.1 * np.log(0.1) + 0.9 * np.log(0.9)), abs=1e-6)
 
 
 def local_answer(**values):

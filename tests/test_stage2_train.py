@@ -9,7 +9,7 @@ import pytest
 
 from common import store, training
 from common.config import DataSettings, parse
-from common.errors import ConfigError, WeightsError
+from common.errors import ConfigError, SubmissionError, WeightsError
 from common.labels import TARGETS
 from common.score import best_constants
 from stage2_classify import crop_files
@@ -137,8 +137,12 @@ def test_an_encoder_is_pretrained_shipped_and_begun_with(cohort, tmp_path, monke
     other = train_encoder(tmp_path / "other", {"a": 1}, examples, settings(lr=1e-12, weight_decay=0))
     assert not torch.allclose(other["local.weight"], kept["local.weight"])
 
-    found = judge_encoder(cohort, settings(), own)
+    found, evidence = judge_encoder(cohort, settings(), own)
     assert found["studies"] == 6 and found["auc"]["C3"] is None and 0 <= found["auc"]["C2"] <= 1
+    evidence.to_csv(tmp_path / "evidence.csv")
+    again, _ = judge_encoder(cohort, settings(), own, tmp_path / "evidence.csv")
+    assert again["less_other"] == {"studies": 6, "value": 0.0, "interval": [0.0, 0.0]}
+    assert "less the other's       +0.000" in table(again)
     assert "C3                 only one class" in table(found)
 
     wider = parse({**TINY, "network": {**TINY["network"], "embedding": 9}}, ClassifySettings, "test")
@@ -181,3 +185,45 @@ def test_shuffled_studies_keep_their_scans_and_exchange_labels_and_boxes(cohort)
     with_boxes = next(e for e in mixed.values() if e.crops.distance is not None)
     assert np.array_equal(with_boxes.labels, plain["1.2.1"].labels)
     assert sorted(e.labels.sum() for e in mixed.values()) == sorted(e.labels.sum() for e in plain.values())
+
+
+def test_less_other_by_hand(tmp_path):
+    from stage2_classify.judge_encoder import less_other, read_evidence
+
+    # Two studies, C1 fractured in the first, C2 in the second. Right: both above all twelve healthy ones. Other: C2 of
+    # the second below all twelve, so that half of the pairs are lost.
+    labels = pd.DataFrame(0, index=["a", "b"], columns=list(TARGETS))
+    labels.loc["a", "C1"] = labels.loc["b", "C2"] = 1
+    right, other = labels.astype(float), labels.astype(float)
+    other.loc["b", "C2"] = -1
+    found = less_other(right, other, labels)
+    assert found["studies"] == 2 and found["value"] == pytest.approx(0.5)
+    assert found["interval"] == pytest.approx([0, 1])  # study a alone, study b alone
+    with pytest.raises(SubmissionError, match="no study in common"):
+        less_other(right, other.rename(index={"a": "x", "b": "y"}), labels)
+
+    other.rename_axis("StudyInstanceUID").to_csv(tmp_path / "other.csv")
+    assert read_evidence(tmp_path / "other.csv").equals(other.rename_axis("StudyInstanceUID"))
+    (tmp_path / "other.csv").write_text("StudyInstanceUID,C1\na,0.5\n")
+    with pytest.raises(SubmissionError, match="no table of evidence"):
+        read_evidence(tmp_path / "other.csv")
+
+
+def test_a_miscounted_study_shows_a_level_as_its_neighbour():
+    from stage2_classify.miscounted import miscounted
+    from stage2_classify.settings import AugmentSettings
+
+    crops = study(np.random.default_rng(0), True)  # C7 is not in view
+    fractured = np.array([True, False, False, False, False, True, False])
+    for seed in range(6):
+        seen, broken = miscounted(crops, fractured, np.random.default_rng(seed), AugmentSettings(shifted=1))
+        down = seen.present.tolist() == [False] + [True] * 6
+        assert down or seen.present.tolist() == [True] * 5 + [False] * 2
+        by = 1 if down else -1
+        for level in np.flatnonzero(seen.present):
+            assert np.array_equal(seen.images[level], crops.images[level - by])
+            assert np.array_equal(seen.distance[level], crops.distance[level - by])
+            assert broken[level] == fractured[level - by]
+    seen, broken = miscounted(crops, fractured, np.random.default_rng(0), AugmentSettings(missing=1))
+    assert seen.present.sum() == 5 and not seen.present[6] and (broken == fractured).all() and crops.present.sum() == 6
+    assert miscounted(crops, fractured, np.random.default_rng(0), AugmentSettings())[0] is crops

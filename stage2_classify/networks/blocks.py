@@ -37,7 +37,7 @@ def whereabouts(mask: Tensor) -> Tensor:
 def partly_hidden(ct: Tensor, where: Tensor, sees: str) -> Tensor:
     """ct and whereabouts (N, X, Y, Z) -> the part of the CT that a network may see (`NetworkSettings.sees`), muscle's
     grey instead of the rest."""
-    if sees == "all":
+    if sees in ("all", "ct"):
         return ct
     hidden = torch.ones_like(ct, dtype=torch.bool) if sees == "mask" else (where > 0) | (ct > BONE)
     return ct.masked_fill(hidden, MUSCLE)

@@ -50,7 +50,7 @@ class Vertebra3d(nn.Module):
         self.embed = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(2 * width, settings.embedding), nn.ReLU())
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        images, seen = batch["images"], batch["mask_seen"][:, None, None, None]
+        images, seen = batch["images"], batch["mask_seen"][:, None, None, None] * (self.sees != "ct")
         with torch.no_grad():
             where = whereabouts(images[:, 1])
             ct = partly_hidden(images[:, 0], where, self.sees)
