@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.weights import fill, load_weights
-from stage2_classify import augment
+from stage2_classify import augment, from_segmenter
 from stage2_classify.crops import COARSE, FAR_MM, coarse_shape
 from stage2_classify.drawn import draw_fracture
 from stage2_classify.loss import local_loss, smoothed
@@ -28,7 +28,11 @@ class EncoderTask:
         self.network = build_encoder(settings.network, settings.encoder.seed)
         start = start_path(settings)
         if start is not None:
-            fill(self.network, load_weights(start)[0], start)
+            state, description = load_weights(start)
+            if description["kind"] == from_segmenter.KIND:
+                from_segmenter.begin_from_segmenter(self.network, start)
+            else:
+                fill(self.network, state, start)
         present = np.stack([example.crops.present for example in examples])
         fractured = np.stack([example.labels[:7] > 0.5 for example in examples])
         self.healthy = np.argwhere(present & ~fractured)

@@ -187,6 +187,36 @@ def test_shuffled_studies_keep_their_scans_and_exchange_labels_and_boxes(cohort)
     assert sorted(e.labels.sum() for e in mixed.values()) == sorted(e.labels.sum() for e in plain.values())
 
 
+def test_an_encoder_begins_with_stage_1s_first_layers():
+    import torch
+
+    from common.weights import load_weights
+    from stage2_classify.encoder_task import EncoderTask
+
+    path = Path("stage1_segment/shipped/practice.safetensors")
+    encoder = {**TINY["encoder"], "start_from": str(path)}
+    examples = [Example("1", study(np.random.default_rng(1), True), np.array([1, 0, 0, 0, 0, 0, 0, 1], np.float32))]
+
+    def task(**network):
+        return EncoderTask(examples, parse({**TINY, "encoder": encoder, "network": network}, ClassifySettings, "test"))
+
+    theirs, own = load_weights(path)[0], task(channels=[16, 32, 64]).network.state_dict()
+    assert torch.equal(own["stem.0.0.weight"][:, 0], theirs["encoder.stem.0.weight"][:, 0])
+    assert torch.equal(own["stages.1.around.1.bias"], theirs["encoder.stages.1.0.downsample.1.bias"])
+    # A block of theirs and of ours answer alike.
+    from stage1_segment.network import build_network
+    from stage1_segment.settings import NetworkSettings
+
+    unet = build_network(NetworkSettings(widths=(16, 32, 64, 96), decoder=(48, 32, 16, 8)))
+    unet.load_state_dict(theirs)
+    x = torch.rand(1, 16, 8, 8, 8)
+    torch.testing.assert_close(
+        task(channels=[16, 32, 64]).network.stages[0](x), unet.encoder.stages[0](x), atol=1e-5, rtol=1e-4
+    )
+    with pytest.raises(ConfigError, match=r"network.channels=\[16, 32, 64\]"):
+        task(channels=[24, 48, 96])
+
+
 def test_less_other_by_hand(tmp_path):
     from stage2_classify.judge_encoder import less_other, read_evidence
 
