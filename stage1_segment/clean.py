@@ -22,8 +22,8 @@ SECOND = 0.4
 @dataclass(eq=False)
 class Piece:
     """A connected piece of one label: `box` of the mask, `inside` bool (box shape), `volume` mm3; `height` mm
-    of its middle along axis 2, of its upper end less half a pitch for thoracic ones, which hang together; `cut`: the
-    scan ends within it, so that its middle may lie further out."""
+    of its middle along axis 2, of its upper end less half a pitch for thoracic ones, which hang together; `cut`: it
+    reaches the mask's upper end, so that its middle may lie higher."""
 
     label: int
     box: tuple[slice, slice, slice]
@@ -72,12 +72,10 @@ def find_pieces(mask: np.ndarray, label: int, spacing: np.ndarray) -> list[Piece
         inside = parts[part_box] == number
         whole = tuple(slice(s.start + o, s.stop + o) for s, o in zip(part_box, origin))
         height = (whole[2].start + inside.sum(axis=(0, 1)) @ np.arange(inside.shape[2]) / inside.sum()) * spacing[2]
-        cut = whole[2].stop == mask.shape[2] or whole[2].start == 0
         if label == THORACIC:
             height = (whole[2].stop - 1) * spacing[2] - PITCH_MM / 2
-            cut = whole[2].stop == mask.shape[2]
         volume = float(sizes[number - 1] * np.prod(spacing))
-        pieces.append(Piece(label, whole, inside, volume, height, cut))
+        pieces.append(Piece(label, whole, inside, volume, height, whole[2].stop == mask.shape[2]))
     return sorted(pieces, key=lambda piece: -piece.volume)
 
 
@@ -119,8 +117,9 @@ def _adopt(owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndar
 
 def best_levels(labels: list[int], heights: np.ndarray, volumes: np.ndarray, cut: np.ndarray) -> list[int]:
     """Levels of vertebrae from top to bottom, strictly down the spine (thoracic may repeat), that agree best
-    with the network's `labels` and with their distances; heights (N,) mm, volumes (N,) mm3, cut (N,) bool: of these,
-    which the scan's end cuts, the distance may seem up to a pitch too short. By Viterbi."""
+    with the network's `labels` and with their distances; heights (N,) mm, volumes (N,) mm3. By Viterbi. From a
+    vertebra that is `cut` (N,) bool down to the thoracic spine, whose upper end is no middle, the distance may seem up
+    to a pitch too short."""
     if not labels:
         return []
     states = np.arange(1, THORACIC + 1)
@@ -134,8 +133,8 @@ def best_levels(labels: list[int], heights: np.ndarray, volumes: np.ndarray, cut
     for k in range(1, len(labels)):
         gap = (heights[k - 1] - heights[k]) / PITCH_MM
         off = gap - step
-        if cut[k - 1] or cut[k]:
-            off -= off.clip(-1, 0)
+        if cut[k - 1]:
+            off[:, -1] -= off[:, -1].clip(-1, 0)
         move = np.where(step > 0, np.minimum(GAP_COST * off**2, 6.0), np.where(again, 0.0, np.inf))
         came.append((total[:, None] + move).argmin(axis=0))
         total = (total[:, None] + move).min(axis=0) + cost[k]

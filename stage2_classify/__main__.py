@@ -121,16 +121,20 @@ def _judge(args: argparse.Namespace) -> int:
     from common import store
     from common.errors import PARTLY_FAILED
     from common.lock import only_one
+    from stage2_classify.compare_evidence import less_other, read_evidence
     from stage2_classify.judge_encoder import judge_encoder, table
     from stage2_classify.shipped_encoder import SHIPPED
 
     data, settings = _load(args)
+    other = None if args.against is None else read_evidence(args.against)
     with only_one(data.run):
-        figures, evidence = judge_encoder(data, settings, args.weights or SHIPPED, args.against)
-    print(table(figures))
+        figures, evidence, labels = judge_encoder(data, settings, args.weights or SHIPPED)
     if args.evidence is not None:
         with store.atomic(args.evidence) as scratch:
             evidence.to_csv(scratch)
+    if other is not None:
+        figures["less_other"] = less_other(evidence, other, labels)
+    print(table(figures))
     if args.output is not None:
         store.write_json(args.output, figures)
     return PARTLY_FAILED if figures["failed"] else 0

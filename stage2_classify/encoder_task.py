@@ -30,7 +30,7 @@ class EncoderTask:
         if start is not None:
             state, description = load_weights(start)
             if description["kind"] == from_segmenter.KIND:
-                from_segmenter.begin_from_segmenter(self.network, start)
+                from_segmenter.begin_from_segmenter(self.network, state, start)
             else:
                 fill(self.network, state, start)
         present = np.stack([example.crops.present for example in examples])

@@ -1,17 +1,18 @@
 """Stage 1's network as a beginning for the encoder: its first halvings are built of the same blocks, under other names.
 
-Stage 1 has learned from every segmented study what bone looks like; what the encoder has beyond that stays as drawn.
+Stage 1 has learned from every segmented study what bone looks like, in coarser voxels and a narrower window of HU; what
+the encoder has beyond that stays as drawn.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ConfigError, WeightsError
-from common.weights import load_weights, read_description
+from common.weights import read_description
 from stage2_classify.settings import NetworkSettings
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 KIND = "segmentation"
 """What the weights of stage 1 call themselves."""
@@ -26,9 +27,13 @@ NAMES = {
 
 
 def check_segmenter(path: Path, network: NetworkSettings) -> None:
-    """Raises ConfigError when the encoder isn't built like that of the segmentation network in `path`."""
-    theirs = read_description(path, KIND).get("network", {})
-    widths, blocks = list(theirs.get("widths", ())), theirs.get("blocks", 1)
+    """Raises ConfigError when the encoder isn't built like that of the segmentation network in `path`, WeightsError
+    when that doesn't say how it is built."""
+    try:
+        theirs = read_description(path, KIND)["network"]
+        widths, blocks = [int(width) for width in theirs["widths"]], int(theirs.get("blocks", 1))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise WeightsError(f"{path}: its description doesn't tell the network's widths; copy the file again") from None
     own = (network.kind, network.encoder, list(network.channels), network.fine_blocks)
     wanted = ("vertebra3d", "own", widths[: len(network.channels)], 0)
     if own != wanted or blocks != 1:
@@ -39,12 +44,9 @@ def check_segmenter(path: Path, network: NetworkSettings) -> None:
         )
 
 
-def begin_from_segmenter(encoder: "nn.Module", path: Path) -> None:
-    """Copies stem and stages from stage 1's weights into a `Vertebra3d`; of the stem what looks at the CT.
-
-    Raises WeightsError when they aren't there or of another size.
-    """
-    state, _ = load_weights(path, KIND)
+def begin_from_segmenter(encoder: "nn.Module", state: "dict[str, Tensor]", path: Path) -> None:
+    """Copies stem and stages from stage 1's weights, read from `path`, into a `Vertebra3d`; of the stem what looks at
+    the CT. Raises WeightsError when they aren't there or of another size."""
     own = encoder.state_dict()
     try:
         own["stem.0.0.weight"][:, :1] = state["encoder.stem.0.weight"][:, :1]

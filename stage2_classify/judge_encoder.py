@@ -9,33 +9,26 @@ import torch
 
 from common.config import DataSettings
 from common.dataset.competition import UID, Competition
-from common.errors import DatasetError, SubmissionError
-from common.labels import LEVELS, TARGETS
+from common.errors import DatasetError
+from common.labels import TARGETS
 from common.progress import progress
 from stage2_classify import crop_files, training_studies
-from stage2_classify.auc import aucs
 from stage2_classify.masks import masks_of
 from stage2_classify.predictor import choose_device, fast_bfloat16, load_encoder
 from stage2_classify.samples import Example, plain
-from stage2_classify.scoring import area_lines, areas
+from stage2_classify.scoring import area_lines, areas, number
 from stage2_classify.settings import ClassifySettings
-
-DRAWS = 1000
-"""Of the bootstrap over studies."""
 
 
 def judge_encoder(
-    data: DataSettings, settings: ClassifySettings, weights: Path, against: Path | None = None
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Areas under the curve, see `scoring.areas`, over all studies of the cohort whose labels are known, and the
-    evidence: indexed by StudyInstanceUID, a column per target. The patient's is the log of the sum over the levels, a
-    level that isn't in view has none. The network and the crops' shape are those of the weights.
-
-    `against`: another encoder's evidence as a file; adds `less_other`, see `less_other`. Raises WeightsError,
-    DatasetError, SubmissionError.
-    """
+    data: DataSettings, settings: ClassifySettings, weights: Path
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """Areas under the curve, see `scoring.areas`, over all studies of the cohort whose labels are known; the evidence,
+    indexed by StudyInstanceUID, a column per target; and the labels alike. The patient's evidence is the log of the sum
+    over the levels, a level that isn't in view has none. The network and the crops' shape are those of the weights.
+    Raises WeightsError, DatasetError."""
     network, own = load_encoder(weights)
-    settings = settings.model_copy(update={"network": own.network, "crops": own.crops})
+    settings = settings.model_copy(update={"network": own.network, "crops": own.crops, "shuffled": False})
     network.to(choose_device(settings.encoder.device))
 
     competition = Competition.open(data.root)
@@ -50,34 +43,7 @@ def judge_encoder(
     evidence = pd.DataFrame(list(found), index=pd.Index(list(examples), name=UID), columns=list(TARGETS))
     y = labels.loc[evidence.index, list(TARGETS)]
     figures = {"studies": len(examples), "failed": failed, **areas(evidence.to_numpy(), y.to_numpy(dtype=float))}
-    if against is not None:
-        figures["less_other"] = less_other(evidence, read_evidence(against), y)
-    return figures, evidence
-
-
-def read_evidence(path: Path) -> pd.DataFrame:
-    """What `judge --evidence` wrote. Raises SubmissionError when it isn't such a table."""
-    try:
-        table = pd.read_csv(path, dtype={UID: str}).set_index(UID)[list(TARGETS)].astype(float)
-    except (OSError, ValueError, KeyError) as error:
-        raise SubmissionError(f"{path}: is no table of evidence, as judge --evidence writes it: {error}") from None
-    if not np.isfinite(table.to_numpy()).all() or table.index.duplicated().any():
-        raise SubmissionError(f"{path}: has a study twice, or evidence that is no number")
-    return table
-
-
-def less_other(evidence: pd.DataFrame, other: pd.DataFrame, labels: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
-    """The area over all vertebrae less that of `other`, over the `studies` that both have: `value`, and its 95 %
-    `interval` by paired bootstrap over studies. Raises SubmissionError when they have none in common."""
-    both = evidence.index.intersection(other.index)
-    if both.empty:
-        raise SubmissionError("the two tables of evidence have no study in common; were they judged on one cohort?")
-    own, its, y = (table.loc[both, list(LEVELS)].to_numpy(dtype=float) for table in (evidence, other, labels))
-    picks = np.random.default_rng(seed).integers(0, len(both), (DRAWS, len(both)))
-    drawn = [aucs(p[picks].reshape(DRAWS, -1), y[picks].reshape(DRAWS, -1)) for p in (own, its)]
-    value = aucs(own.ravel(), y.ravel()) - aucs(its.ravel(), y.ravel())
-    low, high = np.nanquantile(drawn[0] - drawn[1], [0.025, 0.975])
-    return {"studies": len(both), "value": float(value), "interval": [float(low), float(high)]}
+    return figures, evidence, y
 
 
 @torch.inference_mode()
@@ -97,7 +63,7 @@ def _evidence(network: torch.nn.Module, example: Example) -> np.ndarray:
 def table(figures: dict[str, Any]) -> str:
     """The figures as lines for a person."""
     lines = [f"studies                {figures['studies']}, {len(figures['failed'])} failed", *area_lines(figures)]
-    lines.append(f"AUC all vertebrae      {figures['vertebra_auc']:.3f}")
+    lines.append(f"AUC all vertebrae      {number(figures['vertebra_auc'])}")
     if "less_other" in figures:
         other = figures["less_other"]
         between = "{:+.3f} .. {:+.3f}".format(*other["interval"])

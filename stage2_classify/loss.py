@@ -18,7 +18,7 @@ def row_weights(labels: Tensor) -> Tensor:
 
 
 def smoothed(labels: Tensor, settings: LossSettings) -> Tensor:
-    """Labels 0/1 -> what is to be answered."""
+    """Labels 0/1 of any shape -> what is to be answered, of the same shape."""
     return labels.float() * (1 - settings.smoothing) + settings.smoothing / 2
 
 

@@ -133,11 +133,12 @@ def report(figures: dict[str, Any]) -> str:
 
 def area_lines(figures: dict[str, Any]) -> list[str]:
     """What `areas` gives, as lines for a person."""
-    lines = [f"AUC {target:<18} {_number(area)}" for target, area in figures["auc"].items()]
+    lines = [f"AUC {target:<18} {number(area)}" for target, area in figures["auc"].items()]
     interval = figures["macro_auc_interval"]
     between = f"   95 % interval {interval[0]:.3f} .. {interval[1]:.3f}" if interval else ""
-    return [*lines, f"AUC mean over levels   {_number(figures['macro_auc'])}{between}"]
+    return [*lines, f"AUC mean over levels   {number(figures['macro_auc'])}{between}"]
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """An area as text."""
     return "only one class" if value is None else f"{value:.3f}"

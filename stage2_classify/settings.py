@@ -1,9 +1,9 @@
 """Everything stage 2 can be told, with its defaults; the `classify` part of a configuration file."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from common.config import Settings
 from common.training import StartedTrainSettings, TrainSettings
@@ -53,8 +53,14 @@ class NetworkSettings(Settings):
     neighbours: int = 2
     """Slices seen beside each of those on either side, for slices25d."""
     sees: Literal["all", "ct", "mask", "no_bone"] = "all"
-    """For checks, with vertebra3d: `ct` hides the mask, `mask` the CT, `no_bone` the bone and all within the mask. What
-    a network finds without bone, it didn't find in the bone."""
+    """For checks, with vertebra3d alone: `ct` hides the mask's channel (where to pool it still says), `mask` the CT,
+    `no_bone` the bone and all within the mask. What a network finds without bone, it didn't find in the bone."""
+
+    @model_validator(mode="after")
+    def _hides_for_vertebra3d_alone(self) -> Self:
+        if self.sees != "all" and self.kind != "vertebra3d":
+            raise ValueError(f"sees={self.sees} is for kind=vertebra3d; {self.kind} sees all")
+        return self
 
 
 class LossSettings(Settings):

@@ -1,6 +1,7 @@
 """A tiny training leaves the exact files, its weights predict by themselves, and a second call does nothing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from common import store, training
 from common.config import DataSettings, parse
-from common.errors import ConfigError, SubmissionError, WeightsError
+from common.errors import ConfigError, DatasetError, WeightsError
 from common.labels import TARGETS
 from common.score import best_constants
 from stage2_classify import crop_files
@@ -112,6 +113,7 @@ def test_an_encoder_is_pretrained_shipped_and_begun_with(cohort, tmp_path, monke
 
     from common.weights import load_weights
     from stage2_classify import shipped_encoder
+    from stage2_classify.compare_evidence import less_other, read_evidence
     from stage2_classify.judge_encoder import judge_encoder, table
     from stage2_classify.pretrain import pretrain, pretrained
     from stage2_classify.train_encoder import train_encoder
@@ -137,12 +139,12 @@ def test_an_encoder_is_pretrained_shipped_and_begun_with(cohort, tmp_path, monke
     other = train_encoder(tmp_path / "other", {"a": 1}, examples, settings(lr=1e-12, weight_decay=0))
     assert not torch.allclose(other["local.weight"], kept["local.weight"])
 
-    found, evidence = judge_encoder(cohort, settings(), own)
+    found, evidence, labels = judge_encoder(cohort, settings(), own)
     assert found["studies"] == 6 and found["auc"]["C3"] is None and 0 <= found["auc"]["C2"] <= 1
     evidence.to_csv(tmp_path / "evidence.csv")
-    again, _ = judge_encoder(cohort, settings(), own, tmp_path / "evidence.csv")
-    assert again["less_other"] == {"studies": 6, "value": 0.0, "interval": [0.0, 0.0]}
-    assert "less the other's       +0.000" in table(again)
+    found["less_other"] = less_other(evidence, read_evidence(tmp_path / "evidence.csv"), labels)
+    assert found["less_other"] == {"studies": 6, "value": 0.0, "interval": [0.0, 0.0]}
+    assert "less the other's       +0.000" in table(found)
     assert "C3                 only one class" in table(found)
 
     wider = parse({**TINY, "network": {**TINY["network"], "embedding": 9}}, ClassifySettings, "test")
@@ -215,10 +217,12 @@ def test_an_encoder_begins_with_stage_1s_first_layers():
     )
     with pytest.raises(ConfigError, match=r"network.channels=\[16, 32, 64\]"):
         task(channels=[24, 48, 96])
+    with pytest.raises(ConfigError, match="is for kind=vertebra3d"):
+        task(kind="slices25d", sees="ct")
 
 
 def test_less_other_by_hand(tmp_path):
-    from stage2_classify.judge_encoder import less_other, read_evidence
+    from stage2_classify.compare_evidence import less_other, read_evidence
 
     # Two studies, C1 fractured in the first, C2 in the second. Right: both above all twelve healthy ones. Other: C2 of
     # the second below all twelve, so that half of the pairs are lost.
@@ -229,13 +233,13 @@ def test_less_other_by_hand(tmp_path):
     found = less_other(right, other, labels)
     assert found["studies"] == 2 and found["value"] == pytest.approx(0.5)
     assert found["interval"] == pytest.approx([0, 1])  # study a alone, study b alone
-    with pytest.raises(SubmissionError, match="no study in common"):
+    with pytest.raises(DatasetError, match="the 0 studies"):
         less_other(right, other.rename(index={"a": "x", "b": "y"}), labels)
 
     other.rename_axis("StudyInstanceUID").to_csv(tmp_path / "other.csv")
     assert read_evidence(tmp_path / "other.csv").equals(other.rename_axis("StudyInstanceUID"))
     (tmp_path / "other.csv").write_text("StudyInstanceUID,C1\na,0.5\n")
-    with pytest.raises(SubmissionError, match="no table of evidence"):
+    with pytest.raises(DatasetError, match="no table of evidence"):
         read_evidence(tmp_path / "other.csv")
 
 
@@ -257,3 +261,20 @@ def test_a_miscounted_study_shows_a_level_as_its_neighbour():
     seen, broken = miscounted(crops, fractured, np.random.default_rng(0), AugmentSettings(missing=1))
     assert seen.present.sum() == 5 and not seen.present[6] and (broken == fractured).all() and crops.present.sum() == 6
     assert miscounted(crops, fractured, np.random.default_rng(0), AugmentSettings())[0] is crops
+    alone = replace(crops, present=np.arange(7) == 6)  # C7 alone: it is neither missed nor pushed out
+    for seed in range(6):
+        seen, _ = miscounted(alone, fractured, np.random.default_rng(seed), AugmentSettings(shifted=1, missing=1))
+        assert seen.present.sum() == 1
+
+
+def test_a_miscounted_vertebra_is_learned_from_as_what_it_is():
+    from stage2_classify.samples import Samples
+    from stage2_classify.settings import AugmentSettings, CropSettings
+
+    labels = np.array([1, 0, 0, 0, 0, 1, 0, 1], np.float32)  # C1 and C6
+    examples = [Example("1", study(np.random.default_rng(1), True), labels)]
+    samples = Samples(examples, AugmentSettings(shifted=1), CropSettings(size_mm=(24, 24, 16)), 0)
+    drawn = [samples.sample(n) for n in range(6)]
+    assert all(sample["labels"].tolist() == labels.tolist() for sample in drawn)
+    seen = {tuple(np.flatnonzero(sample["fractured"] & sample["present"])) for sample in drawn}
+    assert seen == {(1, 6), (4,)}  # one further down: C1 stands as C2, C6 as C7; one further up: C6 as C5, C1 gone
