@@ -189,6 +189,16 @@ def test_a_neck_shows_its_levels_in_order() -> None:
     assert levels == set(range(1, 8))
 
 
+def test_a_scan_of_the_chest_cuts_the_neck_off() -> None:
+    subject = fake_subject()
+    for number in range(20):
+        for share in (0, 1):
+            bank = BankSettings(rotate_deg=(0, 0, 0), shear=0, uneven=0, size=(1, 1), cut_neck=share)
+            placement = place(subject, np.full(3, 300.0), True, bank, np.random.default_rng(number))
+            upper = placement.centre[2] + placement.high[2]
+            assert (upper <= subject.centres[2][2]) == bool(share) and upper >= subject.centres[7][2]
+
+
 def test_bank_folder(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="bank"):
         bank_files(tmp_path)

@@ -8,7 +8,7 @@ from scipy import ndimage
 from common.errors import ConfigError
 from stage2_classify.augment import warp
 from stage2_classify.drawn import draw_fracture
-from stage2_classify.networks import build
+from stage2_classify.networks import build, build_encoder
 from stage2_classify.networks.blocks import BONE, MUSCLE, gaps, log_mean_exp, partly_hidden, whereabouts
 from stage2_classify.settings import AugmentSettings, CropSettings, NetworkSettings
 
@@ -138,3 +138,15 @@ def test_what_is_hidden_can_not_be_seen():
     assert left.max() <= BONE and (left[mask > 0] == MUSCLE).all()
     soft = (ct <= BONE) & (where == 0)
     assert soft.any() and torch.equal(left[soft], ct[soft])
+
+
+def test_a_hidden_mask_says_only_where_to_pool():
+    torch.manual_seed(0)
+    ct = torch.rand(1, 1, 16, 16, 16)
+    masks = [torch.zeros(1, 1, 16, 16, 16) for _ in range(2)]
+    masks[0][..., :8, :, :], masks[1][..., 8:, :, :] = 1, 1
+    for sees, alike in (("ct", True), ("all", False)):
+        network = build_encoder(NetworkSettings(channels=(4, 8, 8), embedding=8, sees=sees)).eval()
+        upper, lower = (network({"images": torch.cat([ct, m], dim=1), "mask_seen": torch.ones(1)}) for m in masks)
+        assert torch.equal(upper["local"], lower["local"]) == alike
+        assert upper["evidence"] != lower["evidence"]
