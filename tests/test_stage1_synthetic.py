@@ -12,11 +12,12 @@ from common.phantom import tissues
 from stage1_segment.run_folder import bank_split
 from stage1_segment.settings import BankSettings, PatchSettings, SegmentSettings, StartedTrainSettings
 from stage1_segment.synthetic.contrast import Contrast
+from stage1_segment.synthetic.girdle import Girdle, with_girdle
 from stage1_segment.synthetic.lookup import look_up
 from stage1_segment.synthetic.placement import Placement, place
 from stage1_segment.synthetic.sample import BankSamples, densities, synthetic_scan, window_levels
 from stage1_segment.synthetic.scanner import Scanner, along_axes, scan_axis, window_axis
-from stage1_segment.synthetic.subject import bank_files, load_subject
+from stage1_segment.synthetic.subject import Subject, bank_files, load_subject
 from stage1_segment.synthetic.wear import DISCS, FIRST, LAYERS, disc_code, draw_wear, with_disc_parts
 
 WINDOW = (24, 24, 40)
@@ -44,6 +45,33 @@ def test_lookup_without_rotation_is_the_map_itself() -> None:
     centre = subject.grid.to_world([29.5, 23.5, 49.5])
     codes = look_up(subject, straight(centre), (8, 8, 20), 2 * VOXEL_MM, 0.0, rng)
     assert np.array_equal(codes.numpy(), subject.labels[22:38, 16:32, 30:70])
+
+
+def test_shoulders_are_raised_within_soft_tissue_alone() -> None:
+    bone, rib, muscle, fat = tissues.BONE_CORTEX, tissues.RIB_CORTEX, tissues.MUSCLE, tissues.FAT
+    codes = torch.tensor([[[bone, muscle, fat, rib, 3, tissues.LUNG]]], dtype=torch.uint8)
+    elsewhere = torch.full_like(codes, bone)
+    raised = with_girdle(codes, elsewhere, Girdle(up=30.0))
+    assert raised.flatten().tolist() == [bone, bone, bone, rib, 3, tissues.LUNG]
+    assert with_girdle(codes, codes.roll(1, 2), Girdle(up=30.0)).flatten()[:2].tolist() == [muscle, bone]
+    gone = with_girdle(codes, elsewhere, Girdle(seen=False))
+    assert gone.flatten().tolist() == [muscle, muscle, fat, rib, 3, tissues.LUNG]
+
+
+def test_raised_shoulders_come_from_below_and_nothing_else_moves() -> None:
+    fake = fake_subject()
+    labels = fake.labels.copy()
+    labels[26:34, 36:39, 46:50] = tissues.BONE_SPONGY  # before the spine, in muscle
+    subject = Subject("with shoulders", labels, fake.affine)
+    window = straight(subject.grid.to_world([29.5, 29.5, 49.5]))
+    rest, raised = (
+        look_up(subject, window, (16, 16, 20), 2 * VOXEL_MM, 0.0, np.random.default_rng(0), girdle).numpy()
+        for girdle in (Girdle(), Girdle(up=8 * VOXEL_MM, forward=-2 * VOXEL_MM))
+    )
+    before, after = (codes == tissues.BONE_SPONGY for codes in (rest, raised))
+    assert before.sum() == 8 * 3 * 4
+    assert np.array_equal(np.argwhere(before) + np.array([0, -2, 8]), np.argwhere(after))
+    assert np.array_equal(rest[~before & ~after], raised[~before & ~after])
 
 
 def test_partial_volume_by_hand() -> None:

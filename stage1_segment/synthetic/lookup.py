@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stage1_segment.synthetic.girdle import AT_REST, Girdle, with_girdle
 from stage1_segment.synthetic.placement import Placement
 from stage1_segment.synthetic.subject import Subject
 
@@ -20,15 +21,26 @@ def look_up(
     voxel_mm: float,
     bend_mm: float,
     rng: np.random.Generator,
+    girdle: Girdle = AT_REST,
 ) -> Tensor:
     """Tissue codes (FINER * X, FINER * Y, FINER * Z) uint8 of a window of (X, Y, Z) voxels. `bend_mm`: standard
     deviation of the elastic deformation. Beyond the map's sides its outermost voxels go on, below it the mirrored
     chest does; the scan (`placement`) ends before the map does above."""
     index = _index(subject, placement, window, voxel_mm, bend_mm, rng)
+    codes = _tissues(subject, index)
+    if girdle.at_rest:
+        return codes
+    origin, source = subject.grid.to_index(np.array([[0.0, 0.0, 0.0], [0.0, -girdle.forward, -girdle.up]]))
+    moved = index + torch.from_numpy((source - origin).astype(np.float32)).view(3, 1, 1, 1)
+    return with_girdle(codes, _tissues(subject, moved), girdle)
+
+
+def _tissues(subject: Subject, index: Tensor) -> Tensor:
+    """Codes (cells) uint8 at voxels (3, cells) of the map."""
     sides = subject.labels.shape
-    x, y = (index[axis].round_().clamp_(0, sides[axis] - 1).int() for axis in (0, 1))
+    x, y = (index[axis].round().clamp_(0, sides[axis] - 1).int() for axis in (0, 1))
     rows, first = subject.rows
-    z = (index[2].round_() - first).clamp_(0, len(rows) - 1).int()
+    z = (index[2].round() - first).clamp_(0, len(rows) - 1).int()
     z = values_at(torch.from_numpy(rows), z)
     flat = (x * sides[1] + y) * sides[2] + z
     return values_at(torch.from_numpy(subject.labels).view(-1), flat)

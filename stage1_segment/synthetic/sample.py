@@ -13,6 +13,7 @@ from stage1_segment.augment import faulty_hint
 from stage1_segment.settings import SegmentSettings
 from stage1_segment.synthetic.artefacts import AIR_HU, add_furniture, metal_streaks, uneven_grey
 from stage1_segment.synthetic.contrast import Contrast, draw_contrast
+from stage1_segment.synthetic.girdle import draw_girdle
 from stage1_segment.synthetic.lookup import FINER, look_up, spread, values_at
 from stage1_segment.synthetic.placement import Placement, place
 from stage1_segment.synthetic.scanner import add_noise, along_axes, draw_scanner, scan_axis, window_axis
@@ -71,9 +72,8 @@ def synthetic_scan(
 ) -> SyntheticScan:
     """A scan with contrast and scanner drawn from `rng`, as the window shows it; air outside of the scan. With `part`
     chest or head it ends where a cervical vertebra would come into view."""
-    codes = values_at(
-        torch.from_numpy(draw_wear(rng)), look_up(subject, placement, window, voxel_mm, bend_mm, rng).int()
-    )
+    wear, girdle = torch.from_numpy(draw_wear(rng)), draw_girdle(rng)
+    codes = values_at(wear, look_up(subject, placement, window, voxel_mm, bend_mm, rng, girdle).int())
     levels = values_at(LEVEL_OF, codes.int())
     inside = _field_of_view(placement, window, voxel_mm)
     if part != "neck":
