@@ -79,10 +79,10 @@ submission: cohort ## the main job: both stages, then RUN/submission.csv, metric
 	$(call finish)
 
 compare: setup ## the 2.5D + LSTM entry and the naive network on the same cohort, then the report again
-	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) network.kind=slices25d $(SLICES25D))
-	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) network.kind=slices25d $(SLICES25D))
-	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) network.kind=naive $(NAIVE))
-	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) network.kind=naive $(NAIVE))
+	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) network.kind=slices25d network.sees=all $(SLICES25D))
+	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) network.kind=slices25d network.sees=all $(SLICES25D))
+	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) network.kind=naive network.sees=all $(NAIVE))
+	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) network.kind=naive network.sees=all $(NAIVE))
 	@$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
 	$(call finish)
 

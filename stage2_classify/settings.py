@@ -53,13 +53,13 @@ class NetworkSettings(Settings):
     neighbours: int = 2
     """Slices seen beside each of those on either side, for slices25d."""
     sees: Literal["all", "ct", "mask", "no_bone"] = "all"
-    """For checks, with vertebra3d alone: `ct` hides the mask's channel (where to pool it still says), `mask` the CT,
-    `no_bone` the bone and all within the mask. What a network finds without bone, it didn't find in the bone."""
+    """For vertebra3d alone: `ct` hides the mask's channel (it still says where to pool). For checks, `mask` hides CT
+    and `no_bone` the bone and all within the mask: what a network finds then, it didn't find in the bone."""
 
     @model_validator(mode="after")
     def _hides_for_vertebra3d_alone(self) -> Self:
         if self.sees != "all" and self.kind != "vertebra3d":
-            raise ValueError(f"sees={self.sees} is for kind=vertebra3d; {self.kind} sees all")
+            raise ValueError(f"sees={self.sees} is for kind=vertebra3d; {self.kind} needs network.sees=all")
         return self
 
 
