@@ -12,8 +12,8 @@ TOUCHING = np.ones((3, 3, 3))
 PITCH_MM = 17.0
 """From one cervical vertebra to the next: body 12-14 mm and disc 4-6 mm high (Gilad & Nissan 1986, Spine 11:154)."""
 LABEL_COST = 1.0
-"""Of giving a vertebra of the cervical ones' median volume another level than the network did; against it stands the
-squared error of the distances between neighbours, in pitches."""
+"""Of giving a vertebra of median volume another level than the network did; against it stands the squared error
+of the distances between neighbours, in pitches."""
 GAP_COST = 3.0
 SECOND = 0.4
 """Part of a level's largest piece that a second vertebra of the same name must have."""
@@ -22,15 +22,13 @@ SECOND = 0.4
 @dataclass(eq=False)
 class Piece:
     """A connected piece of one label: `box` of the mask, `inside` bool (box shape), `volume` mm3; `height` mm
-    of its middle along axis 2, of its upper end less half a pitch for thoracic ones, which hang together; `cut`: it
-    reaches the mask's upper end, so that its middle may lie higher."""
+    of its middle along axis 2, of its upper end less half a pitch for thoracic ones, which hang together."""
 
     label: int
     box: tuple[slice, slice, slice]
     inside: np.ndarray
     volume: float
     height: float
-    cut: bool
 
 
 def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -44,10 +42,7 @@ def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tup
     labels = np.array([0] + [v.label for v in vertebrae])
     removed = sum(p.volume for p in rest if not _adopt(owner, labels, p, spacing, settings))
     names = best_levels(
-        [v.label for v in vertebrae],
-        np.array([v.height for v in vertebrae]),
-        np.array([v.volume for v in vertebrae]),
-        np.array([v.cut for v in vertebrae]),
+        [v.label for v in vertebrae], np.array([v.height for v in vertebrae]), np.array([v.volume for v in vertebrae])
     )
     notices = [
         f"what the network called {CLASS_NAMES[v.label]} is named {CLASS_NAMES[name]}, by its place in the row"
@@ -75,7 +70,7 @@ def find_pieces(mask: np.ndarray, label: int, spacing: np.ndarray) -> list[Piece
         if label == THORACIC:
             height = (whole[2].stop - 1) * spacing[2] - PITCH_MM / 2
         volume = float(sizes[number - 1] * np.prod(spacing))
-        pieces.append(Piece(label, whole, inside, volume, height, whole[2].stop == mask.shape[2]))
+        pieces.append(Piece(label, whole, inside, volume, height))
     return sorted(pieces, key=lambda piece: -piece.volume)
 
 
@@ -115,27 +110,20 @@ def _adopt(owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndar
     return bool(near.size)
 
 
-def best_levels(labels: list[int], heights: np.ndarray, volumes: np.ndarray, cut: np.ndarray) -> list[int]:
+def best_levels(labels: list[int], heights: np.ndarray, volumes: np.ndarray) -> list[int]:
     """Levels of vertebrae from top to bottom, strictly down the spine (thoracic may repeat), that agree best
-    with the network's `labels` and with their distances; heights (N,) mm, volumes (N,) mm3. By Viterbi. From a
-    vertebra that is `cut` (N,) bool down to the thoracic spine, whose upper end is no middle, the distance may seem up
-    to a pitch too short."""
+    with the network's `labels` and with their distances; heights (N,) mm, volumes (N,) mm3. By Viterbi."""
     if not labels:
         return []
     states = np.arange(1, THORACIC + 1)
-    single = np.array(labels) != THORACIC  # a thoracic piece may be many vertebrae in one
-    usual = np.median(volumes[single] if single.any() else volumes)
-    weight = LABEL_COST * np.minimum(volumes / usual, 1.5)
+    weight = LABEL_COST * np.minimum(volumes / np.median(volumes), 1.5)
     cost = weight[:, None] * (states[None] != np.array(labels)[:, None])
     step = states[None] - states[:, None]  # from (row) to (column)
     again = (step == 0) & (states[None] == THORACIC)
     total, came = cost[0], []
     for k in range(1, len(labels)):
         gap = (heights[k - 1] - heights[k]) / PITCH_MM
-        off = gap - step
-        if cut[k - 1]:
-            off[:, -1] -= off[:, -1].clip(-1, 0)
-        move = np.where(step > 0, np.minimum(GAP_COST * off**2, 6.0), np.where(again, 0.0, np.inf))
+        move = np.where(step > 0, np.minimum(GAP_COST * (gap - step) ** 2, 6.0), np.where(again, 0.0, np.inf))
         came.append((total[:, None] + move).argmin(axis=0))
         total = (total[:, None] + move).min(axis=0) + cost[k]
     path = [int(total.argmin())]

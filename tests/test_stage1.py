@@ -169,33 +169,15 @@ def test_clean_names_levels_by_their_place() -> None:
 
 
 def test_best_levels() -> None:
-    volumes, whole = np.ones(7), np.zeros(7, bool)
+    volumes = np.ones(7)
     heights = -17.0 * np.arange(7)
-    assert best_levels([1, 2, 3, 4, 5, 6, 7], heights, volumes, whole) == [1, 2, 3, 4, 5, 6, 7]
-    assert best_levels([2, 3, 4, 4, 5, 6, 7], heights, volumes, whole) == [1, 2, 3, 4, 5, 6, 7]
+    assert best_levels([1, 2, 3, 4, 5, 6, 7], heights, volumes) == [1, 2, 3, 4, 5, 6, 7]
+    assert best_levels([2, 3, 4, 4, 5, 6, 7], heights, volumes) == [1, 2, 3, 4, 5, 6, 7]
     # A real gap of two pitches: the level between wasn't seen, and nobody is renamed.
-    assert best_levels([2, 3, 5, 6], np.array([0, -17.0, -51.0, -68.0]), np.ones(4), whole) == [2, 3, 5, 6]
+    assert best_levels([2, 3, 5, 6], np.array([0, -17.0, -51.0, -68.0]), np.ones(4)) == [2, 3, 5, 6]
     # No gap: the name was skipped, and the fewer levels give way.
-    assert best_levels([2, 3, 5, 6, 7], heights[:5], volumes[:5], whole) == [3, 4, 5, 6, 7]
-    assert best_levels([7, 8, 8], heights[:3], volumes[:3], whole) == [7, 8, 8]
-    # A small C7 above a long thoracic spine keeps its name, and so does one whose middle the scan's end has cut off;
-    # that end excuses no name given twice.
-    assert best_levels([7, 8], np.array([0.0, -12.0]), np.array([6.0, 100.0]), whole) == [7, 8]
-    cut = np.arange(7) == 0
-    assert best_levels([7, 8], np.array([0.0, -2.0]), np.array([6.0, 100.0]), cut) == [7, 8]
-    assert best_levels([7, 8], np.array([0.0, -2.0]), np.array([6.0, 100.0]), whole) == [8, 8]
-    assert best_levels([3, 3, 4, 5, 6], heights[:5], volumes[:5], cut) == [2, 3, 4, 5, 6]
-    assert best_levels([1, 3, 4, 5, 6], heights[:5], volumes[:5], cut) == [2, 3, 4, 5, 6]
-
-
-def test_clean_keeps_the_name_of_a_vertebra_that_the_scan_cuts():
-    mask = np.zeros((20, 30, 40), np.uint8)
-    mask[5:15, 5:15, 34:] = 7  # 10 x 10 x 6 mm of it are left, its middle at 36.5 mm
-    mask[5:15, 15:25, :40] = 8  # arches of the first thoracic vertebra stand as high: 39 - 8.5 = 30.5 mm
-    settings = CleanSettings(level_mm3=100)
-    assert set(np.unique(clean(mask, np.ones(3), settings)[0])) == {0, 7, 8}
-    lower = np.pad(mask, ((0, 0), (0, 0), (0, 5)))  # the same where the scan goes on
-    assert set(np.unique(clean(lower, np.ones(3), settings)[0])) == {0, 8}
+    assert best_levels([2, 3, 5, 6, 7], heights[:5], volumes[:5]) == [3, 4, 5, 6, 7]
+    assert best_levels([7, 8, 8], heights[:3], volumes[:3]) == [7, 8, 8]
 
 
 def test_describe_by_hand() -> None:
