@@ -18,9 +18,9 @@ def miscounted(
         return crops, fractured
     if rng.random() < settings.shifted:
         by = int(rng.choice([-1, 1]))
-        lost = -1 if by > 0 else 0
-        if np.delete(crops.present, lost).any():
-            crops, fractured = _without(_rolled(crops, by), 0 if by > 0 else -1), np.roll(fractured, by)
+        shifted = _without(_rolled(crops, by), 0 if by > 0 else -1)
+        if shifted.present.any():
+            crops, fractured = shifted, np.roll(fractured, by)
     if rng.random() < settings.missing and crops.present.sum() > 1:
         crops = _without(crops, rng.choice(np.flatnonzero(crops.present)))
     return crops, fractured

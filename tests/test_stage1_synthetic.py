@@ -51,10 +51,10 @@ def test_shoulders_are_raised_within_soft_tissue_alone() -> None:
     bone, rib, muscle, fat = tissues.BONE_CORTEX, tissues.RIB_CORTEX, tissues.MUSCLE, tissues.FAT
     codes = torch.tensor([[[bone, muscle, fat, rib, 3, tissues.LUNG]]], dtype=torch.uint8)
     elsewhere = torch.full_like(codes, bone)
-    raised = with_girdle(codes, elsewhere, Girdle(up=30.0))
+    raised = with_girdle(codes, elsewhere)
     assert raised.flatten().tolist() == [bone, bone, bone, rib, 3, tissues.LUNG]
-    assert with_girdle(codes, codes.roll(1, 2), Girdle(up=30.0)).flatten()[:2].tolist() == [muscle, bone]
-    gone = with_girdle(codes, elsewhere, Girdle(seen=False))
+    assert with_girdle(codes, codes.roll(1, 2)).flatten()[:2].tolist() == [muscle, bone]
+    gone = with_girdle(codes, None)
     assert gone.flatten().tolist() == [muscle, muscle, fat, rib, 3, tissues.LUNG]
 
 

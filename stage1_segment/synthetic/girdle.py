@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from common.phantom import tissues as t
+from stage1_segment.synthetic.tables import values_at
 
 MOVED, GONE = 0.45, 0.15
 """Part of the scans."""
@@ -28,10 +29,6 @@ class Girdle:
     forward: float = 0.0
     seen: bool = True
 
-    @property
-    def at_rest(self) -> bool:
-        return self.seen and self.up == self.forward == 0
-
 
 AT_REST = Girdle()
 
@@ -44,12 +41,12 @@ def draw_girdle(rng: np.random.Generator) -> Girdle:
     return Girdle(rng.uniform(*UP_MM), rng.uniform(*FORWARD_MM)) if way < GONE + MOVED else AT_REST
 
 
-def with_girdle(codes: Tensor, elsewhere: Tensor, girdle: Girdle) -> Tensor:
-    """Tissue codes of cells uint8, and those of the places that the girdle comes from -> the codes with the girdle
-    there: in soft tissue alone, muscle where it was."""
+def with_girdle(codes: Tensor, elsewhere: Tensor | None) -> Tensor:
+    """Tissue codes of cells uint8, and those of where the girdle comes from (None: it isn't seen) -> the codes
+    with the girdle there: in soft tissue alone, muscle where it was."""
     was, soft = (_among(codes, names) for names in (GIRDLE, ROOM))
     codes = torch.where(was, torch.tensor(t.MUSCLE, dtype=codes.dtype), codes)
-    if not girdle.seen:
+    if elsewhere is None:
         return codes
     return torch.where(_among(elsewhere, GIRDLE) & (soft | was), elsewhere, codes)
 
@@ -57,4 +54,4 @@ def with_girdle(codes: Tensor, elsewhere: Tensor, girdle: Girdle) -> Tensor:
 def _among(codes: Tensor, wanted: tuple[int, ...]) -> Tensor:
     table = torch.zeros(256, dtype=torch.bool)
     table[list(wanted)] = True
-    return table.index_select(0, codes.view(-1).int()).view(codes.shape)
+    return values_at(table, codes.int())

@@ -7,6 +7,7 @@ from torch import Tensor
 from stage1_segment.synthetic.girdle import AT_REST, Girdle, with_girdle
 from stage1_segment.synthetic.placement import Placement
 from stage1_segment.synthetic.subject import Subject
+from stage1_segment.synthetic.tables import values_at
 
 FINER = 2
 """Cells of the lookup along each side of a window's voxel."""
@@ -28,11 +29,13 @@ def look_up(
     chest does; the scan (`placement`) ends before the map does above."""
     index = _index(subject, placement, window, voxel_mm, bend_mm, rng)
     codes = _tissues(subject, index)
-    if girdle.at_rest:
+    if girdle == AT_REST:
         return codes
+    if not girdle.seen:
+        return with_girdle(codes, None)
     origin, source = subject.grid.to_index(np.array([[0.0, 0.0, 0.0], [0.0, -girdle.forward, -girdle.up]]))
     moved = index + torch.from_numpy((source - origin).astype(np.float32)).view(3, 1, 1, 1)
-    return with_girdle(codes, _tissues(subject, moved), girdle)
+    return with_girdle(codes, _tissues(subject, moved))
 
 
 def _tissues(subject: Subject, index: Tensor) -> Tensor:
@@ -44,11 +47,6 @@ def _tissues(subject: Subject, index: Tensor) -> Tensor:
     z = values_at(torch.from_numpy(rows), z)
     flat = (x * sides[1] + y) * sides[2] + z
     return values_at(torch.from_numpy(subject.labels).view(-1), flat)
-
-
-def values_at(table: Tensor, places: Tensor) -> Tensor:
-    """table (n,), places int of any shape -> table's values there, of that shape; several times as fast as indexing."""
-    return table.index_select(0, places.view(-1)).view(places.shape)
 
 
 def _index(subject, placement, window, voxel_mm, bend_mm, rng) -> Tensor:

@@ -14,10 +14,11 @@ from stage1_segment.settings import SegmentSettings
 from stage1_segment.synthetic.artefacts import AIR_HU, add_furniture, metal_streaks, uneven_grey
 from stage1_segment.synthetic.contrast import Contrast, draw_contrast
 from stage1_segment.synthetic.girdle import draw_girdle
-from stage1_segment.synthetic.lookup import FINER, look_up, spread, values_at
+from stage1_segment.synthetic.lookup import FINER, look_up, spread
 from stage1_segment.synthetic.placement import Placement, place
 from stage1_segment.synthetic.scanner import add_noise, along_axes, draw_scanner, scan_axis, window_axis
 from stage1_segment.synthetic.subject import Subject, level_table
+from stage1_segment.synthetic.tables import values_at
 from stage1_segment.synthetic.wear import draw_wear
 from stage1_segment.window import scaled
 
