@@ -14,6 +14,7 @@ from stage1_segment.settings import BankSettings, PatchSettings, SegmentSettings
 from stage1_segment.synthetic.contrast import Contrast
 from stage1_segment.synthetic.girdle import Girdle, with_girdle
 from stage1_segment.synthetic.lookup import look_up
+from stage1_segment.synthetic.lungs import Lungs, with_lungs
 from stage1_segment.synthetic.placement import Placement, place
 from stage1_segment.synthetic.sample import BankSamples, densities, synthetic_scan, window_levels
 from stage1_segment.synthetic.scanner import Scanner, along_axes, scan_axis, window_axis
@@ -72,6 +73,34 @@ def test_raised_shoulders_come_from_below_and_nothing_else_moves() -> None:
     assert before.sum() == 8 * 3 * 4
     assert np.array_equal(np.argwhere(before) + np.array([0, -2, 8]), np.argwhere(after))
     assert np.array_equal(rest[~before & ~after], raised[~before & ~after])
+
+
+def test_lungs_reach_into_soft_tissue_alone() -> None:
+    lung, rib, muscle, fat, soft = tissues.LUNG, tissues.RIB_CORTEX, tissues.MUSCLE, tissues.FAT, tissues.SOFT
+    codes = torch.tensor([lung, lung, muscle, rib, fat, 7], dtype=torch.uint8)
+    no, yes = torch.full_like(codes, muscle), torch.full_like(codes, lung)
+    up = torch.tensor([5.0, -5.0, 5.0, 5.0, 5.0, 5.0])
+    assert with_lungs(codes, up, no, no).tolist() == [lung, soft, muscle, rib, fat, 7]
+    assert with_lungs(codes, up, yes, no).tolist() == [lung, lung, lung, rib, lung, 7]
+    assert with_lungs(codes, up, no, yes).tolist() == [lung, lung, lung, rib, lung, 7]
+
+
+def test_either_lung_is_raised_on_its_own() -> None:
+    fake = fake_subject()
+    labels = fake.labels.copy()
+    middle = int(fake.grid.to_index(fake.centres[7])[0])
+    for x in (middle - 8, middle + 8):
+        labels[x, 29, 46:50] = tissues.LUNG  # in muscle
+    subject = Subject("with lungs", labels, fake.affine)
+    window = straight(subject.grid.to_world([middle + 0.5, 29.5, 49.5]))
+    lungs = Lungs((6 * VOXEL_MM, -2 * VOXEL_MM), 3 * VOXEL_MM)
+    rng = np.random.default_rng(0)
+    codes = look_up(subject, window, (16, 16, 20), 2 * VOXEL_MM, 0.0, rng, lungs=lungs).numpy()
+    found = np.argwhere(codes == tissues.LUNG)
+    left, right = (set(found[found[:, 0] == x, 2] + 30) for x in (7, 23))
+    assert left == {*range(43, 50), *range(52, 56)}  # lowered 43-46, its own 46-49, raised 52-55
+    assert right == set(range(43, 48))  # lowered 43-46, raised by less than nothing 44-47
+    assert len(found) == len(left) + len(right)
 
 
 def test_partial_volume_by_hand() -> None:
@@ -223,8 +252,14 @@ def test_a_scan_of_the_chest_cuts_the_neck_off() -> None:
         for share in (0, 1):
             bank = BankSettings(rotate_deg=(0, 0, 0), shear=0, uneven=0, size=(1, 1), cut_neck=share)
             placement = place(subject, np.full(3, 300.0), True, bank, np.random.default_rng(number))
-            upper = placement.centre[2] + placement.high[2]
-            assert (upper <= subject.centres[2][2]) == bool(share) and upper >= subject.centres[7][2]
+            axis, second, seventh = (
+                np.linalg.solve(placement.matrix, point)
+                for point in (np.array([0, 0, 1]), *(subject.centres[k] - placement.centre for k in (2, 7)))
+            )
+            assert seventh[2] <= placement.high[2]
+            assert (placement.high[2] <= second[2]) == bool(share)
+            lean_deg = np.degrees(np.arctan2(axis[1], axis[2]))  # of the body's own axis, forward
+            assert 0 <= lean_deg <= 30 if share else lean_deg == pytest.approx(0)
 
 
 def test_bank_folder(tmp_path: Path) -> None:

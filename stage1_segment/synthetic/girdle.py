@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from common.phantom import tissues as t
-from stage1_segment.synthetic.tables import values_at
+from stage1_segment.synthetic.tables import among
 
 MOVED, GONE = 0.45, 0.15
 """Part of the scans."""
@@ -44,14 +44,8 @@ def draw_girdle(rng: np.random.Generator) -> Girdle:
 def with_girdle(codes: Tensor, elsewhere: Tensor | None) -> Tensor:
     """Tissue codes of cells uint8, and those of where the girdle comes from (None: it isn't seen) -> the codes
     with the girdle there: in soft tissue alone, muscle where it was."""
-    was, soft = (_among(codes, names) for names in (GIRDLE, ROOM))
+    was, soft = (among(codes, names) for names in (GIRDLE, ROOM))
     codes = torch.where(was, torch.tensor(t.MUSCLE, dtype=codes.dtype), codes)
     if elsewhere is None:
         return codes
-    return torch.where(_among(elsewhere, GIRDLE) & (soft | was), elsewhere, codes)
-
-
-def _among(codes: Tensor, wanted: tuple[int, ...]) -> Tensor:
-    table = torch.zeros(256, dtype=torch.bool)
-    table[list(wanted)] = True
-    return values_at(table, codes.int())
+    return torch.where(among(elsewhere, GIRDLE) & (soft | was), elsewhere, codes)

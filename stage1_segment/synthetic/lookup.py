@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from stage1_segment.synthetic.girdle import AT_REST, Girdle, with_girdle
+from stage1_segment.synthetic.lungs import AS_MAPPED, Lungs, with_lungs
 from stage1_segment.synthetic.placement import Placement
 from stage1_segment.synthetic.subject import Subject
 from stage1_segment.synthetic.tables import values_at
@@ -23,19 +24,32 @@ def look_up(
     bend_mm: float,
     rng: np.random.Generator,
     girdle: Girdle = AT_REST,
+    lungs: Lungs = AS_MAPPED,
 ) -> Tensor:
     """Tissue codes (FINER * X, FINER * Y, FINER * Z) uint8 of a window of (X, Y, Z) voxels. `bend_mm`: standard
     deviation of the elastic deformation. Beyond the map's sides its outermost voxels go on, below it the mirrored
     chest does; the scan (`placement`) ends before the map does above."""
     index = _index(subject, placement, window, voxel_mm, bend_mm, rng)
     codes = _tissues(subject, index)
-    if girdle == AT_REST:
-        return codes
+    if lungs != AS_MAPPED:
+        codes = _with_lungs(codes, subject, index, lungs)
     if not girdle.seen:
         return with_girdle(codes, None)
-    origin, source = subject.grid.to_index(np.array([[0.0, 0.0, 0.0], [0.0, -girdle.forward, -girdle.up]]))
-    moved = index + torch.from_numpy((source - origin).astype(np.float32)).view(3, 1, 1, 1)
-    return with_girdle(codes, _tissues(subject, moved))
+    if girdle == AT_REST:
+        return codes
+    return with_girdle(codes, _tissues(subject, _shifted(subject, index, 0.0, -girdle.forward, -girdle.up)))
+
+
+def _with_lungs(codes: Tensor, subject: Subject, index: Tensor, lungs: Lungs) -> Tensor:
+    left = index[0] < float(subject.grid.to_index(subject.centres[7])[0])
+    up = torch.where(left, *(torch.tensor(mm, dtype=index.dtype) for mm in lungs.up))
+    raised = _tissues(subject, _shifted(subject, index, 0.0, 0.0, -up))
+    return with_lungs(codes, up, raised, _tissues(subject, _shifted(subject, index, 0.0, 0.0, lungs.down)))
+
+
+def _shifted(subject: Subject, index: Tensor, *mm: float | Tensor) -> Tensor:
+    """Voxels (3, cells) of the map, each moved by millimetres of the subject along x, y and z."""
+    return torch.stack([i + distance / float(step) for i, distance, step in zip(index, mm, subject.grid.spacing)])
 
 
 def _tissues(subject: Subject, index: Tensor) -> Tensor:

@@ -17,6 +17,9 @@ SIDE_MM = 8.0
 AXIS_MM = 20.0
 """How far a neck's middle lies before the middle of its vertebrae's bone."""
 
+LEAN_DEG = 30.0
+"""That the back of a chest which the neck is cut from may lean forward beyond other scans: lying on a bent upper back
+tilts C7 and T1 so far that the first ribs stand beside C7."""
 LONGEST_MM = 290.0
 """Of a scan, below C4."""
 
@@ -35,10 +38,11 @@ class Placement:
     radius: float
 
 
-def draw_matrix(settings: BankSettings, rng: np.random.Generator) -> np.ndarray:
-    """(3, 3): millimetres of a scan -> millimetres of the subject: turned, larger or smaller, sheared, mirrored."""
+def draw_matrix(settings: BankSettings, rng: np.random.Generator, lean_deg: float = 0.0) -> np.ndarray:
+    """(3, 3): millimetres of a scan -> millimetres of the subject: turned (`lean_deg` forward besides), larger or
+    smaller, sheared, mirrored."""
     largest = np.array(settings.rotate_deg)
-    angles = rng.normal(0, largest / 2).clip(-largest, largest)
+    angles = rng.normal(0, largest / 2).clip(-largest, largest) + np.array([lean_deg, 0, 0])
     size = np.exp(rng.uniform(*np.log(settings.size))) * np.exp(rng.normal(0, settings.uneven, 3))
     shear = np.eye(3) + np.triu(rng.normal(0, settings.shear, (3, 3)), 1)
     mirror = np.diag([rng.choice([-1.0, 1.0]), 1.0, 1.0])
@@ -55,11 +59,13 @@ def place(
 ) -> Placement:
     """A scan of the subject and a window (3,) mm in it. `part`: neck; chest or head, which hold no cervical vertebra
     (what the deformation brings into view of one is for the caller to cut)."""
-    matrix = draw_matrix(settings, rng)
+    cut = part == "neck" and rng.random() < settings.cut_neck
+    of_chest = cut or part == "chest"
+    matrix = draw_matrix(settings, rng, rng.uniform(0, LEAN_DEG) if of_chest else 0.0)
     origin = subject.centres[4]
     inverse = np.linalg.inv(matrix)
     levels = {code: inverse @ (centre - origin) for code, centre in subject.centres.items()}
-    bottom, top = _ends(subject, matrix, origin, levels, part, settings.cut_neck, rng)
+    bottom, top = _ends(subject, matrix, origin, levels, part, cut, rng)
     if coarse:
         centre = _coarse_centre(levels, bottom, top, window_mm, rng)
     else:
@@ -67,7 +73,7 @@ def place(
         centre = near + rng.uniform(-0.3, 0.3, 3) * window_mm
     radius = np.exp(rng.uniform(*np.log(settings.view_mm))) / 2
     reach = max(radius - 60, 0) * 0.5
-    axis = levels[4][:2] + np.array([0, AXIS_MM]) + rng.uniform(-reach, reach, 2).clip(-60, 60)
+    axis = levels[9 if of_chest else 4][:2] + np.array([0, AXIS_MM]) + rng.uniform(-reach, reach, 2).clip(-60, 60)
     half = np.array([radius, radius]) * rng.uniform(0.75, 1.0, 2) if rng.random() < 0.3 else np.full(2, radius)
     sides = (subject.sides - origin[:2, None]) / np.diag(matrix)[:2, None]
     sides.sort(axis=1)  # a mirror image exchanges left and right
@@ -82,9 +88,9 @@ def place(
     )
 
 
-def _ends(subject, matrix, origin, levels, part, cut_neck, rng) -> tuple[float, float]:
-    """Lower and upper end of the scan, mm from the middle of C4 along the scan's z; in a part `cut_neck` of the necks
-    it is a chest's, which begins within the neck."""
+def _ends(subject, matrix, origin, levels, part, cut, rng) -> tuple[float, float]:
+    """Lower and upper end of the scan, mm from the middle of C4 along the scan's z; that of a chest
+    begins within the neck (`cut`)."""
     first, last = subject.rows[1], subject.body_rows[1]
     tilt = np.abs(matrix[2, :2]).sum() * BODY_MM + SPARE_MM
     index = subject.grid.to_index(origin)[2]
@@ -97,7 +103,7 @@ def _ends(subject, matrix, origin, levels, part, cut_neck, rng) -> tuple[float, 
         return max(_below(last_thoracic - 10, rng), lowest), down[8] + 10
     if part == "head":
         return down[1] + 5, max(upmost, down[1] + 25)
-    if rng.random() < cut_neck:
+    if cut:
         return max(_below(last_thoracic, rng), lowest), rng.uniform(down[7], down[2])
     way = rng.random()
     if way < 0.33:

@@ -15,6 +15,7 @@ from stage1_segment.synthetic.artefacts import AIR_HU, add_furniture, metal_stre
 from stage1_segment.synthetic.contrast import Contrast, draw_contrast
 from stage1_segment.synthetic.girdle import draw_girdle
 from stage1_segment.synthetic.lookup import FINER, look_up, spread
+from stage1_segment.synthetic.lungs import draw_lungs
 from stage1_segment.synthetic.placement import Placement, place
 from stage1_segment.synthetic.scanner import add_noise, along_axes, draw_scanner, scan_axis, window_axis
 from stage1_segment.synthetic.subject import Subject, level_table
@@ -74,7 +75,8 @@ def synthetic_scan(
     """A scan with contrast and scanner drawn from `rng`, as the window shows it; air outside of the scan. With `part`
     chest or head it ends where a cervical vertebra would come into view."""
     wear, girdle = torch.from_numpy(draw_wear(rng)), draw_girdle(rng)
-    codes = values_at(wear, look_up(subject, placement, window, voxel_mm, bend_mm, rng, girdle).int())
+    codes = look_up(subject, placement, window, voxel_mm, bend_mm, rng, girdle, draw_lungs(rng))
+    codes = values_at(wear, codes.int())
     levels = values_at(LEVEL_OF, codes.int())
     inside = _field_of_view(placement, window, voxel_mm)
     if part != "neck":
