@@ -24,6 +24,8 @@ MASKS_ARGS    = $(if $(MASKS),masks.folder=$(MASKS) masks.scheme=$(or $(SCHEME),
 define step
 @mkdir -p $(RUN); $(1) || { code=$$?; [ $$code -eq 20 ] || exit $$code; touch $(RUN)/.partly-failed; }
 endef
+# Another entry than the main one: its kind, and what its networks begin with. It needs the mask as a channel.
+other = $(DATA_ARGS) $(MASKS_ARGS) network.kind=$(1) network.sees=all $(2)
 define finish
 @if [ -e $(RUN)/.partly-failed ]; then rm $(RUN)/.partly-failed; echo "done, but some studies failed: see above" >&2; exit 20; fi
 endef
@@ -79,10 +81,10 @@ submission: cohort ## the main job: both stages, then RUN/submission.csv, metric
 	$(call finish)
 
 compare: setup ## the 2.5D + LSTM entry and the naive network on the same cohort, then the report again
-	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) network.kind=slices25d network.sees=all $(SLICES25D))
-	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) network.kind=slices25d network.sees=all $(SLICES25D))
-	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) network.kind=naive network.sees=all $(NAIVE))
-	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) network.kind=naive network.sees=all $(NAIVE))
+	$(call step,$(PY) -m stage2_classify train $(call other,slices25d,$(SLICES25D)))
+	$(call step,$(PY) -m stage2_classify predict $(call other,slices25d,$(SLICES25D)))
+	$(call step,$(PY) -m stage2_classify train $(call other,naive,$(NAIVE)))
+	$(call step,$(PY) -m stage2_classify predict $(call other,naive,$(NAIVE)))
 	@$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
 	$(call finish)
 

@@ -32,7 +32,7 @@ def look_up(
     index = _index(subject, placement, window, voxel_mm, bend_mm, rng)
     codes = _tissues(subject, index)
     if lungs != AS_MAPPED:
-        codes = _with_lungs(codes, subject, index, lungs)
+        codes = _place_lungs(codes, subject, index, lungs)
     if not girdle.seen:
         return with_girdle(codes, None)
     if girdle == AT_REST:
@@ -40,7 +40,8 @@ def look_up(
     return with_girdle(codes, _tissues(subject, _shifted(subject, index, 0.0, -girdle.forward, -girdle.up)))
 
 
-def _with_lungs(codes: Tensor, subject: Subject, index: Tensor, lungs: Lungs) -> Tensor:
+def _place_lungs(codes: Tensor, subject: Subject, index: Tensor, lungs: Lungs) -> Tensor:
+    """The codes (cells) with either lung moved; C7's middle parts left from right."""
     left = index[0] < float(subject.grid.to_index(subject.centres[7])[0])
     up = torch.where(left, *(torch.tensor(mm, dtype=index.dtype) for mm in lungs.up))
     raised = _tissues(subject, _shifted(subject, index, 0.0, 0.0, -up))
