@@ -45,6 +45,8 @@ class NetworkSettings(Settings):
     """Residual blocks at half resolution, for vertebra3d."""
     embedding: int = 48
     """Numbers that the sequence head sees of each vertebra."""
+    head: Literal["recurrent", "alone"] = "recurrent"
+    """`recurrent` corrects each level by its neighbours; `alone` answers each from its own evidence."""
     hidden: int = 32
     """Of the recurrent network over the levels, in each direction."""
     dropout: float = Field(0.1, ge=0, lt=1)

@@ -11,7 +11,7 @@ from stage2_classify.settings import ClassifySettings, NetworkSettings
 
 KIND = "vertebra encoder"
 SHIPPED = Path(__file__).parent / "shipped" / WEIGHTS
-NOT_OF_THE_ENCODER = {"hidden", "dropout"}
+NOT_OF_THE_ENCODER = {"head", "hidden", "dropout"}
 """Settings of the network that an encoder's weights can differ in from those that begin with it."""
 
 

@@ -10,6 +10,7 @@ from stage2_classify.augment import warp
 from stage2_classify.drawn import draw_fracture
 from stage2_classify.networks import build, build_encoder
 from stage2_classify.networks.blocks import BONE, MUSCLE, gaps, log_mean_exp, partly_hidden, whereabouts
+from stage2_classify.networks.sequence import SequenceHead
 from stage2_classify.settings import AugmentSettings, CropSettings, NetworkSettings
 
 PRIOR = torch.tensor([0.10, 0.19, 0.05, 0.08, 0.11, 0.18, 0.26, 0.53])
@@ -61,6 +62,25 @@ def test_encoder_of_a_library_by_its_name():
     for name, reason in wrong:
         with pytest.raises(ConfigError, match=f"{name}.*{reason}"):
             build(settings.model_copy(update={"encoder": name}))
+
+
+@pytest.mark.parametrize("head, others_too", [("recurrent", True), ("alone", False)])
+def test_head_alone_answers_each_level_from_its_own_evidence(head, others_too):
+    torch.manual_seed(0)
+    network = SequenceHead(small("vertebra3d").model_copy(update={"head": head}), PRIOR).eval()
+    if others_too:
+        torch.nn.init.ones_(network.level_correction.weight)
+    embedding, present = torch.rand(2, 7, 8), torch.ones(2, 7, dtype=torch.bool)
+    evidence = torch.zeros(2, 7)
+    evidence[1, 3] = 2.0
+    with torch.no_grad():
+        weak, strong = network(embedding[:1].expand(2, -1, -1), evidence, present)
+    assert bool((strong[[0, 1, 2, 4, 5, 6]] != weak[[0, 1, 2, 4, 5, 6]]).any()) is others_too
+    if not others_too:
+        odds = PRIOR / (1 - PRIOR)
+        levels = odds[:7] * torch.exp(evidence[1])
+        expected = odds[7] * levels.sum() / odds[:7].sum()  # any: in proportion to the levels' joint odds
+        assert torch.allclose(strong, torch.log(torch.cat([levels, expected[None]])), atol=1e-5)
 
 
 def test_naive_network_starts_at_the_prior():

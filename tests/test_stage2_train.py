@@ -133,6 +133,8 @@ def test_an_encoder_is_pretrained_shipped_and_begun_with(cohort, tmp_path, monke
 
     started = settings(start_from="practice", lr=1e-12, weight_decay=0)
     assert shipped_encoder.start_path(started) == shipped
+    alone = started.model_copy(update={"network": started.network.model_copy(update={"head": "alone", "hidden": 9})})
+    assert shipped_encoder.start_path(alone) == shipped  # what looks across levels is no part of an encoder
     examples = [Example("1", study(np.random.default_rng(1), True), np.array([1, 0, 0, 0, 0, 0, 0, 1], np.float32))]
     after = train_encoder(tmp_path / "fold", {"a": 1}, examples, started)
     torch.testing.assert_close(after, kept)
