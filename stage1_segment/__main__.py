@@ -84,12 +84,14 @@ def _predict(arguments: argparse.Namespace) -> int:
         return 0
     if (arguments.input is None) != (arguments.output is None):
         raise ConfigError("predict: -i STUDY and -o MASK.nii.gz belong together; neither means the whole cohort")
+    if arguments.input is None and (arguments.preview or arguments.series_uid or arguments.list_series):
+        raise ConfigError("predict: --preview, --series-uid and --list-series are for one study; name it with -i")
     data, settings = _settings(arguments)
     if arguments.input is None:
         from stage1_segment.cohort import predict_cohort
 
         with only_one(data.run):
-            return predict_cohort(data, settings, arguments.device)
+            return predict_cohort(data, settings, arguments.device, arguments.weights)
     from stage1_segment.one_study import predict_study
 
     weights = _weights(arguments, data, settings)

@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One study to segment: with which weights, and whether these have learned from its segmentation."""
+    """One study to segment: with which weights, and whether these have `seen` its segmentation in training (None: of
+    weights from elsewhere that isn't known)."""
 
     uid: str
     images: Path
     cache: CtCache
     run: RunFolder
     weights: Path
-    seen: bool
+    seen: bool | None
     came_from: dict[str, Any]
     predict: PredictSettings
     device: str
@@ -49,10 +50,13 @@ class Job:
         return all(store.is_current(path, self.came_from) for path in self.outputs())
 
 
-def predict_cohort(data: DataSettings, settings: SegmentSettings, device: str = "auto") -> int:
-    """Masks, levels and previews of all training and test studies into the run's folder; exit code 0, or
-    PARTLY_FAILED when some study can't be read. Raises WeightsError when a fold isn't trained."""
-    jobs = _jobs(data, settings, device)
+def predict_cohort(
+    data: DataSettings, settings: SegmentSettings, device: str = "auto", weights: Path | None = None
+) -> int:
+    """Masks, levels and previews of all training and test studies into the run's folder, by the run's own networks or
+    by `weights`; exit code 0, or PARTLY_FAILED when some study can't be read. Raises WeightsError when a fold isn't
+    trained."""
+    jobs = _jobs(data, settings, device, weights)
     due = [job for job in jobs if not job.is_current()]
     if not due:
         print(f"{len(jobs)} studies are segmented already", file=sys.stderr)
@@ -73,12 +77,12 @@ def predict_cohort(data: DataSettings, settings: SegmentSettings, device: str = 
     return PARTLY_FAILED if failed else 0
 
 
-def _jobs(data: DataSettings, settings: SegmentSettings, device: str) -> list[Job]:
+def _jobs(data: DataSettings, settings: SegmentSettings, device: str, weights: Path | None) -> list[Job]:
     competition = Competition.open(data.root)
     run = RunFolder(data.run)
-    networks = _networks(data, settings)
+    networks = {0: (weights, None)} if weights else _networks(data, settings)
     folds = stored_folds(data.run / "folds.csv", competition.train_labels(), data.folds, data.fold_seed)
-    digests = {fold: store.digest_file(weights) for fold, (weights, _) in networks.items()}
+    digests = {fold: store.digest_file(path) for fold, (path, _) in networks.items()}
     jobs = []
     for uid in dict.fromkeys([*competition.train_studies(), *competition.test_studies()]):
         fold = choose_fold(folds.get(uid), networks)
@@ -88,10 +92,11 @@ def _jobs(data: DataSettings, settings: SegmentSettings, device: str) -> list[Jo
             "weights": digests[fold],
             "predict": settings.predict.model_dump(mode="json"),
         }
-        weights, part = networks[fold]
+        path, part = networks[fold]
+        seen = None if part is None else uid in part.learned
         jobs.append(
             Job(
-                uid, images, CtCache(data.run / "cache"), run, weights, uid in part.learned, came_from,
+                uid, images, CtCache(data.run / "cache"), run, path, seen, came_from,
                 settings.predict, device, settings.previews,
             )
         )  # fmt: skip

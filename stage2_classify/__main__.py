@@ -150,6 +150,10 @@ def _predict(args: argparse.Namespace) -> int:
     if args.device is not None:
         settings = settings.model_copy(update={"train": settings.train.model_copy(update={"device": args.device})})
     if args.input is None:
+        if any((args.mask, args.output, args.scheme, args.weights, args.series_uid)):
+            raise ConfigError(
+                "predict: --mask, --output, --scheme, --weights and --series-uid are for one study; name it with -i"
+            )
         with only_one(data.run):
             return predict_cohort(data, settings)
     if args.mask is None or args.output is None:

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from common.errors import ConfigError
+
 TINY_SEGMENT = [
     "network.widths=[8,8]",
     "network.decoder=[8,8]",
@@ -135,6 +137,26 @@ def test_one_study_from_a_nifti(cohort, tmp_path):
     command("stage1_segment", "predict", *places, *TINY_SEGMENT, "-i", tmp_path / "scan.nii.gz", "-o", mask)
     made = nib.load(mask)
     assert Grid(made.shape, made.affine).matches(Grid(sagittal.shape, sagittal.affine), 1e-3)
+
+    weights, other = run / "stage1" / "fold0" / "weights.safetensors", tmp_path / "other"
+    elsewhere = [*places[:3], f"data.run={other}", "data.folds=2", "previews=false", "--weights", weights]
+    command("stage1_segment", "predict", *elsewhere)
+    assert json.loads((other / "masks" / f"{uid}.json").read_text())["seen_in_training"] is None
+    assert "8 studies are segmented already" in command("stage1_segment", "predict", *elsewhere)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["stage1_segment", "predict", "--preview", "picture.png"],
+        ["stage1_segment", "predict", "--list-series"],
+        ["stage2_classify", "predict", "--weights", "elsewhere.safetensors"],
+        ["stage2_classify", "predict", "--mask", "mask.nii.gz", "-o", "result.json"],
+    ],
+)
+def test_an_option_for_one_study_is_refused_for_a_cohort(line):
+    said = command(*line, expect=ConfigError.exit_code)
+    assert "name it with -i" in said
 
 
 @pytest.mark.parametrize("module", ["common.phantom", "common.dataset", "stage1_segment", "stage2_classify"])
