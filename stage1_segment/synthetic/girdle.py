@@ -30,15 +30,12 @@ class Girdle:
     seen: bool = True
 
 
-AT_REST = Girdle()
-
-
 def draw_girdle(rng: np.random.Generator) -> Girdle:
     """One scan's."""
     way = rng.random()
     if way < GONE:
         return Girdle(seen=False)
-    return Girdle(rng.uniform(*UP_MM), rng.uniform(*FORWARD_MM)) if way < GONE + MOVED else AT_REST
+    return Girdle(rng.uniform(*UP_MM), rng.uniform(*FORWARD_MM)) if way < GONE + MOVED else Girdle()
 
 
 def with_girdle(codes: Tensor, elsewhere: Tensor | None) -> Tensor:

@@ -4,11 +4,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stage1_segment.synthetic.girdle import AT_REST, Girdle, with_girdle
-from stage1_segment.synthetic.lungs import AS_MAPPED, Lungs, with_lungs
+from stage1_segment.synthetic.chest import Chest, raised_by
+from stage1_segment.synthetic.girdle import with_girdle
+from stage1_segment.synthetic.lower_chest import LowerChest, look_again, seen_again
+from stage1_segment.synthetic.lungs import with_lungs
 from stage1_segment.synthetic.placement import Placement
 from stage1_segment.synthetic.subject import Subject
 from stage1_segment.synthetic.tables import values_at
+from stage1_segment.synthetic.trunk import AS_MAPPED, Trunk
 
 FINER = 2
 """Cells of the lookup along each side of a window's voxel."""
@@ -23,29 +26,32 @@ def look_up(
     voxel_mm: float,
     bend_mm: float,
     rng: np.random.Generator,
-    girdle: Girdle = AT_REST,
-    lungs: Lungs = AS_MAPPED,
+    trunk: Trunk = AS_MAPPED,
 ) -> Tensor:
     """Tissue codes (FINER * X, FINER * Y, FINER * Z) uint8 of a window of (X, Y, Z) voxels. `bend_mm`: standard
-    deviation of the elastic deformation. Beyond the map's sides its outermost voxels go on, below it the mirrored
-    chest does; the scan (`placement`) ends before the map does above."""
-    index = _index(subject, placement, window, voxel_mm, bend_mm, rng)
-    codes = _tissues(subject, index)
-    if lungs != AS_MAPPED:
-        codes = _place_lungs(codes, subject, index, lungs)
+    deviation of the elastic deformation. Beyond the map's sides its outermost voxels go on, below it the chest does
+    (`trunk.lower`); the scan (`placement`) ends before the map does above."""
+    index = _index(subject, placement, window, voxel_mm, bend_mm, rng, trunk.chest)
+    codes = _tissues(subject, index, trunk.lower)
+    if trunk.lungs != AS_MAPPED.lungs:
+        codes = _place_lungs(codes, subject, index, trunk)
+    girdle = trunk.girdle
     if not girdle.seen:
         return with_girdle(codes, None)
-    if girdle == AT_REST:
+    if girdle == AS_MAPPED.girdle:
         return codes
-    return with_girdle(codes, _tissues(subject, _shifted(subject, index, 0.0, -girdle.forward, -girdle.up)))
+    moved = _shifted(subject, index, 0.0, -girdle.forward, -girdle.up)
+    return with_girdle(codes, _tissues(subject, moved, trunk.lower))
 
 
-def _place_lungs(codes: Tensor, subject: Subject, index: Tensor, lungs: Lungs) -> Tensor:
+def _place_lungs(codes: Tensor, subject: Subject, index: Tensor, trunk: Trunk) -> Tensor:
     """The codes (cells) with either lung moved; C7's middle parts left from right."""
     left = index[0] < float(subject.grid.to_index(subject.centres[7])[0])
-    up = torch.where(left, *(torch.tensor(mm, dtype=index.dtype) for mm in lungs.up))
-    raised = _tissues(subject, _shifted(subject, index, 0.0, 0.0, -up))
-    return with_lungs(codes, up, raised, _tissues(subject, _shifted(subject, index, 0.0, 0.0, lungs.down)))
+    up = torch.where(left, *(torch.tensor(mm, dtype=index.dtype) for mm in trunk.lungs.up))
+    raised, lowered = (
+        _tissues(subject, _shifted(subject, index, 0.0, 0.0, mm), trunk.lower) for mm in (-up, trunk.lungs.down)
+    )
+    return with_lungs(codes, up, raised, lowered)
 
 
 def _shifted(subject: Subject, index: Tensor, *mm: float | Tensor) -> Tensor:
@@ -53,18 +59,21 @@ def _shifted(subject: Subject, index: Tensor, *mm: float | Tensor) -> Tensor:
     return torch.stack([i + distance / float(step) for i, distance, step in zip(index, mm, subject.grid.spacing)])
 
 
-def _tissues(subject: Subject, index: Tensor) -> Tensor:
+def _tissues(subject: Subject, index: Tensor, lower: LowerChest | None) -> Tensor:
     """Codes (cells) uint8 at voxels (3, cells) of the map."""
+    if lower is not None:
+        index, again = look_again(index, subject, lower)
     sides = subject.labels.shape
     x, y = (index[axis].round().clamp_(0, sides[axis] - 1).int() for axis in (0, 1))
     rows, first = subject.rows
     z = (index[2].round() - first).clamp_(0, len(rows) - 1).int()
     z = values_at(torch.from_numpy(rows), z)
     flat = (x * sides[1] + y) * sides[2] + z
-    return values_at(torch.from_numpy(subject.labels).view(-1), flat)
+    codes = values_at(torch.from_numpy(subject.labels).view(-1), flat)
+    return codes if lower is None else torch.where(again, values_at(seen_again(), codes.int()), codes)
 
 
-def _index(subject, placement, window, voxel_mm, bend_mm, rng) -> Tensor:
+def _index(subject, placement, window, voxel_mm, bend_mm, rng, chest: Chest) -> Tensor:
     """(3, cells) voxel of the map that each cell looks at, float32. Affine and elastic deformation together are made
     on a coarse grid and spread linearly, which leaves the affine part exact."""
     cells = [FINER * n for n in window]
@@ -73,6 +82,8 @@ def _index(subject, placement, window, voxel_mm, bend_mm, rng) -> Tensor:
     points = np.stack(np.meshgrid(*mm, indexing="ij"), axis=-1) @ placement.matrix.T + placement.centre
     if bend_mm:
         points += _smooth_field(counts, cells, voxel_mm, rng) * bend_mm
+    if chest != AS_MAPPED.chest:
+        points[..., 2] -= raised_by(points, subject, chest)
     index = torch.from_numpy(subject.grid.to_index(points).astype(np.float32))
     return spread(index.permute(3, 0, 1, 2), cells)
 

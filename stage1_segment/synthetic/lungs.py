@@ -33,13 +33,10 @@ class Lungs:
     down: float = 0.0
 
 
-AS_MAPPED = Lungs()
-
-
 def draw_lungs(rng: np.random.Generator) -> Lungs:
     """One scan's."""
     if rng.random() > MOVED:
-        return AS_MAPPED
+        return Lungs()
     left, right = rng.uniform(*UP_MM) + rng.normal(0, UNLIKE_MM, 2)
     return Lungs((float(left), float(right)), float(rng.uniform(*DOWN_MM)))
 

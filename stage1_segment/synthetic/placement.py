@@ -17,9 +17,11 @@ SIDE_MM = 8.0
 AXIS_MM = 20.0
 """How far a neck's middle lies before the middle of its vertebrae's bone."""
 
-LEAN_DEG = 30.0
+LEAN_DEG = 15.0
 """That the back of a chest which the neck is cut from may lean forward beyond other scans: lying on a bent upper back
 tilts C7 and T1 so far that the first ribs stand beside C7."""
+ASIDE = 0.1
+"""Part of the first pass' windows that lie anywhere across a scan, as those of a broad one do: shoulders, no spine."""
 LONGEST_MM = 290.0
 """Of a scan, below C4."""
 
@@ -123,12 +125,17 @@ def _below(end: float, rng: np.random.Generator) -> float:
 
 def _coarse_centre(levels, bottom, top, window_mm, rng) -> np.ndarray:
     """As the windows of the first pass lie: within a scan that is longer than a window, often at its ends; about a
-    shorter one. In the plane the spine is anywhere, most often in the middle."""
+    shorter one. In the plane the spine is anywhere, most often in the middle, now and then (`ASIDE`) out of sight."""
     height, slack = window_mm[2], (top - bottom - window_mm[2]) / 2
     if slack > 0:
         z = (bottom + top) / 2 + slack * rng.choice([-1.0, 1.0, rng.uniform(-1, 1), rng.uniform(-1, 1)])
     else:
         z = (bottom + top) / 2 + rng.uniform(slack, -slack) * rng.choice([0.0, 0.5, 1.0])
     code = min(levels, key=lambda c: abs(levels[c][2] - np.clip(z, bottom + 0.2 * height, top)))
-    reach = 0.75 * window_mm[:2] / 2
-    return np.array([*(levels[code][:2] + np.array([0, AXIS_MM / 2]) + rng.triangular(-reach, 0, reach)), z])
+    if rng.random() < ASIDE:
+        reach = np.array([0.9, 0.4]) * window_mm[:2]
+        offset = rng.uniform(-reach, reach)
+    else:
+        reach = 0.75 * window_mm[:2] / 2
+        offset = rng.triangular(-reach, 0, reach)
+    return np.array([*(levels[code][:2] + np.array([0, AXIS_MM / 2]) + offset), z])

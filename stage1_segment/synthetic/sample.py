@@ -13,13 +13,12 @@ from stage1_segment.augment import faulty_hint
 from stage1_segment.settings import SegmentSettings
 from stage1_segment.synthetic.artefacts import AIR_HU, add_furniture, metal_streaks, uneven_grey
 from stage1_segment.synthetic.contrast import Contrast, draw_contrast
-from stage1_segment.synthetic.girdle import draw_girdle
 from stage1_segment.synthetic.lookup import FINER, look_up, spread
-from stage1_segment.synthetic.lungs import draw_lungs
 from stage1_segment.synthetic.placement import Placement, place
 from stage1_segment.synthetic.scanner import add_noise, along_axes, draw_scanner, scan_axis, window_axis
 from stage1_segment.synthetic.subject import Subject, level_table
 from stage1_segment.synthetic.tables import values_at
+from stage1_segment.synthetic.trunk import draw_trunk
 from stage1_segment.synthetic.wear import draw_wear
 from stage1_segment.window import scaled
 
@@ -74,8 +73,8 @@ def synthetic_scan(
 ) -> SyntheticScan:
     """A scan with contrast and scanner drawn from `rng`, as the window shows it; air outside of the scan. With `part`
     chest or head it ends where a cervical vertebra would come into view."""
-    wear, girdle = torch.from_numpy(draw_wear(rng)), draw_girdle(rng)
-    codes = look_up(subject, placement, window, voxel_mm, bend_mm, rng, girdle, draw_lungs(rng))
+    wear, trunk = torch.from_numpy(draw_wear(rng)), draw_trunk(subject, rng)
+    codes = look_up(subject, placement, window, voxel_mm, bend_mm, rng, trunk)
     codes = values_at(wear, codes.int())
     levels = values_at(LEVEL_OF, codes.int())
     inside = _field_of_view(placement, window, voxel_mm)
@@ -152,14 +151,28 @@ def _without_cervical(levels: Tensor, part: str) -> Tensor:
 
 
 def _nothing(window: tuple[int, int, int], rng: np.random.Generator) -> SyntheticScan:
-    """No patient at all: air, noise, or a block of one density, such as a phantom."""
+    """No patient at all: air, noise, or a block of one density, such as a phantom, with up to three rods in it that may
+    be as dense as bone."""
     hu = np.full(window, AIR_HU, np.float32)
     if rng.random() < 0.7:
         low, high = np.sort(rng.uniform(0, 1, (2, 3)), axis=0) * window
         hu[tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high))] = rng.uniform(-200, 800)
+        for _ in range(rng.integers(4)):
+            hu[_rod(window, low, high, rng)] = rng.uniform(0, 1500)
     if rng.random() < 0.7:
         hu += rng.normal(0, np.exp(rng.uniform(2, 7)), window).astype(np.float32)
     return SyntheticScan(hu.clip(-1024, 3071), np.zeros(window, np.uint8))
+
+
+def _rod(window: tuple[int, int, int], low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(X, Y, Z) bool: a round or square rod across the block from `low` to `high` (3,) voxels, upright in half of
+    the cases."""
+    axis = 2 if rng.random() < 0.5 else int(rng.integers(2))
+    points = np.stack(np.meshgrid(*map(np.arange, window), indexing="ij"), axis=-1)
+    away = (points - rng.uniform(low, high)) / rng.uniform(2, 12, 3)
+    away[..., axis] = 0
+    across = (away**2).sum(axis=-1) < 1 if rng.random() < 0.5 else (np.abs(away) < 1).all(axis=-1)
+    return across & (points >= low).all(axis=-1) & (points <= high).all(axis=-1)
 
 
 def _only_the_spine(ct: np.ndarray, mask: np.ndarray, margin: float, rng: np.random.Generator) -> np.ndarray:
