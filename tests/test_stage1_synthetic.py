@@ -18,7 +18,15 @@ from stage1_segment.synthetic.girdle import Girdle, with_girdle
 from stage1_segment.synthetic.lookup import look_up
 from stage1_segment.synthetic.lungs import Lungs, with_lungs
 from stage1_segment.synthetic.placement import Placement, place
-from stage1_segment.synthetic.sample import BankSamples, _rod, densities, synthetic_scan, window_levels
+from stage1_segment.synthetic.sample import (
+    BankSamples,
+    SyntheticScan,
+    _rod,
+    densities,
+    spine_alone,
+    synthetic_scan,
+    window_levels,
+)
 from stage1_segment.synthetic.scanner import Scanner, along_axes, scan_axis, window_axis
 from stage1_segment.synthetic.subject import Subject, bank_files, load_subject
 from stage1_segment.synthetic.trunk import Trunk
@@ -311,6 +319,26 @@ def test_some_windows_lie_aside_of_the_spine(aside: float, least: float, most: f
     ]
     moved = np.abs(np.array(middles) - subject.centres[4][0]).max() / 300
     assert least <= moved <= most
+
+
+def test_spine_alone_by_hand() -> None:
+    """What is near a vertebra stays, all further away becomes air or one soft tissue."""
+    mask = np.zeros((40, 40, 40), np.uint8)
+    mask[20, 20, 10:30] = 7
+    scan = SyntheticScan(np.full(mask.shape, 300, np.float32), mask)
+    mm = 3.0 * (np.arange(40) - 20)
+    away = np.hypot(mm[:, None], mm[None])
+    seen = set()
+    for seed in range(12):
+        alone = spine_alone(scan, 3.0, np.random.default_rng(seed))
+        middle = alone.hu[:, :, 20]
+        assert np.array_equal(alone.mask, mask) and (middle[away <= 12] == 300).all()
+        rest = np.unique(middle[away > 50])
+        assert len(rest) == 1 and (rest[0] == -1000 or 0 <= rest[0] <= 80)
+        seen.add(bool(rest[0] == -1000))
+    assert seen == {True, False}
+    empty = SyntheticScan(scan.hu, np.zeros_like(mask))
+    assert spine_alone(empty, 3.0, np.random.default_rng(0)) is empty
 
 
 def test_rods_stay_within_their_block() -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,6 +24,10 @@ from stage1_segment.synthetic.wear import draw_wear
 from stage1_segment.window import scaled
 
 LEVEL_OF = torch.from_numpy(level_table())
+SPINE_ALONE = 0.25
+"""Part of the first pass' samples that show little but the spine."""
+ALONE_MM = (12.0, 50.0)
+"""How far about the vertebrae these show anything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +59,8 @@ class BankSamples:
         else:
             placement = place(subject, np.array(window) * voxel_mm, coarse, bank, rng, part)
             scan = synthetic_scan(subject, placement, window, voxel_mm, bank.bend_mm, rng, part)
+        if coarse and rng.random() < SPINE_ALONE:
+            scan = spine_alone(scan, voxel_mm, rng)
         ct, mask = scaled(scan.hu, patch), scan.mask
         if coarse:
             return np.stack([ct, np.zeros_like(ct)]), mask.astype(np.int64)
@@ -136,6 +143,16 @@ def _field_of_view(placement: Placement, window: tuple[int, int, int], voxel_mm:
     across, along = mm[0] - placement.axis[0], mm[1] - placement.axis[1]
     circle = across[:, None] ** 2 + along[None] ** 2 < placement.radius**2
     return (x[:, None] & y[None] & circle)[..., None] & z
+
+
+def spine_alone(scan: SyntheticScan, voxel_mm: float, rng: np.random.Generator) -> SyntheticScan:
+    """The scan with air or soft tissue in place of all that isn't near a vertebra: where ribs and lungs stand isn't
+    what levels should be told by, in a bent back least of all."""
+    if not scan.mask.any():
+        return scan
+    near = ndimage.distance_transform_edt(scan.mask == 0, sampling=voxel_mm) <= rng.uniform(*ALONE_MM)
+    hu = np.where(near, scan.hu, AIR_HU if rng.random() < 0.5 else rng.uniform(0, 80)).astype(np.float32)
+    return SyntheticScan(hu, scan.mask)
 
 
 def _without_cervical(levels: Tensor, part: str) -> Tensor:
