@@ -1,11 +1,12 @@
 """What anatomy allows: one connected vertebra per level, levels in order down the spine, no specks."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
 
-from common.labels import CLASS_NAMES, THORACIC
+from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
 from stage1_segment.settings import CleanSettings
 
 TOUCHING = np.ones((3, 3, 3))
@@ -16,19 +17,22 @@ LABEL_COST = 1.0
 of the distances between neighbours, in pitches."""
 GAP_COST = 3.0
 SECOND = 0.4
-"""Part of a level's largest piece that a second vertebra of the same name must have."""
+"""Part of a level's largest piece that a second vertebra of the same name must have; a second thoracic piece that of
+the largest cervical vertebra."""
+DISC_MM = 5.0
+"""Between the bone of one vertebra and the next, at most."""
 
 
 @dataclass(eq=False)
 class Piece:
-    """A connected piece of one label: `box` of the mask, `inside` bool (box shape), `volume` mm3; `height` mm
-    of its middle along axis 2, of its upper end less half a pitch for thoracic ones, which hang together."""
+    """A connected piece of one label: `box` of the mask, `inside` bool (box shape), `volume` mm3; `middle` (3,) mm from
+    the mask's first voxel."""
 
     label: int
     box: tuple[slice, slice, slice]
     inside: np.ndarray
     volume: float
-    height: float
+    middle: np.ndarray
 
 
 def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -41,14 +45,17 @@ def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tup
         owner[vertebra.box][vertebra.inside] = number
     labels = np.array([0] + [v.label for v in vertebrae])
     removed = sum(p.volume for p in rest if not _adopt(owner, labels, p, spacing, settings))
-    names = best_levels(
-        [v.label for v in vertebrae], np.array([v.height for v in vertebrae]), np.array([v.volume for v in vertebrae])
-    )
+    gaps = gaps_between(vertebrae, owner.shape, spacing)
+    names = best_levels([v.label for v in vertebrae], gaps, np.array([v.volume for v in vertebrae]))
+    renamed = [(v.label, name) for v, name in zip(vertebrae, names) if v.label != name]
     notices = [
-        f"what the network called {CLASS_NAMES[v.label]} is named {CLASS_NAMES[name]}, by its place in the row"
-        for v, name in zip(vertebrae, names)
-        if v.label != name
+        f"what the network called {CLASS_NAMES[label]} is named {CLASS_NAMES[name]}, by its place in the row"
+        for label, name in renamed
     ]
+    cervical = [v for v in vertebrae if v.label != THORACIC]
+    if 2 * len(renamed) > len(cervical) or any(v.volume > settings.largest_mm3 for v in cervical):
+        names = [name if name == THORACIC else BACKGROUND for name in names]
+        notices = ["what looks like vertebrae of a neck stands in no row of levels, or is too large; none is named"]
     if removed >= settings.level_mm3:
         notices.append(f"{removed / 1000:.1f} ml of stray bone removed")
     return np.array([0, *names], np.uint8)[owner], tuple(notices)
@@ -66,11 +73,9 @@ def find_pieces(mask: np.ndarray, label: int, spacing: np.ndarray) -> list[Piece
     for number, part_box in enumerate(ndimage.find_objects(parts), start=1):
         inside = parts[part_box] == number
         whole = tuple(slice(s.start + o, s.stop + o) for s, o in zip(part_box, origin))
-        height = (whole[2].start + inside.sum(axis=(0, 1)) @ np.arange(inside.shape[2]) / inside.sum()) * spacing[2]
-        if label == THORACIC:
-            height = (whole[2].stop - 1) * spacing[2] - PITCH_MM / 2
+        middle = (np.array(ndimage.center_of_mass(inside)) + [s.start for s in whole]) * spacing
         volume = float(sizes[number - 1] * np.prod(spacing))
-        pieces.append(Piece(label, whole, inside, volume, height))
+        pieces.append(Piece(label, whole, inside, volume, middle))
     return sorted(pieces, key=lambda piece: -piece.volume)
 
 
@@ -80,11 +85,50 @@ def _vertebrae(pieces: list[Piece], settings: CleanSettings) -> tuple[list[Piece
     given to two. A spinous process that has come off is smaller by far."""
     vertebrae, rest = [], []
     for piece in pieces:
-        same = [v for v in vertebrae if v.label == piece.label] if piece.label != THORACIC else []
-        large = piece.volume >= max([settings.level_mm3, *(SECOND * v.volume for v in same)])
-        apart = all(abs(v.height - piece.height) > PITCH_MM / 2 for v in same)
-        (vertebrae if large and apart else rest).append(piece)
-    return sorted(vertebrae, key=lambda v: -v.height), rest
+        same = [v for v in vertebrae if v.label == piece.label]
+        if piece.label == THORACIC:
+            least = SECOND * max((v.volume for v in vertebrae if v.label != THORACIC), default=0.0) if same else 0.0
+            apart = True
+        else:
+            least = max((SECOND * v.volume for v in same), default=0.0)
+            apart = all(abs(v.middle[2] - piece.middle[2]) > PITCH_MM / 2 for v in same)
+        (vertebrae if piece.volume >= max(settings.level_mm3, least) and apart else rest).append(piece)
+    return sorted(vertebrae, key=lambda v: -v.middle[2]), rest
+
+
+def gaps_between(vertebrae: list[Piece], shape: tuple[int, ...], spacing: np.ndarray) -> np.ndarray:
+    """(N - 1,): from each to the next, in pitches, whichever way the spine leans. Between the middles of cervical
+    ones; to or from thoracic ones, many of which may be one piece, a pitch and what is free of bone beyond a disc."""
+    thoracic = [v for v in vertebrae if v.label == THORACIC]
+    gaps = []
+    for pair in pairwise(vertebrae):
+        cervical = [v for v in pair if v.label != THORACIC]
+        if len(cervical) == 2:
+            gaps.append(float(np.linalg.norm(pair[0].middle - pair[1].middle)) / PITCH_MM)
+        else:
+            free = clearance(cervical[0], thoracic, shape, spacing) if cervical else 0.0
+            gaps.append(1 + max(free - DISC_MM, 0.0) / PITCH_MM)
+    return np.array(gaps)
+
+
+def clearance(piece: Piece, others: list[Piece], shape: tuple[int, ...], spacing: np.ndarray) -> float:
+    """The least distance mm of a piece's voxels to those of others in a mask of `shape`; two pitches at most."""
+    margin = np.ceil(2 * PITCH_MM / spacing).astype(int)
+    low = np.maximum(np.array([s.start for s in piece.box]) - margin, 0)
+    high = np.minimum(np.array([s.stop for s in piece.box]) + margin, shape)
+    away = ndimage.distance_transform_edt(~_within(piece, low, high), sampling=spacing)
+    return min([2 * PITCH_MM, *(float(away[_within(other, low, high)].min(initial=np.inf)) for other in others)])
+
+
+def _within(piece: Piece, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The piece's voxels in the part of the mask from `low` to `high` (3,), bool."""
+    part = np.zeros(tuple(high - low), bool)
+    start, stop = (np.array([getattr(s, end) for s in piece.box]) for end in ("start", "stop"))
+    first, last = np.maximum(start, low), np.minimum(stop, high)
+    if (first < last).all():
+        own = tuple(slice(a, b) for a, b in zip(first - start, last - start))
+        part[tuple(slice(a, b) for a, b in zip(first - low, last - low))] = piece.inside[own]
+    return part
 
 
 def _adopt(owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndarray, settings: CleanSettings) -> bool:
@@ -95,8 +139,7 @@ def _adopt(owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndar
     low = np.maximum(start - margin, 0)
     high = np.minimum([s.stop for s in piece.box] + margin, owner.shape)
     around = tuple(map(slice, low, high))
-    inside = np.zeros(tuple(high - low), bool)
-    inside[tuple(slice(a, a + n) for a, n in zip(start - low, piece.inside.shape))] = piece.inside
+    inside = _within(piece, low, high)
     near = np.zeros(0, int)
     if piece.volume >= settings.speck_mm3:
         reach = ndimage.distance_transform_edt(~inside, sampling=spacing) <= settings.fragment_mm
@@ -110,9 +153,9 @@ def _adopt(owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndar
     return bool(near.size)
 
 
-def best_levels(labels: list[int], heights: np.ndarray, volumes: np.ndarray) -> list[int]:
+def best_levels(labels: list[int], gaps: np.ndarray, volumes: np.ndarray) -> list[int]:
     """Levels of vertebrae from top to bottom, strictly down the spine (thoracic may repeat), that agree best
-    with the network's `labels` and with their distances; heights (N,) mm, volumes (N,) mm3. By Viterbi."""
+    with the network's `labels` and with `gaps` (N - 1,) pitches from each to the next; volumes (N,) mm3. By Viterbi."""
     if not labels:
         return []
     states = np.arange(1, THORACIC + 1)
@@ -122,8 +165,8 @@ def best_levels(labels: list[int], heights: np.ndarray, volumes: np.ndarray) -> 
     again = (step == 0) & (states[None] == THORACIC)
     total, came = cost[0], []
     for k in range(1, len(labels)):
-        gap = (heights[k - 1] - heights[k]) / PITCH_MM
-        move = np.where(step > 0, np.minimum(GAP_COST * (gap - step) ** 2, 6.0), np.where(again, 0.0, np.inf))
+        far = np.minimum(GAP_COST * (gaps[k - 1] - step) ** 2, 6.0)
+        move = np.where(step > 0, far, np.where(again, 0.0, np.inf))
         came.append((total[:, None] + move).argmin(axis=0))
         total = (total[:, None] + move).min(axis=0) + cost[k]
     path = [int(total.argmin())]

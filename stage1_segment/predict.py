@@ -27,6 +27,9 @@ from stage1_segment.window import as_hint, covering_grid, scaled
 
 LEAST_HU = 100.0
 """Mean of a spine, its marrow and its partial volumes with it; soft tissue has 80 at most."""
+LEAST_SPREAD_HU = 60.0
+"""Standard deviation within a spine: shells, marrow and partial volumes differ. Real scans looked at have 108 or more,
+a rod of one density its noise alone."""
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -84,26 +87,32 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
 
 def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:
     """Level numbers (float32, 0 = nothing) of the whole scan at the coarse spacing; only the spine's pieces, and
-    nothing when they aren't dense enough for bone."""
+    nothing when they aren't dense enough for bone, or of one density."""
     grid = covering_grid(scan.grid, segmenter.patch.coarse_mm)
     hu = resample(scan, grid).array
     probabilities = torch.softmax(_infer(scaled(hu, segmenter.patch), None, segmenter), dim=0).cpu().numpy()
     bone = 1 - probabilities[BACKGROUND]
     pieces = spine_pieces(bone > 0.5)
-    if pieces.any() and hu[pieces].mean() < LEAST_HU:
+    if pieces.any() and (hu[pieces].mean() < LEAST_HU or hu[pieces].std() < LEAST_SPREAD_HU):
         return Volume(np.zeros(grid.shape, np.float32), grid.affine)
     numbers = np.tensordot(np.arange(len(CLASS_NAMES)), probabilities, axes=1) / np.maximum(bone, 1e-6)
     return Volume(np.where(pieces, numbers, 0).astype(np.float32), grid.affine)
 
 
 def spine_pieces(bone: np.ndarray) -> np.ndarray:
-    """The connected pieces (two voxels apart at most) of `bone` (X, Y, Z) bool with at least a fifth of the
-    largest one's voxels."""
+    """The connected pieces (two voxels apart at most) of `bone` (X, Y, Z) bool, axes nearest to R, A, S, with at least
+    a fifth of the largest one's voxels; none whose middle lies beside that one, such as a shoulder."""
     pieces, count = ndimage.label(ndimage.binary_dilation(bone), np.ones((3, 3, 3)))
     if count == 0:
         return bone
     sizes = np.bincount(pieces[bone], minlength=count + 1)
-    return bone & (sizes >= 0.2 * sizes.max())[pieces]
+    largest = int(sizes.argmax())
+    along = ndimage.find_objects(pieces)[largest - 1][2]
+    kept = sizes >= 0.2 * sizes.max()
+    for number in np.flatnonzero(kept):
+        middle = np.argwhere(bone & (pieces == number))[:, 2].mean()
+        kept[number] = number == largest or not along.start <= middle < along.stop
+    return bone & kept[pieces]
 
 
 def spine_region(coarse: Volume, grid: Grid, margin_mm: float) -> tuple[np.ndarray, np.ndarray] | None:

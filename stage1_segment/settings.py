@@ -87,6 +87,8 @@ class CleanSettings(Settings):
     """A piece this close to its vertebra stays with it, such as a displaced fragment."""
     level_mm3: float = Field(400.0, ge=0)
     """A level with less bone than this is not in view."""
+    largest_mm3: float = Field(40e3, gt=0)
+    """No vertebra of a neck has more bone; where one seems to, there is no neck."""
 
 
 class PredictSettings(Settings):

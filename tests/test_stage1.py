@@ -12,13 +12,13 @@ from common.reading.nifti import read_nifti, write_nifti
 from common.volume import Grid, Volume
 from common.weights import save_weights
 from stage1_segment.augment import faulty_hint
-from stage1_segment.clean import best_levels, clean
+from stage1_segment.clean import best_levels, clean, find_pieces, gaps_between
 from stage1_segment.describe import CUT, RELATIVE_VOLUME, describe
 from stage1_segment.evaluate import compare
 from stage1_segment.network import build_network
 from stage1_segment.one_study import predict_study
 from stage1_segment.patches import Pose, cut, make_patch
-from stage1_segment.predict import Segmenter, enlarged_labels, segment
+from stage1_segment.predict import Segmenter, enlarged_labels, segment, spine_pieces
 from stage1_segment.samples import make_sample
 from stage1_segment.settings import (
     KIND,
@@ -78,7 +78,8 @@ def oblique() -> Grid:
 def test_two_passes_come_back_to_the_original_grid(make_grid) -> None:
     ct, truth = scan_of_levels(make_grid())
     patch = PatchSettings(coarse_mm=4.0, fine_mm=1.5, size=48)
-    segmenter = Segmenter(network_that_reads_position(patch), patch, PredictSettings(), torch.device("cpu"))
+    predict = PredictSettings(clean=CleanSettings(largest_mm3=1e6))  # layers, wider than any vertebra
+    segmenter = Segmenter(network_that_reads_position(patch), patch, predict, torch.device("cpu"))
     result = segment(ct, segmenter)
     assert result.mask.array.shape == ct.array.shape
     assert np.array_equal(result.mask.affine, ct.affine)
@@ -99,11 +100,13 @@ def test_mirrored_windows_make_the_answer_symmetric() -> None:
         logits[:, 1, image.shape[2] // 2 :] = -10.0
         return logits
 
-    ct = Volume(np.full((32, 32, 32), 300, np.float32), np.diag([4.0, 4, 4, 1]))
+    hu = np.random.default_rng(0).normal(300, 100, (32, 32, 32)).astype(np.float32)
+    ct = Volume(hu, np.diag([4.0, 4, 4, 1]))
     patch = PatchSettings(coarse_mm=4.0, fine_mm=4.0, size=32)
     found = {}
     for flip in (False, True):
-        segmenter = Segmenter(lopsided, patch, PredictSettings(flip=flip), torch.device("cpu"))
+        predict = PredictSettings(flip=flip, clean=CleanSettings(largest_mm3=1e7))
+        segmenter = Segmenter(lopsided, patch, predict, torch.device("cpu"))
         found[flip] = segment(ct, segmenter).mask.array
     assert found[False].any() and not found[True].any()
 
@@ -168,16 +171,66 @@ def test_clean_names_levels_by_their_place() -> None:
     assert np.array_equal(cleaned(column([2, 3, 6, 5, 6, 7, 8])), column([2, 3, 4, 5, 6, 7, 8]))
 
 
+@pytest.mark.parametrize("levels, kept", [([1, 2, 4, 4, 5, 6, 7], True), ([4, 2, 6, 1, 8, 3], False)])
+def test_levels_without_any_order_are_not_named(levels: list[int], kept: bool) -> None:
+    mask = column(levels)
+    labels, notices = clean(mask, np.ones(3), CleanSettings())
+    assert np.isin(labels, range(1, 8)).any() == kept
+    assert any("none is named" in notice for notice in notices) != kept
+
+
+def test_a_vertebra_larger_than_any_is_none() -> None:
+    mask = np.zeros((60, 60, 60), np.uint8)
+    mask[10:46, 10:46, 10:40], mask[20:40, 20:40, 42:54] = 5, 4  # 38.9 and 4.8 ml
+    assert np.array_equal(cleaned(mask), mask)
+    mask[10:46, 46:48, 10:40] = 5  # 41 ml
+    assert not cleaned(mask).any()
+
+
 def test_best_levels() -> None:
-    volumes = np.ones(7)
-    heights = -17.0 * np.arange(7)
-    assert best_levels([1, 2, 3, 4, 5, 6, 7], heights, volumes) == [1, 2, 3, 4, 5, 6, 7]
-    assert best_levels([2, 3, 4, 4, 5, 6, 7], heights, volumes) == [1, 2, 3, 4, 5, 6, 7]
+    volumes, even = np.ones(7), np.ones(6)
+    assert best_levels([1, 2, 3, 4, 5, 6, 7], even, volumes) == [1, 2, 3, 4, 5, 6, 7]
+    assert best_levels([2, 3, 4, 4, 5, 6, 7], even, volumes) == [1, 2, 3, 4, 5, 6, 7]
     # A real gap of two pitches: the level between wasn't seen, and nobody is renamed.
-    assert best_levels([2, 3, 5, 6], np.array([0, -17.0, -51.0, -68.0]), np.ones(4)) == [2, 3, 5, 6]
+    assert best_levels([2, 3, 5, 6], np.array([1.0, 2, 1]), np.ones(4)) == [2, 3, 5, 6]
     # No gap: the name was skipped, and the fewer levels give way.
-    assert best_levels([2, 3, 5, 6, 7], heights[:5], volumes[:5]) == [3, 4, 5, 6, 7]
-    assert best_levels([7, 8, 8], heights[:3], volumes[:3]) == [7, 8, 8]
+    assert best_levels([2, 3, 5, 6, 7], even[:4], volumes[:5]) == [3, 4, 5, 6, 7]
+    assert best_levels([7, 8, 8], even[:2], volumes[:3]) == [7, 8, 8]
+
+
+def test_gaps_by_hand() -> None:
+    """Blocks of 12 mm with 5 mm between: to the thoracic one a pitch, and what is free of bone beyond 5 mm."""
+    mask = column([5, 6, 0, 7, 8, 0, 8])
+    pieces = [piece for level in (5, 6, 7, 8) for piece in find_pieces(mask, level, np.ones(3))]
+    gaps = gaps_between(sorted(pieces, key=lambda piece: -piece.middle[2]), mask.shape, np.ones(3))
+    assert gaps.tolist() == pytest.approx([1, 2, 1 + 1 / 17, 1])  # voxels 5 apart have middles 6 apart
+    far = gaps_between(find_pieces(mask, 6, np.ones(3)) + find_pieces(mask, 8, np.ones(3))[-1:], mask.shape, np.ones(3))
+    assert far.tolist() == pytest.approx([1 + (34 - 5) / 17])
+
+
+def test_a_leaning_row_keeps_its_names() -> None:
+    """A back bent forward by 60 degrees: each block 16 mm forward of the one below and 8 mm higher, T1's arch higher
+    than C7's middle, and a piece of C7's spinous process called thoracic."""
+    good = np.zeros((20, 110, 90), np.uint8)
+    for place, level in enumerate([5, 6, 7, 8, 8, 8]):
+        y, z = 85 - 16 * place, 60 - 8 * place
+        good[4:18, y : y + 12, z : z + 12] = level
+        if place >= 3:
+            good[8:14, y - 8 : y + 4, z + 4 : z + 22] = level
+    assert np.array_equal(cleaned(good), good)
+    mask = good.copy()
+    mask[8:14, 53:57, 50:56][mask[8:14, 53:57, 50:56] == 7] = 8
+    assert np.array_equal(cleaned(mask), good)
+
+
+def test_a_shoulder_is_no_spine() -> None:
+    bone = np.zeros((60, 20, 40), bool)
+    bone[26:32, 8:14, 2:30] = True
+    spine = bone.copy()
+    spine[26:32, 8:14, 33:40] = True  # above: the neck, where a vertebra between was missed
+    bone = spine.copy()
+    bone[5:12, 8:14, 10:20] = True  # beside it, a third of its size
+    assert np.array_equal(spine_pieces(bone), spine)
 
 
 def test_describe_by_hand() -> None:

@@ -151,7 +151,7 @@ def test_gallery_of_synthetic_scans(tmp_path: Path) -> None:
     assert sum(max(colour) - min(colour) > 60 for _, colour in colours) > 20  # levels are drawn over the grey
 
 
-@pytest.mark.parametrize("what", ["nothing", "noise", "noise in a body", "a rod of bone"])
+@pytest.mark.parametrize("what", ["nothing", "noise", "noise in a body", "a rod of bone", "a noisy ball of bone"])
 def test_no_neck_no_level(what: str) -> None:
     """The weights that come with the project label nothing cervical where there is no neck."""
     import numpy as np
@@ -168,5 +168,7 @@ def test_no_neck_no_level(what: str) -> None:
         hu += rng.normal(0, 60, shape).astype(np.float32)
     if what == "a rod of bone":
         hu[25:39, 20:34] = 500
+    if what == "a noisy ball of bone":
+        hu[sum((np.indices(shape) - np.array([32, 30, 40])[:, None, None, None]) ** 2) < 16**2] += 760
     result = segment(Volume(hu, np.diag([3.0, 3, 3, 1])), load_segmenter(shipped_weights.SHIPPED, "cpu"))
     assert not np.isin(result.mask.array, range(1, 8)).any()
