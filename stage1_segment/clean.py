@@ -37,7 +37,8 @@ class Piece:
 
 def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tuple[np.ndarray, tuple[str, ...]]:
     """mask (X, Y, Z) uint8 of `labels.CLASS_NAMES`, axes nearest to R, A, S, `spacing` (3,) mm -> the mask as
-    anatomy allows it, and what was changed, a sentence each. A level with too little bone becomes absent."""
+    anatomy allows it, and what was changed, a sentence each. A level with too little bone becomes absent, and
+    all of a neck where most of it stands in no row of levels."""
     pieces = [piece for label in range(1, len(CLASS_NAMES)) for piece in find_pieces(mask, label, spacing)]
     vertebrae, rest = _vertebrae(pieces, settings)
     owner = np.zeros(mask.shape, np.uint16)  # number of the vertebra that each voxel belongs to

@@ -9,7 +9,6 @@ import torch
 from monai.inferers import sliding_window_inference
 from scipy import ndimage
 from torch import Tensor, nn
-from torch.nn import functional
 
 from common.config import parse
 from common.dataset.masks import onto
@@ -21,6 +20,7 @@ from common.training_loop import choose_precision
 from common.volume import Grid, Volume
 from common.weights import fill, load_weights
 from stage1_segment.clean import clean
+from stage1_segment.enlarge import enlarged_labels
 from stage1_segment.network import build_network
 from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, PredictSettings
 from stage1_segment.window import as_hint, covering_grid, scaled
@@ -174,38 +174,6 @@ def _infer(ct: np.ndarray, hint: np.ndarray | None, segmenter: Segmenter) -> Ten
         )[0]
 
     return within_memory(infer, 1 if segmenter.device.type == "cpu" else 8, segmenter.device, "segmenting")
-
-
-def enlarged_labels(logits: Tensor, shape: np.ndarray, slab: int = 64) -> np.ndarray:
-    """The likeliest class of logits (C, x, y, z) enlarged linearly to `shape`, faces aligned; uint8. In slabs
-    along z, since nine times a whole scan wouldn't fit a small machine."""
-    nx, ny, nz = (int(n) for n in shape)
-    labels = np.empty((nx, ny, nz), np.uint8)
-    low, high, part = _linear(logits.shape[3], nz, logits.device)
-    for begin in range(0, nz, slab):
-        at = slice(begin, min(begin + slab, nz))
-        piece = logits[..., low[at]] * (1 - part[at]) + logits[..., high[at]] * part[at]
-        piece = piece.permute(3, 0, 1, 2)  # z becomes the batch: the rest is two-dimensional
-        piece = functional.interpolate(piece, size=(nx, ny), mode="bilinear", align_corners=False)
-        labels[..., at] = _likeliest(piece).permute(1, 2, 0).cpu().numpy()
-    return labels
-
-
-def _likeliest(logits: Tensor) -> Tensor:
-    """Number of the largest of (n, C, ...) logits, (n, ...) uint8; class by class, since argmax along an axis that
-    isn't the last is many times slower."""
-    best, labels = logits[:, 0], torch.zeros_like(logits[:, 0], dtype=torch.uint8)
-    for number in range(1, logits.shape[1]):
-        labels.masked_fill_(logits[:, number] > best, number)
-        best = torch.maximum(best, logits[:, number])
-    return labels
-
-
-def _linear(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Lower and upper neighbour and the upper one's weight, of `new` cells over the extent of `old` ones."""
-    position = ((torch.arange(new, device=device) + 0.5) * old / new - 0.5).clamp(0, old - 1)
-    low = position.floor().long()
-    return low, (low + 1).clamp(max=old - 1), position - low
 
 
 def _confidence(logits: Tensor) -> dict[int, float]:

@@ -14,11 +14,12 @@ from common.weights import save_weights
 from stage1_segment.augment import faulty_hint
 from stage1_segment.clean import best_levels, clean, find_pieces, gaps_between
 from stage1_segment.describe import CUT, RELATIVE_VOLUME, describe
+from stage1_segment.enlarge import enlarged_labels
 from stage1_segment.evaluate import compare
 from stage1_segment.network import build_network
 from stage1_segment.one_study import predict_study
 from stage1_segment.patches import Pose, cut, make_patch
-from stage1_segment.predict import Segmenter, enlarged_labels, segment, spine_pieces
+from stage1_segment.predict import Segmenter, segment, spine_pieces
 from stage1_segment.samples import make_sample
 from stage1_segment.settings import (
     KIND,

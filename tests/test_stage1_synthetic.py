@@ -17,11 +17,11 @@ from stage1_segment.synthetic.contrast import Contrast
 from stage1_segment.synthetic.girdle import Girdle, with_girdle
 from stage1_segment.synthetic.lookup import look_up
 from stage1_segment.synthetic.lungs import Lungs, with_lungs
+from stage1_segment.synthetic.no_patient import rod
 from stage1_segment.synthetic.placement import Placement, place
 from stage1_segment.synthetic.sample import (
     BankSamples,
     SyntheticScan,
-    _rod,
     densities,
     spine_alone,
     synthetic_scan,
@@ -344,7 +344,7 @@ def test_spine_alone_by_hand() -> None:
 def test_rods_stay_within_their_block() -> None:
     low, high = np.array([3.0, 5, 2]), np.array([20.0, 18, 30])
     for number in range(20):
-        places = np.argwhere(_rod(WINDOW, low, high, np.random.default_rng(number)))
+        places = np.argwhere(rod(WINDOW, low, high, np.random.default_rng(number)))
         assert len(places) and (places >= low).all() and (places <= high).all()
 
 

@@ -15,6 +15,7 @@ from stage1_segment.settings import SegmentSettings
 from stage1_segment.synthetic.artefacts import AIR_HU, add_furniture, metal_streaks, uneven_grey
 from stage1_segment.synthetic.contrast import Contrast, draw_contrast
 from stage1_segment.synthetic.lookup import FINER, look_up, spread
+from stage1_segment.synthetic.no_patient import without_patient
 from stage1_segment.synthetic.placement import Placement, place
 from stage1_segment.synthetic.scanner import add_noise, along_axes, draw_scanner, scan_axis, window_axis
 from stage1_segment.synthetic.subject import Subject, level_table
@@ -55,7 +56,7 @@ class BankSamples:
         subject = self.subjects[rng.integers(len(self.subjects))]
         part = str(rng.choice(["chest", "head", "nothing"])) if rng.random() < bank.no_neck else "neck"
         if part == "nothing":
-            scan = _nothing(window, rng)
+            scan = SyntheticScan(without_patient(window, rng), np.zeros(window, np.uint8))
         else:
             placement = place(subject, np.array(window) * voxel_mm, coarse, bank, rng, part)
             scan = synthetic_scan(subject, placement, window, voxel_mm, bank.bend_mm, rng, part)
@@ -165,31 +166,6 @@ def _without_cervical(levels: Tensor, part: str) -> Tensor:
         free[int(found[0]) :] = part == "head"
         free[: int(found[-1]) + 1] &= part == "chest"
     return free
-
-
-def _nothing(window: tuple[int, int, int], rng: np.random.Generator) -> SyntheticScan:
-    """No patient at all: air, noise, or a block of one density, such as a phantom, with up to three rods in it that may
-    be as dense as bone."""
-    hu = np.full(window, AIR_HU, np.float32)
-    if rng.random() < 0.7:
-        low, high = np.sort(rng.uniform(0, 1, (2, 3)), axis=0) * window
-        hu[tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high))] = rng.uniform(-200, 800)
-        for _ in range(rng.integers(4)):
-            hu[_rod(window, low, high, rng)] = rng.uniform(0, 1500)
-    if rng.random() < 0.7:
-        hu += rng.normal(0, np.exp(rng.uniform(2, 7)), window).astype(np.float32)
-    return SyntheticScan(hu.clip(-1024, 3071), np.zeros(window, np.uint8))
-
-
-def _rod(window: tuple[int, int, int], low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(X, Y, Z) bool: a round or square rod across the block from `low` to `high` (3,) voxels, upright in half of
-    the cases."""
-    axis = 2 if rng.random() < 0.5 else int(rng.integers(2))
-    points = np.stack(np.meshgrid(*map(np.arange, window), indexing="ij"), axis=-1)
-    away = (points - rng.uniform(low, high)) / rng.uniform(2, 12, 3)
-    away[..., axis] = 0
-    across = (away**2).sum(axis=-1) < 1 if rng.random() < 0.5 else (np.abs(away) < 1).all(axis=-1)
-    return across & (points >= low).all(axis=-1) & (points <= high).all(axis=-1)
 
 
 def _only_the_spine(ct: np.ndarray, mask: np.ndarray, margin: float, rng: np.random.Generator) -> np.ndarray:
