@@ -27,9 +27,9 @@ from stage1_segment.window import as_hint, covering_grid, scaled
 
 LEAST_HU = 100.0
 """Mean of a spine, its marrow and its partial volumes with it; soft tissue has 80 at most."""
-LEAST_SPREAD_HU = 60.0
+LEAST_SPREAD_HU = 40.0
 """Standard deviation within a spine: shells, marrow and partial volumes differ. Real scans looked at have 108 or more,
-a rod of one density its noise alone."""
+the flattest synthetic ones 45, a rod of one density its noise alone."""
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
