@@ -82,8 +82,9 @@ def find_pieces(mask: np.ndarray, label: int, spacing: np.ndarray) -> list[Piece
 
 def _vertebrae(pieces: list[Piece], settings: CleanSettings) -> tuple[list[Piece], list[Piece]]:
     """The pieces that are vertebrae, from top to bottom, and the others. A second piece of a cervical level is
-    a vertebra of its own only when it is nearly as large as the first and lies more than half a pitch away: one name
-    given to two. A spinous process that has come off is smaller by far."""
+    a vertebra of its own only when it is nearly as large as the first and lies more than half a pitch higher or lower,
+    and rather so than before or behind it: one name given to two. An arch that has come off lies behind its body, and
+    that of C2, whose dens reaches up, lower as well."""
     vertebrae, rest = [], []
     for piece in pieces:
         same = [v for v in vertebrae if v.label == piece.label]
@@ -92,7 +93,8 @@ def _vertebrae(pieces: list[Piece], settings: CleanSettings) -> tuple[list[Piece
             apart = True
         else:
             least = max((SECOND * v.volume for v in same), default=0.0)
-            apart = all(abs(v.middle[2] - piece.middle[2]) > PITCH_MM / 2 for v in same)
+            away = [np.abs(v.middle - piece.middle) for v in same]
+            apart = all(up > max(PITCH_MM / 2, back) for _, back, up in away)
         (vertebrae if piece.volume >= max(settings.level_mm3, least) and apart else rest).append(piece)
     return sorted(vertebrae, key=lambda v: -v.middle[2]), rest
 
@@ -133,9 +135,12 @@ def _within(piece: Piece, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _adopt(owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndarray, settings: CleanSettings) -> bool:
-    """Gives a piece to a vertebra of its label within `fragment_mm`, else to the one that it touches most;
-    False when there is neither. A speck is never a fragment."""
-    margin = np.ceil(settings.fragment_mm / spacing).astype(int)
+    """Gives a piece to a vertebra of its label within `fragment_mm`, or within a pitch when it is as large as a level
+    in view (an arch whose pedicles were missed), else to the one that it touches most; False when there is neither. A
+    speck is never a fragment."""
+    arch = piece.label != THORACIC and piece.volume >= settings.level_mm3
+    reach_mm = PITCH_MM if arch else settings.fragment_mm
+    margin = np.ceil(reach_mm / spacing).astype(int)
     start = np.array([s.start for s in piece.box])
     low = np.maximum(start - margin, 0)
     high = np.minimum([s.stop for s in piece.box] + margin, owner.shape)
@@ -143,7 +148,7 @@ def _adopt(owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndar
     inside = _within(piece, low, high)
     near = np.zeros(0, int)
     if piece.volume >= settings.speck_mm3:
-        reach = ndimage.distance_transform_edt(~inside, sampling=spacing) <= settings.fragment_mm
+        reach = ndimage.distance_transform_edt(~inside, sampling=spacing) <= reach_mm
         near = owner[around][reach]
         near = near[(near > 0) & (labels[near] == piece.label)]
     if near.size == 0:

@@ -172,6 +172,18 @@ def test_clean_names_levels_by_their_place() -> None:
     assert np.array_equal(cleaned(column([2, 3, 6, 5, 6, 7, 8])), column([2, 3, 4, 5, 6, 7, 8]))
 
 
+@pytest.mark.parametrize("gap", [3, 9])
+def test_an_arch_that_has_come_off_its_body_is_no_second_vertebra(gap: int) -> None:
+    """C2's body with the dens, and its arch 10 mm lower and behind it, with a gap of 3 or 9 mm between."""
+    mask = np.zeros((40, 90, 140), np.uint8)
+    for place, level in enumerate([1, 2, 3, 4, 5, 6, 7]):
+        top = 130 - 17 * place
+        mask[13:27, 60:74, top - 12 : top] = level
+    mask[16:24, 62:72, 113:117] = 2  # the dens
+    mask[13:27, 26 : 60 - gap, 96:108] = 2  # the arch
+    assert np.array_equal(cleaned(mask), mask)
+
+
 @pytest.mark.parametrize("levels, kept", [([1, 2, 4, 4, 5, 6, 7], True), ([4, 2, 6, 1, 8, 3], False)])
 def test_levels_without_any_order_are_not_named(levels: list[int], kept: bool) -> None:
     mask = column(levels)
