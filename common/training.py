@@ -1,7 +1,7 @@
 """What a training is: its settings, what a stage brings, and whether it is already done. The loop: `training_loop`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from common.config import Settings
 from common.lock import only_one
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 WEIGHTS = "weights.safetensors"
@@ -75,6 +76,19 @@ class Task(Protocol):
 
     def validate(self, network: "nn.Module") -> dict[str, float]:
         """Figures of the averaged network for the log; {} when there is nothing to validate on."""
+        ...
+
+
+@runtime_checkable
+class MakesOnDevice(Protocol):
+    """A task whose batches are made on the GPU that trains, where there is one."""
+
+    def draw(self, number: int) -> Any:
+        """What chance decides about sample `number`, made by a process and small; a pure function of (seed, number)."""
+        ...
+
+    def make(self, drawn: "list[Any]", device: "torch.device") -> "dict[str, Tensor]":
+        """A batch of those, on the device."""
         ...
 
 

@@ -3,27 +3,21 @@
 import copy
 import math
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
 
 from common import __version__, checkpoint, store
-from common.errors import ConfigError, ProjectError
+from common.batches import batches
+from common.errors import ConfigError
 from common.progress import progress
 from common.training import WEIGHTS, Task, TrainSettings
 from common.training_log import TrainingLog
 from common.weights import save_weights
-
-MAX_DEATHS = 3
-"""Times that the processes which make samples are replaced when one was killed."""
 
 
 def fit(
@@ -52,11 +46,11 @@ def _fit_process(
 
     start, since = _resume(folder, digest, network, averaged, optimizer, fabric, settings.steps)
     log = TrainingLog(folder / "log.jsonl", start, fabric, since)
-    batches = _batches(task, settings, start, fabric)
+    coming = batches(task, settings, start, fabric)
     if fabric.is_global_zero:
-        batches = progress(batches, settings.steps - start, f"training {folder}")
+        coming = progress(coming, settings.steps - start, f"training {folder}")
 
-    for step, batch in enumerate(batches, start=start + 1):
+    for step, batch in enumerate(coming, start=start + 1):
         lr = learning_rate(step, settings)
         _train_step(fabric, task, network, optimizer, batch, settings, step, lr, log)
         _average(averaged, network.module, settings.ema, step)
@@ -140,67 +134,6 @@ def _average(averaged: nn.Module, network: nn.Module, decay: float, step: int) -
             mean.lerp_(now.to(mean.dtype), 1 - decay)
         else:
             mean.copy_(now)
-
-
-class _Draws(Dataset):
-    """Sample number n of the run, as a map-style dataset."""
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-
-    def __getitem__(self, draw: int) -> dict[str, Tensor]:
-        return self.task.sample(draw)
-
-
-def _batches(task: Task, settings: TrainSettings, start: int, fabric: Fabric) -> Iterator[dict[str, Tensor]]:
-    """The batches of the steps after `start`. When a process that makes samples is killed, new ones go on with the
-    batch that is due; samples depend on their number alone. Raises ProjectError when that happens too often."""
-    done = start
-    for deaths in range(MAX_DEATHS + 1):
-        try:
-            batches = iter(
-                fabric.setup_dataloaders(_loader(task, settings, done, fabric), use_distributed_sampler=False)
-            )
-            _deaths_are_polled()
-            for batch in batches:
-                yield batch
-                done += 1
-            return
-        except (RuntimeError, OSError, EOFError) as error:
-            if settings.workers == 0 or not _tells_of_a_death(error):
-                raise
-            said = f"a process that makes samples was killed at step {done}, most likely for want of memory"
-            if deaths == MAX_DEATHS:
-                raise ProjectError(f"{said}; set train.workers=0, then run the same command again") from None
-            print(f"{said}; starting new ones", file=sys.stderr)
-
-
-def _deaths_are_polled() -> None:
-    """Takes torch's handler for the death of a loader's process away: it raises wherever the training just is, in the
-    middle of a step. The loader notices by itself, within five seconds."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
-
-def _tells_of_a_death(error: Exception) -> bool:
-    """torch's own words, or a connection that broke while a batch was fetched; not what a sample raised."""
-    text = str(error)
-    broken = isinstance(error, ConnectionError | EOFError | FileNotFoundError)
-    return "DataLoader worker (pid" in text or (broken and "in DataLoader worker process" not in text)
-
-
-def _loader(task: Task, settings: TrainSettings, start: int, fabric: Fabric) -> DataLoader:
-    """The rank's share of every global batch from step `start` (steps done) on: batch s holds the draws
-    s * batch .. (s + 1) * batch - 1, rank r the r-th part of them."""
-    share = settings.batch // fabric.world_size
-    first = [step * settings.batch + fabric.global_rank * share for step in range(start, settings.steps)]
-    return DataLoader(
-        _Draws(task),
-        batch_sampler=[list(range(draw, draw + share)) for draw in first],
-        num_workers=settings.workers,
-        pin_memory=fabric.device.type == "cuda",
-        prefetch_factor=4 if settings.workers else None,
-    )
 
 
 def _state(network, averaged, optimizer, fabric, step: int) -> dict[str, Any]:

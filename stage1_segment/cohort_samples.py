@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from stage1_segment.patches import make_patch
 from stage1_segment.samples import Sample
@@ -16,9 +18,10 @@ class CohortSamples:
     studies: list[Sample]
     settings: SegmentSettings
 
-    def sample(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, draw: int) -> tuple[Tensor, Tensor]:
         """Sample number `draw`: image (2, X, Y, Z) float32 (CT in 0..1, hint), mask (X, Y, Z) int64. A pure function of
         the seed and the number."""
         rng = np.random.default_rng([self.settings.train.seed, draw])
         study = self.studies[rng.integers(len(self.studies))]
-        return make_patch(study, self.settings.patch, self.settings.augment, rng)
+        image, mask = make_patch(study, self.settings.patch, self.settings.augment, rng)
+        return torch.from_numpy(image), torch.from_numpy(mask)

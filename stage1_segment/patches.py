@@ -46,7 +46,7 @@ def cut(
     box = tuple(map(slice, low, high))
     points -= low[:, None].astype(np.float32)
     mask = _at(torch.from_numpy(sample.mask[box].astype(np.float32)), points, "nearest", window)
-    ct = torch.from_numpy(scaled(sample.ct[box], patch))
+    ct = scaled(torch.from_numpy(sample.ct[box].astype(np.float32)), patch)
     blocks = [int(min(max(f, 1), n)) for f, n in zip(np.linalg.norm(pose.matrix, axis=1), ct.shape)]
     if max(blocks) > 1:  # means over blocks first, so that nothing aliases, as `resample` does at prediction
         ct = functional.avg_pool3d(ct[None], blocks)[0]

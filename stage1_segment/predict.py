@@ -90,7 +90,9 @@ def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:
     nothing when they aren't dense enough for bone, or of one density."""
     grid = covering_grid(scan.grid, segmenter.patch.coarse_mm)
     hu = resample(scan, grid).array
-    probabilities = torch.softmax(_infer(scaled(hu, segmenter.patch), None, segmenter), dim=0).cpu().numpy()
+    probabilities = (
+        torch.softmax(_infer(scaled(hu.astype(np.float32), segmenter.patch), None, segmenter), dim=0).cpu().numpy()
+    )
     bone = 1 - probabilities[BACKGROUND]
     pieces = spine_pieces(bone > 0.5)
     if pieces.any() and (hu[pieces].mean() < LEAST_HU or hu[pieces].std() < LEAST_SPREAD_HU):
@@ -134,7 +136,7 @@ def _fine_pass(scan: Volume, coarse: Volume, start: np.ndarray, stop: np.ndarray
     grid = covering_grid(region.grid, segmenter.patch.fine_mm)
     # A margin beyond the region, so that its edge is interpolated from the scan rather than from nothing.
     around = scan.crop(start - 4, stop + 4)
-    ct = scaled(resample(around, grid, fill=AIR_HU).array, segmenter.patch)
+    ct = scaled(resample(around, grid, fill=AIR_HU).array.astype(np.float32), segmenter.patch)
     hint = as_hint(resample(coarse, grid, order=0, fill=0).array)
     return _infer(ct, hint, segmenter)
 

@@ -1,6 +1,6 @@
 """What stage 1 brings to the training loop: samples of either source, the loss, a validation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,12 +17,13 @@ from stage1_segment.predict import Segmenter, segment
 from stage1_segment.samples import Sample
 from stage1_segment.settings import SegmentSettings
 from stage1_segment.shipped_weights import start_path
+from stage1_segment.synthetic.sample import BankSamples, SampleRecipe
 
 
 class Samples(Protocol):
     """A source of training samples."""
 
-    def sample(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, draw: int) -> tuple[Tensor, Tensor]:
         """Sample number `draw`: image (2, X, Y, Z) float32 (CT in 0..1, hint), mask (X, Y, Z) int64."""
         ...
 
@@ -43,7 +44,7 @@ class SegmentTask:
     def sample(self, draw: int) -> dict[str, Tensor]:
         """`image` (2, X, Y, Z) float32, `mask` (1, X, Y, Z) int64."""
         image, mask = self.samples.sample(draw)
-        return {"image": torch.from_numpy(image), "mask": torch.from_numpy(mask)[None]}
+        return {"image": image, "mask": mask[None]}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Dice over the levels that a patch holds + cross-entropy, each a mean over samples. A level that isn't there
@@ -69,3 +70,18 @@ class SegmentTask:
                 if (sample.mask == v).any()
             ]
         return {"dice": round(float(np.mean(scores)), 4)} if scores else {}
+
+
+class BankTask(SegmentTask):
+    """The same from an anatomy bank, whose samples are made on a GPU where there is one
+    (`common.training.MakesOnDevice`)."""
+
+    samples: BankSamples
+
+    def draw(self, number: int) -> SampleRecipe:
+        return self.samples.draw(number)
+
+    def make(self, drawn: Sequence[SampleRecipe], device: torch.device) -> dict[str, Tensor]:
+        """`image` (B, 2, X, Y, Z) float32, `mask` (B, 1, X, Y, Z) int64."""
+        images, masks = self.samples.make(drawn, device)
+        return {"image": images, "mask": masks[:, None]}

@@ -1,7 +1,6 @@
 """Trains a network for each fold, or one from an anatomy bank."""
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from common.training import is_current, train
 from common.workers import failures
 from stage1_segment.cohort_samples import CohortSamples
 from stage1_segment.run_folder import RunFolder, Split, origins, sample_origin
-from stage1_segment.samples import Sample, load_sample, write_sample
+from stage1_segment.samples import load_sample, write_sample
 from stage1_segment.settings import KIND, SegmentSettings
 from stage1_segment.synthetic.sample import BankSamples
 from stage1_segment.synthetic.subject import load_subject
 from stage1_segment.synthetic.validation import whole_scan
-from stage1_segment.task import Samples, SegmentTask
+from stage1_segment.task import BankTask, SegmentTask
 
 VALIDATED = 4
 """Held-out studies that a validation during training looks at, at most; `evaluate` looks at all."""
@@ -43,9 +42,9 @@ def train_folds(data: DataSettings, settings: SegmentSettings) -> list[Path]:
         failed = _make_samples(Competition.open(data.root), run, [part for part, _ in due.values()], data, settings)
     for fold, (part, origin) in due.items():
         if settings.source == "bank":
-            samples, held_out = _from_bank(part, settings)
+            task = _from_bank(part, settings)
         else:
-            samples, held_out = _from_cohort(part, failed, run, data, settings)
+            task = _from_cohort(part, failed, run, data, settings)
         description = {
             "kind": KIND,
             "classes": list(CLASS_NAMES),
@@ -53,7 +52,6 @@ def train_folds(data: DataSettings, settings: SegmentSettings) -> list[Path]:
             "held_out": [Path(name).name for name in part.held_out],
             **settings.model_dump(mode="json", include={"network", "patch", "predict"}),
         }
-        task = SegmentTask(settings, samples, held_out)
         train(task, settings.train, run.fold(fold), origin, description)
     return [run.weights(fold) for fold in settings.train_folds]
 
@@ -64,22 +62,23 @@ def _check_sizes(settings: SegmentSettings) -> None:
         raise ConfigError(f"patch sizes {coarse} and {fine} can't share a batch of {settings.train.batch}: set batch=1")
 
 
-def _from_bank(part: Split, settings: SegmentSettings) -> tuple[Samples, list[Callable[[], Sample]]]:
+def _from_bank(part: Split, settings: SegmentSettings) -> SegmentTask:
     files = progress(part.learned, len(part.learned), "reading the bank")
     subjects = [load_subject(Path(file)).prepare() for file in files]
     held_out = [partial(whole_scan, Path(file), number) for number, file in enumerate(part.held_out[:VALIDATED])]
-    return BankSamples(subjects, settings), held_out
+    return BankTask(settings, BankSamples(subjects, settings), held_out)
 
 
 def _from_cohort(
     part: Split, failed: set[str], run: RunFolder, data: DataSettings, settings: SegmentSettings
-) -> tuple[Samples, list[Callable[[], Sample]]]:
+) -> SegmentTask:
     learned = [run.sample(uid) for uid in part.learned if uid not in failed]
     held_out = [run.sample(uid) for uid in part.held_out if uid not in failed]
     if not learned:
         raise DatasetError(f"{data.root}: none of the {len(part.learned)} segmented studies can be read")
     studies = [load_sample(path) for path in learned]
-    return CohortSamples(studies, settings), [partial(load_sample, path) for path in held_out[:VALIDATED]]
+    looked_at = [partial(load_sample, path) for path in held_out[:VALIDATED]]
+    return SegmentTask(settings, CohortSamples(studies, settings), looked_at)
 
 
 def _make_samples(

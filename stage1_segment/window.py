@@ -1,19 +1,23 @@
 """What the network sees: HU scaled to 0..1, and grids that cover a scan exactly."""
 
+from typing import TypeVar
+
 import numpy as np
+from torch import Tensor
 
 from common.labels import THORACIC
 from common.volume import Grid
 from stage1_segment.settings import PatchSettings
 
+Array = TypeVar("Array", np.ndarray, Tensor)
 HINT_SCALE = float(THORACIC)
 """The hint is a level's number over this, so that it lies in 0..1."""
 
 
-def scaled(hu: np.ndarray, settings: PatchSettings) -> np.ndarray:
-    """HU -> float32 in 0..1, clipped to the window; air is 0, which is also what pads the scan."""
+def scaled(hu: Array, settings: PatchSettings) -> Array:
+    """HU float32 -> 0..1, clipped to the window; air is 0, which is also what pads the scan."""
     low, high = settings.low_hu, settings.high_hu
-    return np.clip((hu.astype(np.float32) - low) / (high - low), 0, 1)
+    return ((hu - low) / (high - low)).clip(0, 1)
 
 
 def as_hint(labels: np.ndarray) -> np.ndarray:

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import torch
 
 from common.phantom import tissues
+from stage1_segment.synthetic.lookup import draw_rays, look_up
+from stage1_segment.synthetic.placement import Placement
 from stage1_segment.synthetic.subject import Subject
+from stage1_segment.synthetic.trunk import AS_MAPPED, Trunk
 
 VOXEL_MM = 3.0
 BOTTOM = 10
@@ -38,6 +42,19 @@ def fake_affine() -> np.ndarray:
 
 def fake_subject(name: str = "fake") -> Subject:
     return Subject(name, fake_labels(), fake_affine())
+
+
+def straight(centre: np.ndarray) -> Placement:
+    """A window without any rotation about a world point, in a scan that has no end."""
+    return Placement(np.eye(3), centre, np.full(3, -1e3), np.full(3, 1e3), np.zeros(2), 1e3)
+
+
+def looked_up(
+    subject: Subject, placement: Placement, window: tuple[int, int, int], trunk: Trunk = AS_MAPPED
+) -> np.ndarray:
+    """Codes of a window with two cells of 3 mm along each voxel, without elastic deformation."""
+    rays = draw_rays(subject, placement, window, 2 * VOXEL_MM, 0.0, np.random.default_rng(0), trunk)
+    return look_up([subject], [rays], window, torch.device("cpu"))[0].numpy()
 
 
 def write_bank(folder: Path, count: int) -> Path:

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from fake_subject import BOTTOM, VOXEL_MM, fake_affine, fake_labels, fake_subject
+from fake_subject import BOTTOM, fake_affine, fake_labels, fake_subject, looked_up, straight
 
 from common.phantom import tissues
-from stage1_segment.synthetic.lookup import look_up
-from stage1_segment.synthetic.lower_chest import LowerChest, draw_lower_chest, look_again, seen_again
-from stage1_segment.synthetic.placement import Placement
+from stage1_segment.synthetic.lower_chest import LowerChest, draw_lower_chest, look_again, repeat, seen_again
 from stage1_segment.synthetic.subject import Subject
 from stage1_segment.synthetic.trunk import Trunk
 from stage1_segment.synthetic.wear import disc_code
@@ -29,21 +27,19 @@ def leaning_subject() -> Subject:
 
 def seen_from(subject: Subject, world: np.ndarray, lower: LowerChest) -> tuple[np.ndarray, bool]:
     """Where a point (3,) world mm is looked at, world mm, and whether that is a repeat."""
-    index = torch.from_numpy(subject.grid.to_index(world).astype(np.float32)).view(3, 1, 1, 1)
-    looked, again = look_again(index, subject, lower)
-    return subject.grid.to_world(looked.view(3).numpy()), bool(again)
+    voxel = np.broadcast_to(subject.grid.to_index(world)[:, None, None, None], (3, 1, 1, 2))
+    index = torch.from_numpy(voxel.astype(np.float32))[None]
+    looked, again = look_again(index, [repeat(subject, lower, voxel, 2)])
+    return subject.grid.to_world(looked[0, :, 0, 0, 0].numpy()), bool(again.any())
 
 
 def test_groups_of_a_straight_spine_follow_each_other() -> None:
     subject = fake_subject()
     middle = subject.grid.to_world([29.5, 23.5, 0.5])
-    window = Placement(np.eye(3), middle, np.full(3, -1e3), np.full(3, 1e3), np.zeros(2), 1e3)
-    codes = look_up(
-        subject, window, (2, 2, 40), 2 * VOXEL_MM, 0.0, np.random.default_rng(0), Trunk(lower=LowerChest(T1, T4))
-    )
+    codes = looked_up(subject, straight(middle), (2, 2, 40), Trunk(lower=LowerChest(T1, T4)))
     rows = np.arange(80) - 39
     source = np.where(rows < BOTTOM + 1.5, BOTTOM + 2 + (rows - BOTTOM - 2) % 18, rows)  # T4's middle: 1.5 slices up
-    assert np.array_equal(codes.numpy(), subject.labels[28:32, 22:26][:, :, source])
+    assert np.array_equal(codes, subject.labels[28:32, 22:26][:, :, source])
     assert {T1, T2, T3} <= set(codes[2, 2, :40].tolist())
 
 

@@ -1,11 +1,13 @@
 """Stage 1's samples from an anatomy bank."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fake_subject import BOTTOM, VOXEL_MM, fake_subject, write_bank
+from fake_subject import BOTTOM, VOXEL_MM, fake_subject, looked_up, straight, write_bank
+from scipy import ndimage
 
 from common.errors import ConfigError, CorruptFile, DatasetError
 from common.phantom import tissues
@@ -15,31 +17,23 @@ from stage1_segment.synthetic import placement
 from stage1_segment.synthetic.chest import Chest, raised_by
 from stage1_segment.synthetic.contrast import Contrast
 from stage1_segment.synthetic.girdle import Girdle, with_girdle
-from stage1_segment.synthetic.lookup import look_up
 from stage1_segment.synthetic.lungs import Lungs, with_lungs
 from stage1_segment.synthetic.no_patient import rod
-from stage1_segment.synthetic.placement import Placement, place
-from stage1_segment.synthetic.sample import (
-    BankSamples,
-    SyntheticScan,
-    densities,
-    spine_alone,
-    synthetic_scan,
-    window_levels,
-)
-from stage1_segment.synthetic.scanner import Scanner, along_axes, scan_axis, window_axis
+from stage1_segment.synthetic.placement import place
+from stage1_segment.synthetic.sample import BankSamples
+from stage1_segment.synthetic.scan import Recipe, densities, draw_recipe, make_scans, window_levels
+from stage1_segment.synthetic.scanner import Scanner, scan_axis, window_axis
+from stage1_segment.synthetic.spine_alone import Alone, draw_alone, spines_alone, squared_distance
+from stage1_segment.synthetic.spread import along_axes
 from stage1_segment.synthetic.subject import Subject, bank_files, load_subject
 from stage1_segment.synthetic.trunk import Trunk
 from stage1_segment.synthetic.wear import DISCS, FIRST, LAYERS, disc_code, draw_wear, with_disc_parts
 
 WINDOW = (24, 24, 40)
 FLAT = Contrast(np.arange(256, dtype=np.float32) * 10, np.zeros(256, np.float32))
-SHARP = Scanner(np.full(3, 1.0), np.full(3, 1.0), np.full(3, 1e-3), 0.0, 0.0, 0.0, 0.0)
-
-
-def straight(centre: np.ndarray) -> Placement:
-    """A window without any rotation about a world point, in a scan that has no end."""
-    return Placement(np.eye(3), centre, np.full(3, -1e3), np.full(3, 1e3), np.zeros(2), 1e3)
+CPU = torch.device("cpu")
+HALF = np.full(3, 0.5)
+SHARP = Scanner(np.full(3, 1.0), np.full(3, 1.0), np.full(3, 1e-3), 0.0, 0.0, 0.0, 0.0, HALF)
 
 
 def settings(**bank) -> SegmentSettings:
@@ -52,11 +46,10 @@ def settings(**bank) -> SegmentSettings:
 
 def test_lookup_without_rotation_is_the_map_itself() -> None:
     subject = fake_subject()
-    rng = np.random.default_rng(0)
     # Two cells of 3 mm for a voxel of 6 mm: cells and the map's voxels coincide about the middle of voxel (30, 24, 50).
     centre = subject.grid.to_world([29.5, 23.5, 49.5])
-    codes = look_up(subject, straight(centre), (8, 8, 20), 2 * VOXEL_MM, 0.0, rng)
-    assert np.array_equal(codes.numpy(), subject.labels[22:38, 16:32, 30:70])
+    codes = looked_up(subject, straight(centre), (8, 8, 20))
+    assert np.array_equal(codes, subject.labels[22:38, 16:32, 30:70])
 
 
 def test_shoulders_are_raised_within_soft_tissue_alone() -> None:
@@ -77,9 +70,7 @@ def test_raised_shoulders_come_from_below_and_nothing_else_moves() -> None:
     subject = Subject("with shoulders", labels, fake.affine)
     window = straight(subject.grid.to_world([29.5, 29.5, 49.5]))
     rest, raised = (
-        look_up(
-            subject, window, (16, 16, 20), 2 * VOXEL_MM, 0.0, np.random.default_rng(0), Trunk(girdle=girdle)
-        ).numpy()
+        looked_up(subject, window, (16, 16, 20), Trunk(girdle=girdle))
         for girdle in (Girdle(), Girdle(up=8 * VOXEL_MM, forward=-2 * VOXEL_MM))
     )
     before, after = (codes == tissues.BONE_SPONGY for codes in (rest, raised))
@@ -107,8 +98,7 @@ def test_either_lung_is_raised_on_its_own() -> None:
     subject = Subject("with lungs", labels, fake.affine)
     window = straight(subject.grid.to_world([middle + 0.5, 29.5, 49.5]))
     lungs = Lungs((6 * VOXEL_MM, -2 * VOXEL_MM), 3 * VOXEL_MM)
-    rng = np.random.default_rng(0)
-    codes = look_up(subject, window, (16, 16, 20), 2 * VOXEL_MM, 0.0, rng, Trunk(lungs=lungs)).numpy()
+    codes = looked_up(subject, window, (16, 16, 20), Trunk(lungs=lungs))
     found = np.argwhere(codes == tissues.LUNG)
     left, right = (set(found[found[:, 0] == x, 2] + 30) for x in (7, 23))
     assert left == {*range(43, 50), *range(52, 56)}  # lowered 43-46, its own 46-49, raised 52-55
@@ -138,10 +128,7 @@ def test_a_raised_chest_is_seen_higher_and_the_spine_is_not() -> None:
     labels[6:8, 22:26, 18:22] = tissues.RIB_SPONGY  # 69 mm to the left of the spine, below T2
     subject = Subject("with a rib", labels, fake.affine)
     window = straight(subject.grid.to_world([17.5, 24.5, 25.5]))
-    rest, raised = (
-        look_up(subject, window, (16, 8, 20), 2 * VOXEL_MM, 0.0, np.random.default_rng(0), Trunk(chest)).numpy()
-        for chest in (Chest(), Chest((30.0, 0.0)))
-    )
+    rest, raised = (looked_up(subject, window, (16, 8, 20), Trunk(chest)) for chest in (Chest(), Chest((30.0, 0.0))))
     before, after = (np.flatnonzero((codes == tissues.RIB_SPONGY).any(axis=(0, 1))) for codes in (rest, raised))
     # 30 mm are 10 voxels, 0.88 of that at 69 mm; the deformation's grid rounds it off. From the mirrored chest below
     # another one comes into view.
@@ -154,33 +141,37 @@ def test_partial_volume_by_hand() -> None:
     """Muscle (code 60: 600 HU) and fat (61: 610 HU), half and half in the second voxel along x."""
     codes = torch.full((6, 2, 2), tissues.MUSCLE, dtype=torch.uint8)
     codes[3:] = tissues.FAT
-    hu = densities(codes, FLAT, 1.0, np.random.default_rng(0))
-    assert hu[:, 0, 0].tolist() == [600, 600, 600, 610, 610, 610]
-    axes = [scan_axis(n, 1.0, SHARP, axis, 0.5) for axis, n in enumerate(codes.shape)]
-    scan = along_axes(hu, [weights for weights, _, _ in axes])
-    scan = along_axes(scan, [window_axis(n // 2, 2.0, middles, mm) for n, (_, middles, mm) in zip(codes.shape, axes)])
+    hu = densities(codes[None], [FLAT], 1.0)
+    assert hu[0, :, 0, 0].tolist() == [600, 600, 600, 610, 610, 610]
+    axes = [scan_axis([SHARP], axis, n, 1.0, CPU) for axis, n in enumerate(codes.shape)]
+    scan = along_axes(hu, [axis.weights for axis in axes])
+    (scan,) = along_axes(scan, [window_axis(n // 2, 2.0, axis) for n, axis in zip(codes.shape, axes)])
     # Scan voxels of 1 mm begin half a voxel early, so their middles lie on the cells' borders shifted by half: -0.5,
     # 0.5, ...: just the cells. Window voxel middles 1, 3, 5 mm, reach 1.5 mm: weights 2/3, 2/3 of the cells at +-0.5.
     np.testing.assert_allclose(scan[:, 0, 0], [600, 605, 610], atol=0.01)
 
 
 def test_thick_slices_average_and_gaps_skip() -> None:
-    thick = Scanner(np.array([1, 1, 4.0]), np.array([1, 1, 4.0]), np.full(3, 1e-3), 0.0, 0.0, 0.0, 0.0)
-    weights, middles, distance = scan_axis(12, 1.0, thick, 2, 0.5)
-    assert distance == 4.0 and middles[:3].tolist() == [-2.0, 2.0, 6.0]
-    np.testing.assert_allclose(weights[1], [0.25] * 4 + [0] * 8, atol=1e-5)
-    gaps = Scanner(np.array([1, 1, 4.0]), np.array([1, 1, 2.0]), np.full(3, 1e-3), 0.0, 0.0, 0.0, 0.0)
-    np.testing.assert_allclose(scan_axis(12, 1.0, gaps, 2, 0.5)[0][1], [0, 0.5, 0.5] + [0] * 9, atol=1e-5)
+    thick = Scanner(np.array([1, 1, 4.0]), np.array([1, 1, 4.0]), np.full(3, 1e-3), 0.0, 0.0, 0.0, 0.0, HALF)
+    gaps = replace(thick, thickness=np.array([1, 1, 2.0]))
+    axis = scan_axis([thick, gaps, SHARP], 2, 12, 1.0, CPU)
+    assert axis.distance.tolist() == [4, 4, 1] and axis.counts == [5, 5, 14]
+    assert axis.middles[0, :6].tolist() == [-2, 2, 6, 10, 14, np.inf]
+    np.testing.assert_allclose(axis.weights[0, 1], [0.25] * 4 + [0] * 8, atol=1e-5)
+    np.testing.assert_allclose(axis.weights[1, 1], [0, 0.5, 0.5] + [0] * 9, atol=1e-5)
+    assert not axis.weights[0, 5:].any()
+    onto_window = window_axis(6, 2.0, axis)
+    assert not onto_window[0, :, 5:].any() and torch.allclose(onto_window.sum(dim=2), torch.ones(3, 6))
 
 
 def test_levels_of_a_window_by_hand() -> None:
     levels = torch.zeros((4, 2, 2), dtype=torch.uint8)
     levels[0] = 4  # half of the first voxel is C4
     levels[2, 0, 0] = 5  # an eighth of the second
-    assert window_levels(levels).ravel().tolist() == [4, 0]
+    assert window_levels(levels[None]).ravel().tolist() == [4, 0]
     levels[2:] = 5
     levels[2, 0, 0] = 4
-    assert window_levels(levels).ravel().tolist() == [4, 5]
+    assert window_levels(levels[None]).ravel().tolist() == [4, 5]
 
 
 def test_discs_are_told_apart_and_worn_from_their_vertebrae() -> None:
@@ -244,23 +235,64 @@ def test_open_and_cut_sides() -> None:
 
 def test_samples_are_a_function_of_seed_and_number() -> None:
     samples, again = (BankSamples([fake_subject()], settings()) for _ in "ab")
-    for draw in (0, 3, 8):
-        image, mask = samples.sample(draw)
-        same = again.sample(draw)
-        assert np.array_equal(image, same[0]) and np.array_equal(mask, same[1])
-        assert image.shape == (2, *WINDOW) and image.dtype == np.float32
-        assert mask.shape == WINDOW and mask.dtype == np.int64
+    for number in (0, 3, 8):
+        image, mask = samples.sample(number)
+        same = again.sample(number)
+        assert torch.equal(image, same[0]) and torch.equal(mask, same[1])
+        assert image.shape == (2, *WINDOW) and image.dtype == torch.float32
+        assert mask.shape == WINDOW and mask.dtype == torch.int64
         assert image.min() >= 0 and image.max() <= 1 and mask.max() <= 8
     other = BankSamples(
         [fake_subject()], settings().model_copy(update={"train": settings().train.model_copy(update={"seed": 1})})
     )
-    assert not np.array_equal(other.sample(0)[0], samples.sample(0)[0])
+    assert not torch.equal(other.sample(0)[0], samples.sample(0)[0])
+
+
+def batch_settings(size: int, **bank) -> SegmentSettings:
+    return settings(**bank).model_copy(update={"train": StartedTrainSettings(batch=size)})
+
+
+def test_a_batch_is_its_samples_one_by_one() -> None:
+    """Scans with voxels of their own, with and without shells, masks, metal, patients, are made at once."""
+    samples = BankSamples([fake_subject(), fake_subject()], batch_settings(6, no_neck=0.4))
+    kinds = set()
+    for batch in range(6):
+        recipes = [samples.draw(number) for number in range(6 * batch, 6 * batch + 6)]
+        kinds |= {(recipes[0].coarse, recipe.scan.part if recipe.scan else "nothing") for recipe in recipes}
+        images, masks = samples.make(recipes, CPU)
+        for number, (image, mask) in enumerate(zip(images, masks)):
+            alone = samples.sample(6 * batch + number)
+            assert torch.equal(mask, alone[1])
+            np.testing.assert_allclose(image, alone[0], atol=1e-4)
+    assert {coarse for coarse, _ in kinds} == {True, False}
+    assert {part for _, part in kinds} == {"neck", "chest", "head", "nothing"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_makes_the_same_scans_but_for_their_noise() -> None:
+    samples = BankSamples([fake_subject()], batch_settings(16, no_neck=0.4))
+    for batch in range(6):
+        recipes = [samples.draw(number) for number in range(16 * batch, 16 * batch + 16)]
+        recipes = [recipe if recipe.scan is None else replace(recipe, scan=quiet(recipe.scan)) for recipe in recipes]
+        images, masks = samples.make(recipes, CPU)
+        there = samples.make(recipes, torch.device("cuda"))
+        assert (there[1].cpu() == masks).float().mean() > 0.9995  # rounded otherwise where a cell lies between voxels
+        patients = [number for number, recipe in enumerate(recipes) if recipe.scan is not None]
+        assert (there[0].cpu() - images)[patients, 0].abs().mean() < 0.002
+
+
+def quiet(recipe: Recipe) -> Recipe:
+    """The same scan without what random numbers of the device's decide about."""
+    return replace(
+        recipe,
+        contrast=replace(recipe.contrast, grain=np.zeros(256, np.float32)),
+        scanner=replace(recipe.scanner, noise=0.0, streaks=0.0),
+        metal=None,
+    )
 
 
 def test_one_batch_is_of_one_pass() -> None:
-    given = settings()
-    given = given.model_copy(update={"train": StartedTrainSettings(batch=4)})
-    samples = BankSamples([fake_subject()], given.model_copy(update={"bank": BankSettings(no_neck=0.0)}))
+    samples = BankSamples([fake_subject()], batch_settings(4, no_neck=0.0))
     for batch in range(3):
         hinted = {bool(samples.sample(draw)[0][1].any()) for draw in range(4 * batch, 4 * batch + 4)}
         assert len(hinted) == 1
@@ -273,9 +305,10 @@ def test_without_a_neck_nothing_is_cervical(part: str) -> None:
     for number in range(6):
         rng = np.random.default_rng(number)
         placement = place(subject, np.array(WINDOW) * 6.0, True, bank, rng, part)
-        scan = synthetic_scan(subject, placement, WINDOW, 6.0, bank.bend_mm, rng, part)
-        assert not np.isin(scan.mask, range(1, 8)).any()
-        seen += (scan.mask == 8).any() if part == "chest" else (scan.hu > -300).any()
+        recipe = draw_recipe(subject, placement, WINDOW, 6.0, bank.bend_mm, rng, part)
+        hu, mask = make_scans([subject], [recipe], WINDOW, 6.0, CPU)
+        assert not np.isin(mask, range(1, 8)).any()
+        seen += int((mask == 8).any() if part == "chest" else (hu > -300).any())
     assert seen >= 4
 
 
@@ -285,9 +318,10 @@ def test_a_neck_shows_its_levels_in_order() -> None:
     for number in range(6):
         rng = np.random.default_rng(number)
         placement = place(subject, np.array((32, 32, 48)) * 6.0, True, bank, rng)
-        scan = synthetic_scan(subject, placement, (32, 32, 48), 6.0, 0.0, rng)
-        present = [v for v in range(1, 8) if (scan.mask == v).any()]
-        heights = [np.argwhere(scan.mask == v)[:, 2].mean() for v in present]
+        recipe = draw_recipe(subject, placement, (32, 32, 48), 6.0, 0.0, rng)
+        mask = make_scans([subject], [recipe], (32, 32, 48), 6.0, CPU)[1][0].numpy()
+        present = [v for v in range(1, 8) if (mask == v).any()]
+        heights = [np.argwhere(mask == v)[:, 2].mean() for v in present]
         assert heights == sorted(heights, reverse=True)
         levels |= set(present)
     assert levels == set(range(1, 8))
@@ -322,29 +356,38 @@ def test_some_windows_lie_aside_of_the_spine(aside: float, least: float, most: f
 
 
 def test_spine_alone_by_hand() -> None:
-    """What is near a vertebra stays, all further away becomes air or one soft tissue."""
-    mask = np.zeros((40, 40, 40), np.uint8)
-    mask[20, 20, 10:30] = 7
-    scan = SyntheticScan(np.full(mask.shape, 300, np.float32), mask)
+    """What is near a vertebra stays, all further away becomes another; a scan without any vertebra stays as it is."""
+    mask = torch.zeros((3, 40, 40, 40), dtype=torch.uint8)
+    mask[:2, 20, 20, 10:30] = 7
+    hu = torch.full(mask.shape, 300.0)
+    alone = spines_alone(hu.clone(), mask, [Alone(12.0, -1000.0), None, Alone(30.0, 50.0)], 3.0)
     mm = 3.0 * (np.arange(40) - 20)
     away = np.hypot(mm[:, None], mm[None])
-    seen = set()
-    for seed in range(12):
-        alone = spine_alone(scan, 3.0, np.random.default_rng(seed))
-        middle = alone.hu[:, :, 20]
-        assert np.array_equal(alone.mask, mask) and (middle[away <= 12] == 300).all()
-        rest = np.unique(middle[away > 50])
-        assert len(rest) == 1 and (rest[0] == -1000 or 0 <= rest[0] <= 80)
-        seen.add(bool(rest[0] == -1000))
-    assert seen == {True, False}
-    empty = SyntheticScan(scan.hu, np.zeros_like(mask))
-    assert spine_alone(empty, 3.0, np.random.default_rng(0)) is empty
+    assert np.array_equal(alone[0, :, :, 20] == 300, away <= 12) and set(alone[0].unique().tolist()) == {300, -1000}
+    assert torch.equal(alone[1:], hu[1:])
+
+
+def test_distances_agree_with_scipy() -> None:
+    regions = torch.from_numpy(np.random.default_rng(0).random((2, 20, 24, 28)) < 0.002)
+    ours = squared_distance(regions, 9.0)
+    for region, squared in zip(regions, ours):
+        exact = ndimage.distance_transform_edt(~region.numpy())
+        assert np.array_equal(squared <= 81, exact <= 9)
+        np.testing.assert_allclose(squared[exact <= 9], exact[exact <= 9] ** 2, atol=1e-4)
+
+
+def test_draws_of_spines_alone() -> None:
+    drawn = [draw_alone(np.random.default_rng(seed)) for seed in range(200)]
+    seen = [alone for alone in drawn if alone]
+    assert 30 < len(seen) < 70
+    assert {alone.elsewhere_hu == -1000 or 0 <= alone.elsewhere_hu <= 80 for alone in seen} == {True}
+    assert len({alone.elsewhere_hu == -1000 for alone in seen}) == 2
 
 
 def test_rods_stay_within_their_block() -> None:
     low, high = np.array([3.0, 5, 2]), np.array([20.0, 18, 30])
     for number in range(20):
-        places = np.argwhere(rod(WINDOW, low, high, np.random.default_rng(number)))
+        places = np.argwhere(rod(WINDOW, low, high, np.random.default_rng(number), CPU).numpy())
         assert len(places) and (places >= low).all() and (places <= high).all()
 
 

@@ -1,58 +1,184 @@
 """What else a scan shows: metal's streaks, uneven grey, a table, a head rest, a mask over the face."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stage1_segment.synthetic.scanner import ScanAxis
+from stage1_segment.synthetic.spread import along_axes
+from stage1_segment.synthetic.tables import stacked, those
+
 AIR_HU = -1000.0
+BODY_HU = -400.0
+"""Less is air, a table, a mask."""
+RAYS = 11
+"""At most."""
 
 
-def uneven_grey(scan: Tensor, rng: np.random.Generator) -> Tensor:
-    """Beam hardening and a detector's drift: a smooth field of some tens of HU, and a change of scale."""
-    field = torch.from_numpy(rng.normal(0, rng.exponential(10), (1, 1, 4, 4, 4)).astype(np.float32))
-    field = functional.interpolate(field, size=scan.shape, mode="trilinear", align_corners=True)[0, 0]
-    return (scan + 1000) * float(rng.normal(1, 0.02)) - 1000 + field
+@dataclass(frozen=True, eq=False)
+class Grey:
+    """Beam hardening and a detector's drift: `field` (4, 4, 4) HU at points evenly over the window, `scale` of all."""
+
+    field: np.ndarray
+    scale: float
 
 
-def metal_streaks(scan: Tensor, teeth: Tensor | None, mm: list[float], rng: np.random.Generator) -> Tensor:
-    """Bright and dark rays from a filling or a screw, over a few slices. `teeth` (N, 3): voxels of teeth, or None:
-    then from anywhere."""
-    middle = np.array(scan.shape) * rng.uniform(0.2, 0.8, 3)
-    if teeth is not None and len(teeth):
-        middle = teeth[int(rng.integers(len(teeth)))].numpy()
-    x, y = (torch.arange(n) - c for n, c in zip(scan.shape[:2], middle))
-    x, y = x[:, None] * mm[0], y[None] * mm[1]
+@dataclass(frozen=True)
+class Shell:
+    """A table or a head rest, `gap_mm` behind the patient, `curve` / mm, of a plastic `skin_hu` with foam within."""
+
+    gap_mm: float
+    curve: float
+    thick_mm: float
+    foam_hu: float
+    skin_hu: float
+
+
+@dataclass(frozen=True, eq=False)
+class Metal:
+    """A filling or a screw: in a tooth (`in_teeth`, the one that `seed` picks) or at `place` (3,) 0..1 of the scan; its
+    rays (RAYS,) with their directions, sharpness and brightness; where it and its streaks end, mm; its HU."""
+
+    in_teeth: bool
+    seed: int
+    place: np.ndarray
+    way: np.ndarray
+    sharp: np.ndarray
+    bright: np.ndarray
+    fade_mm: float
+    slab_mm: float
+    blob_mm: float
+    blob_hu: float
+
+
+def draw_grey(rng: np.random.Generator) -> Grey:
+    return Grey(rng.normal(0, rng.exponential(10), (4, 4, 4)), float(rng.normal(1, 0.02)))
+
+
+def draw_shell(rng: np.random.Generator) -> Shell | None:
+    """In a quarter of the scans."""
+    if rng.random() > 0.25:
+        return None
+    return Shell(
+        gap_mm=rng.uniform(2, 15),
+        curve=rng.uniform(0, 0.004),
+        thick_mm=rng.uniform(3, 25),
+        foam_hu=rng.uniform(-980, -700),
+        skin_hu=rng.uniform(-800, 200),
+    )
+
+
+def draw_mask_hu(rng: np.random.Generator) -> float | None:
+    """How much denser than air a thin mask close about the skin is, where there is one."""
+    return rng.uniform(100, 900) if rng.random() < 0.15 else None
+
+
+def draw_metal(rng: np.random.Generator) -> Metal | None:
+    """In a quarter of the scans."""
+    if rng.random() > 0.25:
+        return None
+    seen = np.arange(RAYS) < rng.integers(4, RAYS + 1)
+    return Metal(
+        in_teeth=rng.random() < 0.8,
+        seed=int(rng.integers(2**31)),
+        place=rng.uniform(0.2, 0.8, 3),
+        way=rng.uniform(0, np.pi, RAYS),
+        sharp=rng.uniform(4, 40, RAYS),
+        bright=rng.normal(0, 1, RAYS) * seen * np.exp(rng.uniform(4, 7)),
+        fade_mm=rng.uniform(20, 60),
+        slab_mm=rng.uniform(2, 8),
+        blob_mm=rng.uniform(1, 4),
+        blob_hu=rng.uniform(2000, 3071),
+    )
+
+
+def uneven_grey(scans: Tensor, greys: Sequence[Grey], axes: Sequence[ScanAxis], lengths: Sequence[float]) -> Tensor:
+    """(B, X, Y, Z) HU with a smooth field of some tens of HU, and a change of scale. `lengths` mm of the window."""
+    weights = []
+    for axis, length in zip(axes, lengths):
+        place = axis.middles.clamp(0, length)[..., None] * (3 / length)
+        weights.append((1 - (place - torch.arange(4, device=scans.device)).abs()).clip(0).float())
+    field = along_axes(stacked(greys, "field", scans), weights)
+    return (scans - AIR_HU) * stacked(greys, "scale", scans, 3) + AIR_HU + field
+
+
+def add_shells(scans: Tensor, shells: Sequence[Shell | None], axes: Sequence[ScanAxis]) -> Tensor:
+    """(B, X, Y, Z) HU with what lies behind the patients of those that have a shell."""
+    chosen = those(shells)
+    if not chosen:
+        return scans
+    part = scans[chosen]
+    gap, curve, thick, foam, skin = (
+        stacked([shells[k] for k in chosen], name, scans, 2)
+        for name in ("gap_mm", "curve", "thick_mm", "foam_hu", "skin_hu")
+    )
+    mm = [axis.distance[chosen][:, None, None] for axis in axes]
+    half = torch.tensor([axes[0].counts[k] / 2 for k in chosen], device=scans.device)[:, None, None]
+    body = part > BODY_HU
+    rows = body.any(dim=3).any(dim=1)  # (B, Y)
+    back = rows.int().argmax(dim=1)[:, None, None] * mm[1] - gap
+    x, y = (torch.arange(n, device=scans.device) for n in part.shape[1:3])
+    depth = y * mm[1] - back - ((x[:, None] - half) * mm[0]) ** 2 * curve
+    shell = (depth < 0) & (depth > -thick) & rows.any(dim=1)[:, None, None]
+    outside = (depth > -mm[1]) | (depth < mm[1] - thick)
+    hu = torch.where(shell, torch.where(outside, skin, foam), AIR_HU)
+    scans[chosen] = torch.where(body, part, torch.maximum(part, hu[..., None]))
+    return scans
+
+
+def add_masks(scans: Tensor, masks_hu: Sequence[float | None]) -> Tensor:
+    """(B, X, Y, Z) HU with a thin mask about the skin of those that wear one."""
+    chosen = those(masks_hu)
+    if not chosen:
+        return scans
+    part = scans[chosen]
+    denser = torch.tensor([masks_hu[k] for k in chosen], dtype=scans.dtype, device=scans.device)[:, None, None, None]
+    body = part > BODY_HU
+    near = functional.max_pool3d(body[:, None].float(), 3, 1, 1)[:, 0] > 0
+    scans[chosen] = torch.where(near & ~body, (part + denser).clamp(max=150.0), part)
+    return scans
+
+
+def add_metal(
+    scans: Tensor, metals: Sequence[Metal | None], teeth: Tensor, voxel_mm: float, axes: Sequence[ScanAxis]
+) -> Tensor:
+    """(B, X, Y, Z) HU with bright and dark rays over a few slices, of those with metal. `teeth` (B, x, y, z) bool, on
+    a grid of `voxel_mm` that begins where the scans do."""
+    chosen = those(metals)
+    if not chosen:
+        return scans
+    part, picked = scans[chosen], [metals[k] for k in chosen]
+    mm = torch.stack([axis.distance[chosen] for axis in axes])
+    counts = torch.tensor([[axis.counts[k] for k in chosen] for axis in axes], device=scans.device)
+    anywhere = counts * mm * stacked(picked, "place", scans).T
+    middle = _in_teeth(teeth[chosen], picked, anywhere / voxel_mm) * voxel_mm
+    x, y, z = (
+        torch.arange(n, device=scans.device) * step[:, None] - place[:, None]
+        for n, step, place in zip(part.shape[1:], mm, middle)
+    )
+    x, y = x[:, :, None], y[:, None]
     distance = (x**2 + y**2).sqrt()
-    angle = torch.atan2(y, x)
-    rays = torch.zeros_like(distance)
-    for _ in range(int(rng.integers(4, 12))):
-        sharp = rng.uniform(4, 40)
-        rays += float(rng.normal()) * torch.exp(sharp * (torch.cos(2 * (angle - float(rng.uniform(0, np.pi)))) - 1))
-    rays = rays * float(np.exp(rng.uniform(4, 7))) * torch.exp(-distance / float(rng.uniform(20, 60)))
-    z = (torch.arange(scan.shape[2]) - middle[2]) * mm[2]
-    along = torch.exp(-0.5 * (z / rng.uniform(2, 8)) ** 2)
-    scan = scan + rays[..., None] * along * (scan > -400)
-    blob = distance[..., None] ** 2 + z**2 < rng.uniform(1, 4) ** 2
-    return torch.where(blob, torch.tensor(float(rng.uniform(2000, 3071))), scan)
+    angle = torch.atan2(y, x)[:, None]
+    way, sharp, bright = (stacked(picked, name, scans, 2) for name in ("way", "sharp", "bright"))
+    fade, slab, blob_mm = (stacked(picked, name, scans, 2) for name in ("fade_mm", "slab_mm", "blob_mm"))
+    rays = (bright * torch.exp(sharp * (torch.cos(2 * (angle - way)) - 1))).sum(dim=1) * torch.exp(-distance / fade)
+    z = z[:, None, None]
+    part = part + rays[..., None] * torch.exp(-0.5 * (z / slab[..., None]) ** 2) * (part > BODY_HU)
+    blob = distance[..., None] ** 2 + z**2 < blob_mm[..., None] ** 2
+    scans[chosen] = torch.where(blob, stacked(picked, "blob_hu", scans, 3), part)
+    return scans
 
 
-def add_furniture(scan: Tensor, mm: list[float], rng: np.random.Generator) -> Tensor:
-    """A curved or flat shell behind the patient, and now and then a thin mask close about the skin."""
-    body = scan > -400
-    if rng.random() < 0.5:
-        columns = torch.where(body.any(dim=0).any(dim=1))[0]
-        if len(columns):
-            back = int(columns[0]) * mm[1] - rng.uniform(2, 15)
-            x = (torch.arange(scan.shape[0]) - scan.shape[0] / 2) * mm[0]
-            depth = torch.arange(scan.shape[1])[None] * mm[1] - back - (x[:, None] ** 2) * float(rng.uniform(0, 0.004))
-            thick = rng.uniform(3, 25)
-            shell = (depth < 0) & (depth > -thick)
-            skin = shell & ((depth > -mm[1]) | (depth < mm[1] - thick))
-            hu = torch.full(scan.shape[:2], AIR_HU)
-            hu[shell], hu[skin] = float(rng.uniform(-980, -700)), float(rng.uniform(-800, 200))
-            scan = torch.where(body, scan, torch.maximum(scan, hu[..., None]))
-    if rng.random() < 0.3:
-        near = functional.max_pool3d(body[None].float(), 3, 1, 1)[0] > 0
-        scan = torch.where(near & ~body, torch.clamp(scan + float(rng.uniform(100, 900)), max=150.0), scan)
-    return scan
+def _in_teeth(teeth: Tensor, metals: Sequence[Metal], elsewhere: Tensor) -> Tensor:
+    """(3, B) voxels of the teeth's grid: one of the teeth's, or `elsewhere` (3, B) where there is none or the metal
+    isn't in them."""
+    flat = teeth.flatten(1)
+    for order, metal in zip(keys := torch.empty(flat.shape, device=teeth.device), metals):
+        order.uniform_(1, 2, generator=torch.Generator(teeth.device).manual_seed(metal.seed))
+    found = torch.stack(torch.unravel_index((keys * flat).argmax(dim=1), teeth.shape[1:])).float()
+    wanted = torch.tensor([metal.in_teeth for metal in metals], device=teeth.device)
+    return torch.where(flat.any(dim=1) & wanted, found, elsewhere)

@@ -1,6 +1,6 @@
 """How dense each tissue of a subject is, drawn anew for every scan."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,16 +29,25 @@ OTHER_BONE = {
 }
 GRAIN = {t.MUSCLE: (5, 35), t.FAT: (3, 20), t.SOFT: (5, 40), t.LUNG: (20, 100), t.GLAND: (3, 20)}
 """HU standard deviation of a tissue's own unevenness."""
+UNEVEN_MM = (2.5, 5.0), (12.0, 30.0)
+"""Its two scales: a few millimetres, and some centimetres."""
 BONE_GRAIN = (0.08, 0.4)
 """The same for bone, as a part of its density."""
 
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """HU (256,) of each tissue code, and the standard deviation (256,) of its unevenness, float32."""
+    """HU (256,) of each tissue code, and the standard deviation (256,) of its unevenness, float32; the millimetres of
+    the unevenness' two scales, and its seed."""
 
     hu: np.ndarray
     grain: np.ndarray
+    uneven_mm: tuple[float, ...] = tuple(low for low, _ in UNEVEN_MM)
+    seed: int = 0
+
+    def through(self, table: np.ndarray) -> "Contrast":
+        """That of codes which stand for those that a table (256,) has for them."""
+        return replace(self, hu=self.hu[table], grain=self.grain[table])
 
 
 def draw_contrast(rng: np.random.Generator) -> Contrast:
@@ -57,7 +66,7 @@ def draw_contrast(rng: np.random.Generator) -> Contrast:
         for code, (low, high) in zip(codes, limits):
             hu[code] = rng.uniform(low, high)
             grain[code] = hu[code] * rng.uniform(*BONE_GRAIN) * 0.7
-    return Contrast(hu, grain)
+    return Contrast(hu, grain, tuple(rng.uniform(*limits) for limits in UNEVEN_MM), int(rng.integers(2**31)))
 
 
 def _vertebrae(hu: np.ndarray, grain: np.ndarray, rng: np.random.Generator) -> None:

@@ -29,6 +29,10 @@ class Girdle:
     forward: float = 0.0
     seen: bool = True
 
+    @property
+    def moved(self) -> bool:
+        return self.seen and (self.up, self.forward) != (0.0, 0.0)
+
 
 def draw_girdle(rng: np.random.Generator) -> Girdle:
     """One scan's."""
@@ -42,7 +46,7 @@ def with_girdle(codes: Tensor, elsewhere: Tensor | None) -> Tensor:
     """Tissue codes of cells uint8, and those of where the girdle comes from (None: it isn't seen) -> the codes
     with the girdle there: in soft tissue alone, muscle where it was."""
     was, soft = (among(codes, names) for names in (GIRDLE, ROOM))
-    codes = torch.where(was, torch.tensor(t.MUSCLE, dtype=codes.dtype), codes)
+    codes = codes.masked_fill(was, t.MUSCLE)
     if elsewhere is None:
         return codes
     return torch.where(among(elsewhere, GIRDLE) & (soft | was), elsewhere, codes)

@@ -4,6 +4,7 @@ A mirror image, which is what goes on without a gap elsewhere, bends a leaning s
 spinous processes and ribs upwards: a network could count levels from where that begins.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from common.phantom.tissues import CORTEX, LEVEL_CODES
 from stage1_segment.synthetic.subject import Subject
+from stage1_segment.synthetic.tables import stacked
 from stage1_segment.synthetic.wear import LAYERS, disc_code
 
 T1 = LEVEL_CODES["T1"]
@@ -36,6 +38,22 @@ class LowerChest:
     bend_deg: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Repeat:
+    """The same in voxels of the map: a point p with `plane` (3,) @ p below `height` is looked at in `turn` (3, 3) @ p +
+    `shift` (3,) instead, `groups` times at most. None of a window's cells from its slice `top` on is such a point."""
+
+    plane: np.ndarray
+    height: float
+    turn: np.ndarray
+    shift: np.ndarray
+    groups: int
+    top: int
+
+
+NEVER = Repeat(np.zeros(3), 0.0, np.eye(3), np.zeros(3), 0, 0)
+
+
 def draw_lower_chest(subject: Subject, rng: np.random.Generator) -> LowerChest | None:
     """One scan's; None when the map holds too few whole vertebrae for a group."""
     end = subject.grid.to_world([0, 0, subject.body_rows[0]])[2] + WHOLE_MM
@@ -47,25 +65,39 @@ def draw_lower_chest(subject: Subject, rng: np.random.Generator) -> LowerChest |
     return LowerChest(*groups[rng.integers(len(groups))], float(rng.uniform(*BEND_DEG)))
 
 
-def look_again(index: Tensor, subject: Subject, lower: LowerChest) -> tuple[Tensor, Tensor]:
-    """index (3, cells) voxels of the map -> the voxels to look at instead, and (cells) bool where that is in a group
-    that is seen again."""
+def repeat(subject: Subject, lower: LowerChest, points: np.ndarray, slices: int) -> Repeat:
+    """For a window of so many slices of cells that look at voxels linearly between `points` (3, x, y, z), the first
+    and the last of which are the outermost cells'."""
     step = subject.grid.spacing
     start, end = (subject.grid.to_index(subject.centres[code]) for code in (lower.last, lower.first))
-    upwards = _upwards(subject, lower.last) * step
-    plane, height = _tensor(upwards), float(start @ upwards)
-    matrix = _turn(subject, lower) * step[None] / step[:, None]
-    turn, shift = _tensor(matrix), _tensor(end - matrix @ start)[:, None]
-    flat = index.reshape(3, -1).clone()
-    again = plane @ flat < height
-    below = torch.nonzero(again)[:, 0]
-    for _ in range(GROUPS):
-        if not len(below):
-            break
-        points = turn @ flat[:, below] + shift
-        flat[:, below] = points
-        below = below[plane @ points < height]
-    return flat.view(index.shape), again.view(index.shape[1:])
+    plane = _upwards(subject, lower.last) * step
+    height = float(start @ plane)
+    turn = _turn(subject, lower) * step[None] / step[:, None]
+    shift = end - turn @ start
+    # A cell lies between its points, so that none is below where none of them is.
+    below = np.flatnonzero((np.tensordot(plane, points, 1) < height).any(axis=(0, 1)))
+    if not len(below):
+        return NEVER
+    top = min(int(np.ceil((below[-1] + 1) * (slices - 1) / (points.shape[3] - 1))) + 1, slices)
+    groups, flat = 0, points.reshape(3, -1)
+    while groups < GROUPS and (plane @ flat < height).any():
+        groups, flat = groups + 1, turn @ flat + shift[:, None]
+    return Repeat(plane, height, turn, shift, groups, top)
+
+
+def look_again(index: Tensor, repeats: Sequence[Repeat]) -> tuple[Tensor, Tensor]:
+    """index (B, 3, X, Y, Z) voxels of the map -> the voxels to look at instead, and (B, X, Y, top) bool: the lower
+    slices of the cells, where that is in a group that is seen again."""
+    top = max(of_scan.top for of_scan in repeats)
+    part = index[..., :top]
+    plane, turn = stacked(repeats, "plane", index), stacked(repeats, "turn", index)
+    height, shift = stacked(repeats, "height", index, 3), stacked(repeats, "shift", index, 3)
+    again = below = torch.einsum("bi,bixyz->bxyz", plane, part) < height
+    for _ in range(max(of_scan.groups for of_scan in repeats)):
+        moved = torch.einsum("bij,bjxyz->bixyz", turn, part) + shift
+        part = torch.where(below[:, None], moved, part)
+        below = below & (torch.einsum("bi,bixyz->bxyz", plane, part) < height)
+    return torch.cat([part, index[..., top:]], dim=-1) if top else index, again
 
 
 @cache
@@ -91,7 +123,3 @@ def _turn(subject: Subject, lower: LowerChest) -> np.ndarray:
     last, first = _upwards(subject, lower.last), _upwards(subject, lower.first)
     onto, _ = Rotation.align_vectors(first[None], last[None])
     return onto.as_matrix() @ Rotation.from_euler("x", -lower.bend_deg, degrees=True).as_matrix()
-
-
-def _tensor(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32))

@@ -8,7 +8,6 @@ beside C7.
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from common.phantom import tissues as t
@@ -46,5 +45,5 @@ def with_lungs(codes: Tensor, up: Tensor, raised: Tensor, lowered: Tensor) -> Te
     where its lower end does -> the codes with the lungs from one to the other, in soft tissue alone."""
     here = codes == t.LUNG
     lung = (raised == t.LUNG) | (lowered == t.LUNG) | (here & (up >= 0))
-    codes = torch.where(here & ~lung, torch.tensor(t.SOFT, dtype=codes.dtype), codes)
-    return torch.where(lung & among(codes, ROOM), torch.tensor(t.LUNG, dtype=codes.dtype), codes)
+    codes = codes.masked_fill(here & ~lung, t.SOFT)
+    return codes.masked_fill(lung & among(codes, ROOM), t.LUNG)

@@ -1,11 +1,13 @@
 """A subject of an anatomy bank: a posed label map, and how far it can be looked at without seeing where it ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy import ndimage
+from torch import Tensor
 
 from common.errors import CorruptFile, DatasetError
 from common.labels import LEVEL_IDS, THORACIC
@@ -39,6 +41,7 @@ class Subject:
     name: str
     labels: np.ndarray
     affine: np.ndarray
+    _on: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def grid(self) -> Grid:
@@ -68,6 +71,13 @@ class Subject:
         """Works out what is looked at again and again."""
         _ = self.centres, self.rows, self.sides
         return self
+
+    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """`labels`, flat, and the slices of `rows`, on a device, where they stay."""
+        if device not in self._on:
+            flat = torch.from_numpy(self.labels).view(-1), torch.from_numpy(self.rows[0])
+            self._on[device] = flat[0].to(device), flat[1].to(device)
+        return self._on[device]
 
     @cached_property
     def sides(self) -> np.ndarray:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from stage1_segment.samples import Sample
 from stage1_segment.settings import BankSettings
 from stage1_segment.synthetic.placement import place
-from stage1_segment.synthetic.sample import synthetic_scan
+from stage1_segment.synthetic.scan import draw_recipe, make_scans
 from stage1_segment.synthetic.subject import load_subject
 
 VOXEL_MM = 2.0
@@ -21,5 +22,6 @@ def whole_scan(path: Path, number: int, settings: BankSettings | None = None) ->
     settings = settings or BankSettings()
     subject = load_subject(path)
     placement = place(subject, np.array(WINDOW) * VOXEL_MM, True, settings, rng)
-    scan = synthetic_scan(subject, placement, WINDOW, VOXEL_MM, settings.bend_mm, rng)
-    return Sample(scan.hu.astype(np.int16), scan.mask, np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1.0]))
+    recipe = draw_recipe(subject, placement, WINDOW, VOXEL_MM, settings.bend_mm, rng)
+    (hu,), (mask,) = make_scans([subject], [recipe], WINDOW, VOXEL_MM, torch.device("cpu"))
+    return Sample(hu.short().numpy(), mask.numpy(), np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1.0]))
