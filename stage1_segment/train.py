@@ -13,7 +13,7 @@ from common.errors import ConfigError, DatasetError
 from common.labels import CLASS_NAMES
 from common.progress import progress
 from common.training import is_current, train
-from common.workers import failures
+from common.workers import Died, failures, shared
 from stage1_segment.cohort_samples import CohortSamples
 from stage1_segment.run_folder import RunFolder, Split, origins, sample_origin
 from stage1_segment.samples import load_sample, write_sample
@@ -42,7 +42,7 @@ def train_folds(data: DataSettings, settings: SegmentSettings) -> list[Path]:
         failed = _make_samples(Competition.open(data.root), run, [part for part, _ in due.values()], data, settings)
     for fold, (part, origin) in due.items():
         if settings.source == "bank":
-            task = _from_bank(part, settings)
+            task = _from_bank(part, settings, data.workers)
         else:
             task = _from_cohort(part, failed, run, data, settings)
         description = {
@@ -62,9 +62,13 @@ def _check_sizes(settings: SegmentSettings) -> None:
         raise ConfigError(f"patch sizes {coarse} and {fine} can't share a batch of {settings.train.batch}: set batch=1")
 
 
-def _from_bank(part: Split, settings: SegmentSettings) -> SegmentTask:
-    files = progress(part.learned, len(part.learned), "reading the bank")
-    subjects = [load_subject(Path(file)).prepare() for file in files]
+def _from_bank(part: Split, settings: SegmentSettings, workers: int) -> SegmentTask:
+    jobs = {file: (Path(file),) for file in part.learned}
+    read = dict(progress(shared(load_subject, jobs, workers), len(jobs), "reading the bank"))
+    died = [file for file, subject in read.items() if isinstance(subject, Died)]
+    if died:
+        raise DatasetError(f"{died[0]}: {read[died[0]].message}")
+    subjects = [read[file] for file in part.learned]
     held_out = [partial(whole_scan, Path(file), number) for number, file in enumerate(part.held_out[:VALIDATED])]
     return BankTask(settings, BankSamples(subjects, settings), held_out)
 

@@ -30,7 +30,8 @@ def seen_from(subject: Subject, world: np.ndarray, lower: LowerChest) -> tuple[n
     voxel = np.broadcast_to(subject.grid.to_index(world)[:, None, None, None], (3, 1, 1, 2))
     index = torch.from_numpy(voxel.astype(np.float32))[None]
     looked, again = look_again(index, [repeat(subject, lower, voxel, 2)])
-    return subject.grid.to_world(looked[0, :, 0, 0, 0].numpy()), bool(again.any())
+    instead = looked if again.numel() else index
+    return subject.grid.to_world(instead[0, :, 0, 0, 0].numpy()), bool(again.any())
 
 
 def test_groups_of_a_straight_spine_follow_each_other() -> None:

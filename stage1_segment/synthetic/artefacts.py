@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from stage1_segment.synthetic.scanner import ScanAxis
 from stage1_segment.synthetic.spread import along_axes
-from stage1_segment.synthetic.tables import stacked, those
+from stage1_segment.synthetic.tables import onto, picked, stacked, those
 
 AIR_HU = -1000.0
 BODY_HU = -400.0
@@ -108,16 +108,16 @@ def uneven_grey(scans: Tensor, greys: Sequence[Grey], axes: Sequence[ScanAxis], 
 
 def add_shells(scans: Tensor, shells: Sequence[Shell | None], axes: Sequence[ScanAxis]) -> Tensor:
     """(B, X, Y, Z) HU with what lies behind the patients of those that have a shell."""
-    chosen = those(shells)
+    chosen = those([of_scan is not None for of_scan in shells])
     if not chosen:
         return scans
-    part = scans[chosen]
+    part = picked(scans, chosen)
     gap, curve, thick, foam, skin = (
         stacked([shells[k] for k in chosen], name, scans, 2)
         for name in ("gap_mm", "curve", "thick_mm", "foam_hu", "skin_hu")
     )
-    mm = [axis.distance[chosen][:, None, None] for axis in axes]
-    half = torch.tensor([axes[0].counts[k] / 2 for k in chosen], device=scans.device)[:, None, None]
+    mm = [picked(axis.distance, chosen)[:, None, None] for axis in axes]
+    half = onto([axes[0].counts[k] / 2 for k in chosen], scans, 2).float()
     body = part > BODY_HU
     rows = body.any(dim=3).any(dim=1)  # (B, Y)
     back = rows.int().argmax(dim=1)[:, None, None] * mm[1] - gap
@@ -126,20 +126,20 @@ def add_shells(scans: Tensor, shells: Sequence[Shell | None], axes: Sequence[Sca
     shell = (depth < 0) & (depth > -thick) & rows.any(dim=1)[:, None, None]
     outside = (depth > -mm[1]) | (depth < mm[1] - thick)
     hu = torch.where(shell, torch.where(outside, skin, foam), AIR_HU)
-    scans[chosen] = torch.where(body, part, torch.maximum(part, hu[..., None]))
+    scans[onto(chosen, scans)] = torch.where(body, part, torch.maximum(part, hu[..., None]))
     return scans
 
 
 def add_masks(scans: Tensor, masks_hu: Sequence[float | None]) -> Tensor:
     """(B, X, Y, Z) HU with a thin mask about the skin of those that wear one."""
-    chosen = those(masks_hu)
+    chosen = those([of_scan is not None for of_scan in masks_hu])
     if not chosen:
         return scans
-    part = scans[chosen]
-    denser = torch.tensor([masks_hu[k] for k in chosen], dtype=scans.dtype, device=scans.device)[:, None, None, None]
+    part = picked(scans, chosen)
+    denser = onto([masks_hu[k] for k in chosen], scans, 3).float()
     body = part > BODY_HU
     near = functional.max_pool3d(body[:, None].float(), 3, 1, 1)[:, 0] > 0
-    scans[chosen] = torch.where(near & ~body, (part + denser).clamp(max=150.0), part)
+    scans[onto(chosen, scans)] = torch.where(near & ~body, (part + denser).clamp(max=150.0), part)
     return scans
 
 
@@ -148,14 +148,14 @@ def add_metal(
 ) -> Tensor:
     """(B, X, Y, Z) HU with bright and dark rays over a few slices, of those with metal. `teeth` (B, x, y, z) bool, on
     a grid of `voxel_mm` that begins where the scans do."""
-    chosen = those(metals)
+    chosen = those([of_scan is not None for of_scan in metals])
     if not chosen:
         return scans
-    part, picked = scans[chosen], [metals[k] for k in chosen]
-    mm = torch.stack([axis.distance[chosen] for axis in axes])
-    counts = torch.tensor([[axis.counts[k] for k in chosen] for axis in axes], device=scans.device)
-    anywhere = counts * mm * stacked(picked, "place", scans).T
-    middle = _in_teeth(teeth[chosen], picked, anywhere / voxel_mm) * voxel_mm
+    part, with_metal = picked(scans, chosen), [metals[k] for k in chosen]
+    mm = torch.stack([picked(axis.distance, chosen) for axis in axes])
+    counts = onto([[axis.counts[k] for k in chosen] for axis in axes], scans)
+    anywhere = counts * mm * stacked(with_metal, "place", scans).T
+    middle = _in_teeth(picked(teeth, chosen), with_metal, anywhere / voxel_mm) * voxel_mm
     x, y, z = (
         torch.arange(n, device=scans.device) * step[:, None] - place[:, None]
         for n, step, place in zip(part.shape[1:], mm, middle)
@@ -163,13 +163,13 @@ def add_metal(
     x, y = x[:, :, None], y[:, None]
     distance = (x**2 + y**2).sqrt()
     angle = torch.atan2(y, x)[:, None]
-    way, sharp, bright = (stacked(picked, name, scans, 2) for name in ("way", "sharp", "bright"))
-    fade, slab, blob_mm = (stacked(picked, name, scans, 2) for name in ("fade_mm", "slab_mm", "blob_mm"))
+    way, sharp, bright = (stacked(with_metal, name, scans, 2) for name in ("way", "sharp", "bright"))
+    fade, slab, blob_mm = (stacked(with_metal, name, scans, 2) for name in ("fade_mm", "slab_mm", "blob_mm"))
     rays = (bright * torch.exp(sharp * (torch.cos(2 * (angle - way)) - 1))).sum(dim=1) * torch.exp(-distance / fade)
     z = z[:, None, None]
     part = part + rays[..., None] * torch.exp(-0.5 * (z / slab[..., None]) ** 2) * (part > BODY_HU)
     blob = distance[..., None] ** 2 + z**2 < blob_mm[..., None] ** 2
-    scans[chosen] = torch.where(blob, stacked(picked, "blob_hu", scans, 3), part)
+    scans[onto(chosen, scans)] = torch.where(blob, stacked(with_metal, "blob_hu", scans, 3), part)
     return scans
 
 
@@ -180,5 +180,5 @@ def _in_teeth(teeth: Tensor, metals: Sequence[Metal], elsewhere: Tensor) -> Tens
     for order, metal in zip(keys := torch.empty(flat.shape, device=teeth.device), metals):
         order.uniform_(1, 2, generator=torch.Generator(teeth.device).manual_seed(metal.seed))
     found = torch.stack(torch.unravel_index((keys * flat).argmax(dim=1), teeth.shape[1:])).float()
-    wanted = torch.tensor([metal.in_teeth for metal in metals], device=teeth.device)
+    wanted = onto([metal.in_teeth for metal in metals], teeth)
     return torch.where(flat.any(dim=1) & wanted, found, elsewhere)

@@ -15,7 +15,7 @@ from stage1_segment.synthetic.lungs import with_lungs
 from stage1_segment.synthetic.placement import Placement
 from stage1_segment.synthetic.spread import along_axes, smooth_weights, spread
 from stage1_segment.synthetic.subject import Subject
-from stage1_segment.synthetic.tables import stacked, values_at
+from stage1_segment.synthetic.tables import onto, picked, stacked, those, values_at
 from stage1_segment.synthetic.trunk import AS_MAPPED, Trunk
 
 FINER = 2
@@ -67,31 +67,32 @@ def look_up(
     its outermost voxels go on, below it the chest does; the scan (`Placement`) ends before the map does above."""
     index = spread(stacked(rays, "points", device), [FINER * n for n in window])
     codes = _tissues(subjects, rays, index)
-    lungs = [number for number, scan in enumerate(rays) if scan.trunk.lungs != AS_MAPPED.lungs]
+    trunks = [scan.trunk for scan in rays]
+    lungs = those([trunk.lungs != AS_MAPPED.lungs for trunk in trunks])
     if lungs:
-        codes[lungs] = _place_lungs(codes[lungs], *_picked(lungs, subjects, rays), index[lungs])
-    gone = [number for number, scan in enumerate(rays) if not scan.trunk.girdle.seen]
+        codes[onto(lungs, device)] = _place_lungs(
+            picked(codes, lungs), *_of(lungs, subjects, rays), picked(index, lungs)
+        )
+    gone = those([not trunk.girdle.seen for trunk in trunks])
     if gone:
-        codes[gone] = with_girdle(codes[gone], None)
-    moved = [number for number, scan in enumerate(rays) if scan.trunk.girdle.moved]
+        codes[onto(gone, device)] = with_girdle(picked(codes, gone), None)
+    moved = those([trunk.girdle.moved for trunk in trunks])
     if moved:
-        there, ways = _picked(moved, subjects, rays)
-        girdles = [way.trunk.girdle for way in ways]
-        forward, up = (stacked(girdles, name, device, 3) for name in ("forward", "up"))
-        source = _shifted(there, index[moved], -forward, -up)
-        codes[moved] = with_girdle(codes[moved], _tissues(there, ways, source))
+        there, ways = _of(moved, subjects, rays)
+        forward, up = (stacked([way.trunk.girdle for way in ways], name, device, 3) for name in ("forward", "up"))
+        source = _shifted(there, picked(index, moved), -forward, -up)
+        codes[onto(moved, device)] = with_girdle(picked(codes, moved), _tissues(there, ways, source))
     return codes
 
 
-def _picked(numbers: list[int], *lists: Sequence) -> list[list]:
+def _of(numbers: list[int], *lists: Sequence) -> list[list]:
     return [[of[number] for number in numbers] for of in lists]
 
 
 def _place_lungs(codes: Tensor, subjects: Sequence[Subject], rays: Sequence[Rays], index: Tensor) -> Tensor:
     """The codes (B, cells) with either lung moved; C7's middle parts left from right."""
     lungs = [scan.trunk.lungs for scan in rays]
-    middle = np.array([subject.grid.to_index(subject.centres[7])[0] for subject in subjects], np.float32)
-    left = index[:, 0] < torch.from_numpy(middle).to(index.device)[:, None, None, None]
+    left = index[:, 0] < onto([subject.grid.to_index(subject.centres[7])[0] for subject in subjects], index, 3)
     up, down = stacked(lungs, "up", index, 3), stacked(lungs, "down", index, 3)
     up = torch.where(left, up[:, 0], up[:, 1])
     still = torch.zeros_like(down)
@@ -108,26 +109,44 @@ def _shifted(subjects: Sequence[Subject], index: Tensor, forward: Tensor, up: Te
 
 def _tissues(subjects: Sequence[Subject], rays: Sequence[Rays], index: Tensor) -> Tensor:
     """Codes (B, cells) uint8 at voxels (B, 3, cells) of the maps."""
-    repeats = [scan.below for scan in rays]
-    index, again = look_again(index, repeats)
-    maps = [subject.on(index.device) for subject in subjects]
-    x, y, z = (index[:, axis].round() for axis in range(3))
-    codes = torch.empty(x.shape, dtype=torch.uint8, device=index.device)
-    for number, (subject, (labels, rows)) in enumerate(zip(subjects, maps)):
-        width, depth, height = subject.labels.shape
-        row = values_at(rows, (z[number] - subject.rows[1]).clamp_(0, len(rows) - 1).int())
-        column = x[number].clamp_(0, width - 1).int() * depth + y[number].clamp_(0, depth - 1).int()
-        codes[number] = values_at(labels, column * height + row)
+    places = _places(subjects, index)
+    instead, again = look_again(index, [scan.below for scan in rays])
     top = again.shape[-1]
     if top:
+        places[..., :top] = _places(subjects, instead)
+    codes = torch.empty(places.shape, dtype=torch.uint8, device=index.device)
+    for subject, cells, found in zip(subjects, places.flatten(1), codes.flatten(1)):
+        torch.index_select(subject.on(index.device), 0, cells, out=found)
+    if top:
         lower = codes[..., :top]
-        codes[..., :top] = torch.where(again, values_at(seen_again(), lower.int().contiguous()), lower)
+        codes[..., :top] = torch.where(again, values_at(seen_again(), lower.int()), lower)
     return codes
+
+
+def _places(subjects: Sequence[Subject], index: Tensor) -> Tensor:
+    """(B, cells) int32: places in the subjects' flat labels of voxels (B, 3, cells); what is beyond is as what is
+    outermost."""
+    widths, depths, heights = zip(*(subject.labels.shape for subject in subjects))
+    rows, bottoms = zip(*(subject.rows for subject in subjects))
+    begins = np.cumsum([0, *(len(of_map) for of_map in rows)])
+    x, y = _within(index[:, 0].round(), widths).int(), _within(index[:, 1].round(), depths).int()
+    z = _within(index[:, 2].round().sub_(onto(bottoms, index, 3)), [len(of_map) for of_map in rows]).int()
+    if len(subjects) > 1:
+        z.add_(onto(begins[:-1].astype(np.int32), index, 3))
+    z = values_at(torch.from_numpy(np.concatenate(rows)), z)
+    depth, height = (onto(np.array(sizes, np.int32), index, 3) for sizes in (depths, heights))
+    return x.mul_(depth).add_(y).mul_(height).add_(z)
+
+
+def _within(values: Tensor, counts: Sequence[int]) -> Tensor:
+    """values (B, cells) from 0 up to below each scan's count, in place; one number for all scans is much faster."""
+    values.clamp_(0, max(counts) - 1)
+    return values if len(set(counts)) == 1 else torch.minimum(values, onto(counts, values, 3).float() - 1)
 
 
 def _smooth_field(counts, cells, voxel_mm, rng) -> np.ndarray:
     """(*counts, 3) smooth random displacement of about unit variance."""
     knots = [max(round(n * voxel_mm / FINER / KNOTS_MM), 1) + 3 for n in cells]
     field = torch.from_numpy(rng.normal(0, 1.5, (3, *knots)).astype(np.float32))
-    weights = [torch.from_numpy(smooth_weights(old, new)) for old, new in zip(knots, counts)]
+    weights = [smooth_weights([old], new, field.device)[0] for old, new in zip(knots, counts)]
     return along_axes(field, weights).permute(1, 2, 3, 0).numpy()

@@ -86,18 +86,23 @@ def repeat(subject: Subject, lower: LowerChest, points: np.ndarray, slices: int)
 
 
 def look_again(index: Tensor, repeats: Sequence[Repeat]) -> tuple[Tensor, Tensor]:
-    """index (B, 3, X, Y, Z) voxels of the map -> the voxels to look at instead, and (B, X, Y, top) bool: the lower
-    slices of the cells, where that is in a group that is seen again."""
+    """index (B, 3, X, Y, Z) voxels of the map -> of the lower slices of the cells, outside of which nothing is seen
+    again: the voxels to look at instead (B, 3, X, Y, top), and (B, X, Y, top) bool: where that is in a group that is
+    seen again."""
     top = max(of_scan.top for of_scan in repeats)
-    part = index[..., :top]
-    plane, turn = stacked(repeats, "plane", index), stacked(repeats, "turn", index)
-    height, shift = stacked(repeats, "height", index, 3), stacked(repeats, "shift", index, 3)
-    again = below = torch.einsum("bi,bixyz->bxyz", plane, part) < height
+    plane, turn, shift = (stacked(repeats, name, index) for name in ("plane", "turn", "shift"))
+    height = stacked(repeats, "height", index, 1)
+    # One product for where a point is looked at next and how high that is.
+    matrix = torch.cat([turn, plane[:, None] @ turn], dim=1)
+    offset = torch.cat([shift, (plane * shift).sum(dim=1, keepdim=True)], dim=1)[..., None]
+    part = index[..., :top].flatten(2)
+    again = below = (plane[:, None] @ part)[:, 0] < height
     for _ in range(max(of_scan.groups for of_scan in repeats)):
-        moved = torch.einsum("bij,bjxyz->bixyz", turn, part) + shift
-        part = torch.where(below[:, None], moved, part)
-        below = below & (torch.einsum("bi,bixyz->bxyz", plane, part) < height)
-    return torch.cat([part, index[..., top:]], dim=-1) if top else index, again
+        moved = torch.baddbmm(offset, matrix, part)
+        part = torch.where(below[:, None], moved[:, :3], part)
+        below = below & (moved[:, 3] < height)
+    cells = (*index.shape[2:4], top)
+    return part.view(len(part), 3, *cells), again.view(len(part), *cells)
 
 
 @cache

@@ -14,6 +14,7 @@ from stage1_segment.synthetic.placement import place
 from stage1_segment.synthetic.scan import Recipe, draw_recipe, make_scans
 from stage1_segment.synthetic.spine_alone import Alone, draw_alone, spines_alone
 from stage1_segment.synthetic.subject import Subject
+from stage1_segment.synthetic.tables import onto, those
 from stage1_segment.window import scaled
 
 
@@ -60,11 +61,12 @@ class BankSamples:
         window, voxel_mm = self._window(coarse)
         hu = torch.empty((len(recipes), *window), device=device)
         masks = torch.zeros((len(recipes), *window), dtype=torch.uint8, device=device)
-        patients = [number for number, recipe in enumerate(recipes) if recipe.scan is not None]
+        patients = those([recipe.scan is not None for recipe in recipes])
         if patients:
+            some = onto(patients, device)
             subjects = [self.subjects[recipes[number].subject] for number in patients]
             scans = [recipes[number].scan for number in patients]
-            hu[patients], masks[patients] = make_scans(subjects, scans, window, voxel_mm, device)
+            hu[some], masks[some] = make_scans(subjects, scans, window, voxel_mm, device)
         for number, recipe in enumerate(recipes):
             if recipe.scan is None:
                 hu[number] = without_patient(window, recipe.seed, device)

@@ -29,9 +29,9 @@ from stage1_segment.synthetic.contrast import Contrast, draw_contrast
 from stage1_segment.synthetic.lookup import FINER, Rays, draw_rays, look_up
 from stage1_segment.synthetic.placement import Placement
 from stage1_segment.synthetic.scanner import Scanner, add_noise, draw_scanner, scan_axis, window_axis
-from stage1_segment.synthetic.spread import along_axes, padded, random_fields, smooth_weights
+from stage1_segment.synthetic.spread import along_axes, random_fields, smooth_weights
 from stage1_segment.synthetic.subject import Subject, level_table
-from stage1_segment.synthetic.tables import each_values_at, stacked
+from stage1_segment.synthetic.tables import each_values_at, onto, stacked
 from stage1_segment.synthetic.trunk import draw_trunk
 from stage1_segment.synthetic.wear import draw_wear
 
@@ -109,10 +109,7 @@ def densities(codes: Tensor, contrasts: Sequence[Contrast], cell_mm: float) -> T
     for scale, share in enumerate(UNEVEN):
         knots = [[max(round(n * cell_mm / of.uneven_mm[scale]), 1) + 3 for n in sizes] for of in contrasts]
         generators = [torch.Generator(codes.device).manual_seed(of.seed + scale) for of in contrasts]
-        weights = [
-            padded([smooth_weights(count[axis], n).T for count in knots]).transpose(1, 2).to(codes.device)
-            for axis, n in enumerate(sizes)
-        ]
+        weights = [smooth_weights(counts, n, codes.device) for counts, n in zip(zip(*knots), sizes)]
         field = along_axes(random_fields(knots, generators) * share, weights)
         hu = hu.addcmul_(grain, field)
     return hu
@@ -146,7 +143,7 @@ def _in_part(levels: Tensor, parts: Sequence[str]) -> Tensor:
     cervical = cells.view(len(parts), -1, FINER).any(dim=2).int()
     seen_below = cervical.cummax(dim=1).values.bool()
     seen_above = cervical.flip(1).cummax(dim=1).values.flip(1).bool()
-    chest, head = (torch.tensor([[part == name] for part in parts], device=levels.device) for name in ("chest", "head"))
+    chest, head = (onto([part == name for part in parts], levels, 1) for name in ("chest", "head"))
     return ~((seen_below & chest) | (seen_above & head))[:, None, None]
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.special import ndtr
 
-from stage1_segment.synthetic.spread import linear_weights, padded, random_fields
-from stage1_segment.synthetic.tables import stacked
+from stage1_segment.synthetic.spread import linear_weights, random_fields
+from stage1_segment.synthetic.tables import onto, stacked
 
 SHORT = 0.05
 """A grain that reaches no further is none."""
@@ -81,7 +81,7 @@ def scan_axis(scanners: Sequence[Scanner], axis: int, cells: int, cell_mm: float
 
     numbers = torch.arange(int(counts.max()), device=device)
     scans = np.stack([voxel, phase, counts, thickness, blur, sharpening])
-    voxel, phase, count, thickness, blur, sharpening = torch.from_numpy(scans).to(device)[..., None]
+    voxel, phase, count, thickness, blur, sharpening = onto(scans, device, 1)
     middles = (numbers - phase) * voxel
     distance = (torch.arange(cells, device=device) + 0.5) * cell_mm - middles[..., None]
     weights = _profile(distance, thickness[..., None], blur[..., None])
@@ -121,12 +121,12 @@ def add_noise(scans: Tensor, scanners: Sequence[Scanner], axes: Sequence[ScanAxi
     if any(scanner.grain > SHORT for scanner in scanners):
         kernels = np.array([scanner.grain for scanner in scanners]).clip(SHORT)[:, None]
         kernels = np.exp(-0.5 * (np.arange(-2, 3) / kernels) ** 2)
-        kernels = torch.from_numpy(kernels / np.linalg.norm(kernels, axis=1, keepdims=True)).to(noise)
+        kernels = onto((kernels / np.linalg.norm(kernels, axis=1, keepdims=True)).astype(np.float32), noise)
         noise = _convolved(_convolved(noise, kernels, 1), kernels, 2)
     scans = scans + noise * (stacked(scanners, "noise", scans, 3) * thick.clamp(max=3))
     if any(scanner.streaks for scanner in scanners):
         lines = random_fields([(x // 12 + 2, y, z) for x, y, z in shapes], generators)
-        along = padded([linear_weights(x // 12 + 2, x) for x, _, _ in shapes]).to(scans.device)
+        along = linear_weights([x // 12 + 2 for x, _, _ in shapes], [x for x, _, _ in shapes], scans.device)
         lines = (along @ lines.flatten(2)).view(scans.shape)
         scans = scans + lines * (stacked(scanners, "streaks", scans, 3) * (thick - 1).clamp(max=4))
     return scans
@@ -137,6 +137,4 @@ def _convolved(values: Tensor, kernels: Tensor, axis: int) -> Tensor:
     half, size = kernels.shape[1] // 2, values.shape[axis]
     wide = torch.zeros((*values.shape[:axis], size + 2 * half, *values.shape[axis + 1 :]), device=values.device)
     wide.narrow(axis, half, size).copy_(values)
-    return sum(
-        weight[:, None, None, None] * wide.narrow(axis, place, size) for place, weight in enumerate(kernels.T)
-    )
+    return sum(weight[:, None, None, None] * wide.narrow(axis, place, size) for place, weight in enumerate(kernels.T))

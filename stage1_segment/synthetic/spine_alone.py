@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stage1_segment.synthetic.artefacts import AIR_HU
-from stage1_segment.synthetic.tables import stacked, those
+from stage1_segment.synthetic.tables import onto, picked, stacked, those
 
 ALONE = 0.25
 """Part of the first pass' samples."""
@@ -36,15 +36,15 @@ def draw_alone(rng: np.random.Generator) -> Alone | None:
 def spines_alone(hu: Tensor, mask: Tensor, alone: Sequence[Alone | None], voxel_mm: float) -> Tensor:
     """Scans (B, X, Y, Z) HU with little but the spine of `mask` in those that show it alone; as they are where there is
     none."""
-    chosen = those(alone)
+    chosen = those([of_scan is not None for of_scan in alone])
     if not chosen:
         return hu
     asked = [alone[k] for k in chosen]
-    bone = mask[chosen] > 0
+    bone = picked(mask, chosen) > 0
     farthest = max(of_scan.reach_mm for of_scan in asked) / voxel_mm
     near = squared_distance(bone, farthest) <= (stacked(asked, "reach_mm", hu, 3) / voxel_mm) ** 2
     shown = near | ~bone.flatten(1).any(dim=1)[:, None, None, None]
-    hu[chosen] = torch.where(shown, hu[chosen], stacked(asked, "elsewhere_hu", hu, 3))
+    hu[onto(chosen, hu)] = torch.where(shown, picked(hu, chosen), stacked(asked, "elsewhere_hu", hu, 3))
     return hu
 
 

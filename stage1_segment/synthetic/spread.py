@@ -6,19 +6,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stage1_segment.synthetic.tables import onto
+
 
 def spread(values: Tensor, sizes: list[int]) -> Tensor:
     """(..., x, y, z) enlarged linearly to (..., *sizes), first and last points staying where they are."""
-    weights = [linear_weights(old, new) for old, new in zip(values.shape[-3:], sizes)]
-    return along_axes(values, [torch.from_numpy(w).to(values.device) for w in weights])
+    return along_axes(
+        values, [linear_weights([old], [new], values.device)[0] for old, new in zip(values.shape[-3:], sizes)]
+    )
 
 
-def smooth_weights(old: int, new: int) -> np.ndarray:
-    """(new, old) weights of a cubic B-spline, which has no edges, through `old` >= 4 knots, one of them beyond either
-    end."""
-    distance = np.abs(np.linspace(1, old - 2, new)[:, None] - np.arange(old)[None])
+def linear_weights(old: Sequence[int], new: Sequence[int], device: torch.device) -> Tensor:
+    """(B, most new, most old) weights of the interpolation between `old` points of each of B; what lies beyond its
+    `new` ones means nothing."""
+    steps = onto([(points - 1) / max(count - 1, 1) for points, count in zip(old, new)], device, 2)
+    position = torch.arange(max(new), device=device)[:, None] * steps
+    return (1 - (position - torch.arange(max(old), device=device)).abs()).clip(0).float()
+
+
+def smooth_weights(knots: Sequence[int], new: int, device: torch.device) -> Tensor:
+    """(B, new, most knots) weights of cubic B-splines, which have no edges, through each of B numbers of knots, 4 or
+    more, one of them beyond either end."""
+    steps = onto([(count - 3) / max(new - 1, 1) for count in knots], device, 2)
+    position = 1 + torch.arange(new, device=device)[:, None] * steps
+    distance = (position - torch.arange(max(knots), device=device)).abs()
     near, far = 2 / 3 - distance**2 + distance**3 / 2, (2 - distance).clip(0) ** 3 / 6
-    return np.where(distance < 1, near, far).astype(np.float32)
+    return torch.where(distance < 1, near, far).float()
 
 
 def along_axes(volumes: Tensor, weights: list[Tensor]) -> Tensor:
@@ -31,23 +44,9 @@ def along_axes(volumes: Tensor, weights: list[Tensor]) -> Tensor:
     return flat.view(*flat.shape[:-1], *volumes.shape[-2:])
 
 
-def linear_weights(old: int, new: int) -> np.ndarray:
-    """(new, old) weights."""
-    weights = (1 - np.abs(np.linspace(0, old - 1, new)[:, None] - np.arange(old)[None])).clip(0)
-    return weights.astype(np.float32)
-
-
 def random_fields(shapes: Sequence[tuple[int, ...]], generators: Sequence[torch.Generator]) -> Tensor:
     """(B, ...) standard normal numbers in a box of each shape, zeros beyond it."""
     fields = torch.zeros((len(shapes), *np.max(shapes, axis=0)), device=generators[0].device)
     for field, shape, generator in zip(fields, shapes, generators):
         field[tuple(map(slice, shape))] = torch.randn(shape, generator=generator, device=field.device)
     return fields
-
-
-def padded(matrices: Sequence[np.ndarray]) -> Tensor:
-    """(rows, columns) each -> (B, most rows, most columns) float32, zeros beyond."""
-    filled = np.zeros((len(matrices), *np.max([matrix.shape for matrix in matrices], axis=0)), np.float32)
-    for to, matrix in zip(filled, matrices):
-        to[: matrix.shape[0], : matrix.shape[1]] = matrix
-    return torch.from_numpy(filled)

@@ -41,7 +41,7 @@ class Subject:
     name: str
     labels: np.ndarray
     affine: np.ndarray
-    _on: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
+    _on: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def grid(self) -> Grid:
@@ -67,16 +67,10 @@ class Subject:
         rows = np.flatnonzero((self.labels != OUTSIDE).any(axis=(0, 1)))
         return int(rows[0]), int(rows[-1])
 
-    def prepare(self) -> "Subject":
-        """Works out what is looked at again and again."""
-        _ = self.centres, self.rows, self.sides
-        return self
-
-    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """`labels`, flat, and the slices of `rows`, on a device, where they stay."""
+    def on(self, device: torch.device) -> Tensor:
+        """`labels`, flat, on a device, where they stay."""
         if device not in self._on:
-            flat = torch.from_numpy(self.labels).view(-1), torch.from_numpy(self.rows[0])
-            self._on[device] = flat[0].to(device), flat[1].to(device)
+            self._on[device] = torch.from_numpy(self.labels).view(-1).to(device)
         return self._on[device]
 
     @cached_property
@@ -142,4 +136,5 @@ def load_subject(path: Path) -> Subject:
     missing = [name for name, code in LEVEL_IDS.items() if code not in subject.centres]
     if missing:
         raise CorruptFile(f"{path}: holds no {', '.join(missing)}; make the bank again")
+    _ = subject.rows, subject.sides  # worked out here once, in the process that reads
     return subject
