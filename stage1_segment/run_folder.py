@@ -109,7 +109,7 @@ def bank_origin(part: Split, settings: SegmentSettings) -> dict[str, Any]:
 def _common_origin(settings: SegmentSettings) -> dict[str, Any]:
     start = start_path(settings)
     return {
-        **settings.model_dump(mode="json", include={"network", "patch", "augment"}, exclude_none=True),
+        **settings.model_dump(mode="json", include={"network", "patch", "augment", "loss"}, exclude_none=True),
         **({"start": store.digest_file(start)} if start else {}),
     }
 

@@ -78,6 +78,13 @@ class AugmentSettings(Settings):
     """Strength of the faults put into the hint; 1 = as tuned."""
 
 
+class LossSettings(Settings):
+    """What a network is trained on."""
+
+    dice: float = Field(1.0, ge=0)
+    """Weight of the levels' Dice loss beside the cross-entropy."""
+
+
 class CleanSettings(Settings):
     """What anatomy allows."""
 
@@ -119,6 +126,8 @@ class BankSettings(Settings):
     """Standard deviation of the shear between two axes."""
     bend_mm: float = Field(1.5, ge=0)
     """Standard deviation of the elastic deformation, whose knots are 45 mm apart."""
+    texture: float = Field(1.0, ge=0)
+    """Unevenness within tissues; 1 = as tuned, 0: each vertebra's marrow is of one density."""
     view_mm: tuple[float, float] = (130.0, 550.0)
     """Smallest and largest diameter of the scan's field of view."""
     cut_neck: float = Field(0.1, ge=0, le=1)
@@ -138,6 +147,7 @@ class SegmentSettings(Settings):
     network: NetworkSettings = NetworkSettings()
     patch: PatchSettings = PatchSettings()
     augment: AugmentSettings = AugmentSettings()
+    loss: LossSettings = LossSettings()
     train: StartedTrainSettings = StartedTrainSettings()
     bank: BankSettings = BankSettings()
     predict: PredictSettings = PredictSettings()

@@ -47,14 +47,14 @@ class SegmentTask:
         return {"image": image, "mask": mask[None]}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Dice over the levels that a patch holds + cross-entropy, each a mean over samples. A level that isn't there
-        has a Dice of 0 whatever the network says, which would only drown the others."""
+        """Dice over the levels that a patch holds, weighted, + cross-entropy, each a mean over samples. A level that
+        isn't there has a Dice of 0 whatever the network says, which would only drown the others."""
         logits, mask = network(batch["image"]), batch["mask"]
         entropy = functional.cross_entropy(logits, mask[:, 0])
         present = functional.one_hot(mask.flatten(1), len(CLASS_NAMES)).amax(1)[:, 1:].float()
         dice = self.dice(logits, mask).flatten(1)
         dice = ((dice * present).sum(1) / present.sum(1).clamp(min=1)).mean()
-        return {"loss": dice + entropy, "dice_loss": dice, "cross_entropy": entropy}
+        return {"loss": self.settings.loss.dice * dice + entropy, "dice_loss": dice, "cross_entropy": entropy}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Mean Dice of the levels in view, both passes, at the fine spacing."""

@@ -151,6 +151,16 @@ def test_partial_volume_by_hand() -> None:
     np.testing.assert_allclose(scan[:, 0, 0], [600, 605, 610], atol=0.01)
 
 
+def test_texture_scales_the_unevenness_alone() -> None:
+    contrast = Contrast(np.full(256, 300, np.float32), np.full(256, 20, np.float32))
+    flat, half = (contrast.through(np.arange(256), texture) for texture in (0.0, 0.5))
+    codes = torch.full((1, 20, 20, 20), tissues.MUSCLE, dtype=torch.uint8)
+    assert (densities(codes, [flat], 1.0) == 300).all()
+    own, halved = (densities(codes, [of], 1.0) - 300 for of in (contrast, half))
+    assert 5 < own.std() < 40
+    torch.testing.assert_close(halved, own / 2, atol=1e-3, rtol=0)
+
+
 def test_thick_slices_average_and_gaps_skip() -> None:
     thick = Scanner(np.array([1, 1, 4.0]), np.array([1, 1, 4.0]), np.full(3, 1e-3), 0.0, 0.0, 0.0, 0.0, HALF)
     gaps = replace(thick, thickness=np.array([1, 1, 2.0]))
@@ -305,7 +315,7 @@ def test_without_a_neck_nothing_is_cervical(part: str) -> None:
     for number in range(6):
         rng = np.random.default_rng(number)
         placement = place(subject, np.array(WINDOW) * 6.0, True, bank, rng, part)
-        recipe = draw_recipe(subject, placement, WINDOW, 6.0, bank.bend_mm, rng, part)
+        recipe = draw_recipe(subject, placement, WINDOW, 6.0, bank, rng, part)
         hu, mask = make_scans([subject], [recipe], WINDOW, 6.0, CPU)
         assert not np.isin(mask, range(1, 8)).any()
         seen += int((mask == 8).any() if part == "chest" else (hu > -300).any())
@@ -313,12 +323,12 @@ def test_without_a_neck_nothing_is_cervical(part: str) -> None:
 
 
 def test_a_neck_shows_its_levels_in_order() -> None:
-    subject, bank = fake_subject(), BankSettings(rotate_deg=(0, 0, 0))
+    subject, bank = fake_subject(), BankSettings(rotate_deg=(0, 0, 0), bend_mm=0)
     levels = set()
     for number in range(6):
         rng = np.random.default_rng(number)
         placement = place(subject, np.array((32, 32, 48)) * 6.0, True, bank, rng)
-        recipe = draw_recipe(subject, placement, (32, 32, 48), 6.0, 0.0, rng)
+        recipe = draw_recipe(subject, placement, (32, 32, 48), 6.0, bank, rng)
         mask = make_scans([subject], [recipe], (32, 32, 48), 6.0, CPU)[1][0].numpy()
         present = [v for v in range(1, 8) if (mask == v).any()]
         heights = [np.argwhere(mask == v)[:, 2].mean() for v in present]

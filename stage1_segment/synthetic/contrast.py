@@ -45,9 +45,9 @@ class Contrast:
     uneven_mm: tuple[float, ...] = tuple(low for low, _ in UNEVEN_MM)
     seed: int = 0
 
-    def through(self, table: np.ndarray) -> "Contrast":
-        """That of codes which stand for those that a table (256,) has for them."""
-        return replace(self, hu=self.hu[table], grain=self.grain[table])
+    def through(self, table: np.ndarray, texture: float = 1.0) -> "Contrast":
+        """That of codes which stand for those that a table (256,) has for them, so many times as uneven."""
+        return replace(self, hu=self.hu[table], grain=self.grain[table] * np.float32(texture))
 
 
 def draw_contrast(rng: np.random.Generator) -> Contrast:

@@ -50,7 +50,7 @@ class BankSamples:
         scan = None
         if part != "nothing":
             placement = place(subject, np.array(window) * voxel_mm, coarse, bank, rng, part)
-            scan = draw_recipe(subject, placement, window, voxel_mm, bank.bend_mm, rng, part)
+            scan = draw_recipe(subject, placement, window, voxel_mm, bank, rng, part)
         alone = draw_alone(rng) if coarse else None
         return SampleRecipe(coarse, chosen, scan, alone, int(rng.integers(2**31)))
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from common.labels import THORACIC
 from common.phantom import tissues
+from stage1_segment.settings import BankSettings
 from stage1_segment.synthetic.artefacts import (
     AIR_HU,
     Grey,
@@ -62,7 +63,7 @@ def draw_recipe(
     placement: Placement,
     window: tuple[int, int, int],
     voxel_mm: float,
-    bend_mm: float,
+    bank: BankSettings,
     rng: np.random.Generator,
     part: str = "neck",
 ) -> Recipe:
@@ -73,9 +74,9 @@ def draw_recipe(
     return Recipe(
         placement=placement,
         part=part,
-        rays=draw_rays(subject, placement, window, voxel_mm, bend_mm, rng, draw_trunk(subject, rng)),
+        rays=draw_rays(subject, placement, window, voxel_mm, bank.bend_mm, rng, draw_trunk(subject, rng)),
         levels=level_table()[wear],
-        contrast=contrast.through(wear),
+        contrast=contrast.through(wear, bank.texture),
         scanner=draw_scanner(rng),
         grey=draw_grey(rng),
         shell=draw_shell(rng),

@@ -22,6 +22,6 @@ def whole_scan(path: Path, number: int, settings: BankSettings | None = None) ->
     settings = settings or BankSettings()
     subject = load_subject(path)
     placement = place(subject, np.array(WINDOW) * VOXEL_MM, True, settings, rng)
-    recipe = draw_recipe(subject, placement, WINDOW, VOXEL_MM, settings.bend_mm, rng)
+    recipe = draw_recipe(subject, placement, WINDOW, VOXEL_MM, settings, rng)
     (hu,), (mask,) = make_scans([subject], [recipe], WINDOW, VOXEL_MM, torch.device("cpu"))
     return Sample(hu.short().numpy(), mask.numpy(), np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1.0]))
