@@ -82,3 +82,14 @@ def test_groups_are_of_whole_vertebrae() -> None:
         few = Subject("few", fake_labels()[:, :, begin:], fake_affine())
         drawn = [draw_lower_chest(few, np.random.default_rng(seed)) for seed in range(20)]
         assert {lower and (lower.first, lower.last) for lower in drawn} == expected
+
+
+@pytest.mark.parametrize("bend_deg", [-4.0, 0.0, 18.0])
+def test_repeats_stay_in_the_sagittal_plane(bend_deg: float) -> None:
+    subject = leaning_subject()
+    points = subject.grid.to_index(
+        np.stack(np.meshgrid(*[np.linspace(-90.0, 90, 3)] * 3, indexing="ij"), -1) - [0, 0, 150]
+    )
+    below = repeat(subject, LowerChest(T1, T3, bend_deg), np.moveaxis(points, -1, 0), 20)
+    assert below.groups > 0 and below.plane[0] == 0
+    assert below.turn[0] == pytest.approx([1, 0, 0], abs=1e-12) and below.turn[1:, 0] == pytest.approx(0, abs=1e-12)
