@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from common.errors import ConfigError, CorruptFile, DatasetError
 from common.phantom import tissues
+from common.training import MakesOnDevice
 from stage1_segment.run_folder import bank_split
 from stage1_segment.settings import BankSettings, PatchSettings, SegmentSettings, StartedTrainSettings
 from stage1_segment.synthetic import placement
@@ -28,6 +29,7 @@ from stage1_segment.synthetic.spread import along_axes
 from stage1_segment.synthetic.subject import Subject, bank_files, load_subject
 from stage1_segment.synthetic.trunk import Trunk
 from stage1_segment.synthetic.wear import DISCS, FIRST, LAYERS, disc_code, draw_wear, with_disc_parts
+from stage1_segment.task import BankTask, SegmentTask
 
 WINDOW = (24, 24, 40)
 FLAT = Contrast(np.arange(256, dtype=np.float32) * 10, np.zeros(256, np.float32))
@@ -420,3 +422,14 @@ def test_patch_sizes() -> None:
         from common.config import parse
 
         parse({"size": [8, 8]}, PatchSettings, "test")
+
+
+def test_only_a_bank_s_batches_are_made_on_the_device() -> None:
+    given = settings()
+    bank = BankTask(given, BankSamples([fake_subject()], given), [])
+    assert isinstance(bank, MakesOnDevice) and not isinstance(SegmentTask(given, bank.samples, []), MakesOnDevice)
+    batch = bank.make([bank.draw(number) for number in (0, 1)], CPU)
+    assert batch["image"].shape == (2, 2, *WINDOW) and batch["mask"].shape == (2, 1, *WINDOW)
+    alone = bank.sample(1)
+    assert torch.equal(batch["mask"][1], alone["mask"])
+    torch.testing.assert_close(batch["image"][1], alone["image"], atol=1e-4, rtol=0)
