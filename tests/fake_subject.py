@@ -7,12 +7,14 @@ import numpy as np
 import torch
 
 from common.phantom import tissues
+from stage1_segment.settings import BankSettings, PatchSettings, SegmentSettings, StartedTrainSettings
 from stage1_segment.synthetic.lookup import draw_rays, look_up
 from stage1_segment.synthetic.placement import Placement
 from stage1_segment.synthetic.subject import Subject
 from stage1_segment.synthetic.trunk import AS_MAPPED, Trunk
 
 VOXEL_MM = 3.0
+WINDOW = (24, 24, 40)
 BOTTOM = 10
 """Slice of the lowest end of T4."""
 
@@ -55,6 +57,16 @@ def looked_up(
     """Codes of a window with two cells of 3 mm along each voxel, without elastic deformation."""
     rays = draw_rays(subject, placement, window, 2 * VOXEL_MM, 0.0, np.random.default_rng(0), trunk)
     return look_up([subject], [rays], window, torch.device("cpu"))[0].numpy()
+
+
+def bank_settings(batch: int = 1, **bank) -> SegmentSettings:
+    """Of a training from a bank, in windows that show most of the fake."""
+    return SegmentSettings(
+        source="bank",
+        patch=PatchSettings(coarse_mm=6.0, fine_mm=3.0, size=WINDOW),
+        bank=BankSettings(**bank),
+        train=StartedTrainSettings(batch=batch),
+    )
 
 
 def write_bank(folder: Path, count: int) -> Path:
