@@ -107,7 +107,7 @@ def uneven_grey(scans: Tensor, greys: Sequence[Grey], axes: Sequence[ScanAxis], 
 
 
 def add_shells(scans: Tensor, shells: Sequence[Shell | None], axes: Sequence[ScanAxis]) -> Tensor:
-    """(B, X, Y, Z) HU with what lies behind the patients of those that have a shell."""
+    """(B, X, Y, Z) HU, in place, with what lies behind the patients of those that have a shell."""
     chosen = those([of_scan is not None for of_scan in shells])
     if not chosen:
         return scans
@@ -131,7 +131,7 @@ def add_shells(scans: Tensor, shells: Sequence[Shell | None], axes: Sequence[Sca
 
 
 def add_masks(scans: Tensor, masks_hu: Sequence[float | None]) -> Tensor:
-    """(B, X, Y, Z) HU with a thin mask about the skin of those that wear one."""
+    """(B, X, Y, Z) HU, in place, with a thin mask about the skin of those that wear one."""
     chosen = those([of_scan is not None for of_scan in masks_hu])
     if not chosen:
         return scans
@@ -146,7 +146,7 @@ def add_masks(scans: Tensor, masks_hu: Sequence[float | None]) -> Tensor:
 def add_metal(
     scans: Tensor, metals: Sequence[Metal | None], teeth: Tensor, voxel_mm: float, axes: Sequence[ScanAxis]
 ) -> Tensor:
-    """(B, X, Y, Z) HU with bright and dark rays over a few slices, of those with metal. `teeth` (B, x, y, z) bool, on
+    """(B, X, Y, Z) HU, in place, with bright and dark rays over a few slices about metal. `teeth` (B, x, y, z) bool, on
     a grid of `voxel_mm` that begins where the scans do."""
     chosen = those([of_scan is not None for of_scan in metals])
     if not chosen:
