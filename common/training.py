@@ -18,7 +18,8 @@ WEIGHTS = "weights.safetensors"
 HOW_NOT_WHAT = {
     "device", "devices", "nodes", "strategy", "workers", "checkpoint_every", "log_every", "validate_every",
 }  # fmt: skip
-"""Settings that say how a training is run; the weights don't depend on them (beyond floating-point rounding)."""
+"""Settings that say how a training is run; the weights don't depend on them (beyond floating-point rounding, and random
+numbers that a task takes from the device: see `MakesOnDevice`)."""
 
 
 class TrainSettings(Settings):
