@@ -90,9 +90,8 @@ def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:
     nothing when they aren't dense enough for bone, or of one density."""
     grid = covering_grid(scan.grid, segmenter.patch.coarse_mm)
     hu = resample(scan, grid).array
-    probabilities = (
-        torch.softmax(_infer(scaled(hu.astype(np.float32), segmenter.patch), None, segmenter), dim=0).cpu().numpy()
-    )
+    logits = _infer(scaled(hu.astype(np.float32), segmenter.patch), None, segmenter)
+    probabilities = torch.softmax(logits, dim=0).cpu().numpy()
     bone = 1 - probabilities[BACKGROUND]
     pieces = spine_pieces(bone > 0.5)
     if pieces.any() and (hu[pieces].mean() < LEAST_HU or hu[pieces].std() < LEAST_SPREAD_HU):

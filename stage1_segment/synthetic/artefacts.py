@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stage1_segment.synthetic.batch import picked, stacked, those, to_device
 from stage1_segment.synthetic.scanner import ScanAxis
-from stage1_segment.synthetic.spread import along_axes
-from stage1_segment.synthetic.tables import onto, picked, stacked, those
+from stage1_segment.synthetic.spread import along_axes, between
 
 AIR_HU = -1000.0
 BODY_HU = -400.0
@@ -98,11 +98,8 @@ def draw_metal(rng: np.random.Generator) -> Metal | None:
 
 def uneven_grey(scans: Tensor, greys: Sequence[Grey], axes: Sequence[ScanAxis], lengths: Sequence[float]) -> Tensor:
     """(B, X, Y, Z) HU with a smooth field of some tens of HU, and a change of scale. `lengths` mm of the window."""
-    weights = []
-    for axis, length in zip(axes, lengths):
-        place = axis.middles.clamp(0, length)[..., None] * (3 / length)
-        weights.append((1 - (place - torch.arange(4, device=scans.device)).abs()).clip(0).float())
-    field = along_axes(stacked(greys, "field", scans), weights)
+    middles = [axis.middles.clamp(0, length)[..., None] / length for axis, length in zip(axes, lengths)]
+    field = along_axes(stacked(greys, "field", scans), [between(3 * place, 4) for place in middles])
     return (scans - AIR_HU) * stacked(greys, "scale", scans, 3) + AIR_HU + field
 
 
@@ -117,7 +114,7 @@ def add_shells(scans: Tensor, shells: Sequence[Shell | None], axes: Sequence[Sca
         for name in ("gap_mm", "curve", "thick_mm", "foam_hu", "skin_hu")
     )
     mm = [picked(axis.distance, chosen)[:, None, None] for axis in axes]
-    half = onto([axes[0].counts[k] / 2 for k in chosen], scans, 2).float()
+    half = to_device([axes[0].counts[k] / 2 for k in chosen], scans, 2).float()
     body = part > BODY_HU
     rows = body.any(dim=3).any(dim=1)  # (B, Y)
     back = rows.int().argmax(dim=1)[:, None, None] * mm[1] - gap
@@ -126,7 +123,7 @@ def add_shells(scans: Tensor, shells: Sequence[Shell | None], axes: Sequence[Sca
     shell = (depth < 0) & (depth > -thick) & rows.any(dim=1)[:, None, None]
     outside = (depth > -mm[1]) | (depth < mm[1] - thick)
     hu = torch.where(shell, torch.where(outside, skin, foam), AIR_HU)
-    scans[onto(chosen, scans)] = torch.where(body, part, torch.maximum(part, hu[..., None]))
+    scans[to_device(chosen, scans)] = torch.where(body, part, torch.maximum(part, hu[..., None]))
     return scans
 
 
@@ -136,10 +133,10 @@ def add_masks(scans: Tensor, masks_hu: Sequence[float | None]) -> Tensor:
     if not chosen:
         return scans
     part = picked(scans, chosen)
-    denser = onto([masks_hu[k] for k in chosen], scans, 3).float()
+    denser = to_device([masks_hu[k] for k in chosen], scans, 3).float()
     body = part > BODY_HU
     near = functional.max_pool3d(body[:, None].float(), 3, 1, 1)[:, 0] > 0
-    scans[onto(chosen, scans)] = torch.where(near & ~body, (part + denser).clamp(max=150.0), part)
+    scans[to_device(chosen, scans)] = torch.where(near & ~body, (part + denser).clamp(max=150.0), part)
     return scans
 
 
@@ -153,7 +150,7 @@ def add_metal(
         return scans
     part, with_metal = picked(scans, chosen), [metals[k] for k in chosen]
     mm = torch.stack([picked(axis.distance, chosen) for axis in axes])
-    counts = onto([[axis.counts[k] for k in chosen] for axis in axes], scans)
+    counts = to_device([[axis.counts[k] for k in chosen] for axis in axes], scans)
     anywhere = counts * mm * stacked(with_metal, "place", scans).T
     middle = _in_teeth(picked(teeth, chosen), with_metal, anywhere / voxel_mm) * voxel_mm
     x, y, z = (
@@ -169,7 +166,7 @@ def add_metal(
     z = z[:, None, None]
     part = part + rays[..., None] * torch.exp(-0.5 * (z / slab[..., None]) ** 2) * (part > BODY_HU)
     blob = distance[..., None] ** 2 + z**2 < blob_mm[..., None] ** 2
-    scans[onto(chosen, scans)] = torch.where(blob, stacked(with_metal, "blob_hu", scans, 3), part)
+    scans[to_device(chosen, scans)] = torch.where(blob, stacked(with_metal, "blob_hu", scans, 3), part)
     return scans
 
 
@@ -180,5 +177,5 @@ def _in_teeth(teeth: Tensor, metals: Sequence[Metal], elsewhere: Tensor) -> Tens
     for order, metal in zip(keys := torch.empty(flat.shape, device=teeth.device), metals):
         order.uniform_(1, 2, generator=torch.Generator(teeth.device).manual_seed(metal.seed))
     found = torch.stack(torch.unravel_index((keys * flat).argmax(dim=1), teeth.shape[1:])).float()
-    wanted = onto([metal.in_teeth for metal in metals], teeth)
+    wanted = to_device([metal.in_teeth for metal in metals], teeth)
     return torch.where(flat.any(dim=1) & wanted, found, elsewhere)

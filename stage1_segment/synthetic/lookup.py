@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stage1_segment.synthetic.batch import picked, stacked, those, to_device
 from stage1_segment.synthetic.chest import raised_by
 from stage1_segment.synthetic.girdle import with_girdle
 from stage1_segment.synthetic.lower_chest import NEVER, Repeat, look_again, repeat, seen_again
@@ -15,7 +16,7 @@ from stage1_segment.synthetic.lungs import with_lungs
 from stage1_segment.synthetic.placement import Placement
 from stage1_segment.synthetic.spread import along_axes, smooth_weights, spread
 from stage1_segment.synthetic.subject import Subject
-from stage1_segment.synthetic.tables import onto, picked, stacked, those, values_at
+from stage1_segment.synthetic.tables import values_at
 from stage1_segment.synthetic.trunk import AS_MAPPED, Trunk
 
 FINER = 2
@@ -70,18 +71,18 @@ def look_up(
     trunks = [scan.trunk for scan in rays]
     lungs = those([trunk.lungs != AS_MAPPED.lungs for trunk in trunks])
     if lungs:
-        codes[onto(lungs, device)] = _place_lungs(
+        codes[to_device(lungs, device)] = _place_lungs(
             picked(codes, lungs), *_of(lungs, subjects, rays), picked(index, lungs)
         )
     gone = those([not trunk.girdle.seen for trunk in trunks])
     if gone:
-        codes[onto(gone, device)] = with_girdle(picked(codes, gone), None)
+        codes[to_device(gone, device)] = with_girdle(picked(codes, gone), None)
     moved = those([trunk.girdle.moved for trunk in trunks])
     if moved:
         there, ways = _of(moved, subjects, rays)
         forward, up = (stacked([way.trunk.girdle for way in ways], name, device, 3) for name in ("forward", "up"))
         source = _shifted(there, picked(index, moved), -forward, -up)
-        codes[onto(moved, device)] = with_girdle(picked(codes, moved), _tissues(there, ways, source))
+        codes[to_device(moved, device)] = with_girdle(picked(codes, moved), _tissues(there, ways, source))
     return codes
 
 
@@ -92,7 +93,7 @@ def _of(numbers: list[int], *lists: Sequence) -> list[list]:
 def _place_lungs(codes: Tensor, subjects: Sequence[Subject], rays: Sequence[Rays], index: Tensor) -> Tensor:
     """The codes (B, cells) with either lung moved; C7's middle parts left from right."""
     lungs = [scan.trunk.lungs for scan in rays]
-    left = index[:, 0] < onto([subject.grid.to_index(subject.centres[7])[0] for subject in subjects], index, 3)
+    left = index[:, 0] < to_device([subject.grid.to_index(subject.centres[7])[0] for subject in subjects], index, 3)
     up, down = stacked(lungs, "up", index, 3), stacked(lungs, "down", index, 3)
     up = torch.where(left, up[:, 0], up[:, 1])
     still = torch.zeros_like(down)
@@ -130,18 +131,18 @@ def _places(subjects: Sequence[Subject], index: Tensor) -> Tensor:
     rows, bottoms = zip(*(subject.rows for subject in subjects))
     begins = np.cumsum([0, *(len(of_map) for of_map in rows)])
     x, y = _within(index[:, 0].round(), widths).int(), _within(index[:, 1].round(), depths).int()
-    z = _within(index[:, 2].round().sub_(onto(bottoms, index, 3)), [len(of_map) for of_map in rows]).int()
+    z = _within(index[:, 2].round().sub_(to_device(bottoms, index, 3)), [len(of_map) for of_map in rows]).int()
     if len(subjects) > 1:
-        z.add_(onto(begins[:-1].astype(np.int32), index, 3))
+        z.add_(to_device(begins[:-1].astype(np.int32), index, 3))
     z = values_at(torch.from_numpy(np.concatenate(rows)), z)
-    depth, height = (onto(np.array(sizes, np.int32), index, 3) for sizes in (depths, heights))
+    depth, height = (to_device(np.array(sizes, np.int32), index, 3) for sizes in (depths, heights))
     return x.mul_(depth).add_(y).mul_(height).add_(z)
 
 
 def _within(values: Tensor, counts: Sequence[int]) -> Tensor:
     """values (B, cells) from 0 up to below each scan's count, in place; one number for all scans is much faster."""
     values.clamp_(0, max(counts) - 1)
-    return values if len(set(counts)) == 1 else torch.minimum(values, onto(counts, values, 3).float() - 1)
+    return values if len(set(counts)) == 1 else torch.minimum(values, to_device(counts, values, 3).float() - 1)
 
 
 def _smooth_field(counts, cells, voxel_mm, rng) -> np.ndarray:

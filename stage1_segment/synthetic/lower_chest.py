@@ -14,8 +14,8 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from common.phantom.tissues import CORTEX, LEVEL_CODES
+from stage1_segment.synthetic.batch import stacked
 from stage1_segment.synthetic.subject import Subject
-from stage1_segment.synthetic.tables import stacked
 from stage1_segment.synthetic.wear import LAYERS, disc_code
 
 T1 = LEVEL_CODES["T1"]

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from stage1_segment.augment import faulty_hint
 from stage1_segment.settings import SegmentSettings
+from stage1_segment.synthetic.batch import those, to_device
 from stage1_segment.synthetic.no_patient import without_patient
 from stage1_segment.synthetic.placement import place
 from stage1_segment.synthetic.scan import Recipe, draw_recipe, make_scans
 from stage1_segment.synthetic.spine_alone import Alone, draw_alone, spines_alone
 from stage1_segment.synthetic.subject import Subject
-from stage1_segment.synthetic.tables import onto, those
 from stage1_segment.window import scaled
 
 
@@ -63,7 +63,7 @@ class BankSamples:
         masks = torch.zeros((len(recipes), *window), dtype=torch.uint8, device=device)
         patients = those([recipe.scan is not None for recipe in recipes])
         if patients:
-            some = onto(patients, device)
+            some = to_device(patients, device)
             subjects = [self.subjects[recipes[number].subject] for number in patients]
             scans = [recipes[number].scan for number in patients]
             hu[some], masks[some] = make_scans(subjects, scans, window, voxel_mm, device)

@@ -26,13 +26,14 @@ from stage1_segment.synthetic.artefacts import (
     draw_shell,
     uneven_grey,
 )
+from stage1_segment.synthetic.batch import stacked, to_device
 from stage1_segment.synthetic.contrast import Contrast, draw_contrast
 from stage1_segment.synthetic.lookup import FINER, Rays, draw_rays, look_up
 from stage1_segment.synthetic.placement import Placement
 from stage1_segment.synthetic.scanner import Scanner, add_noise, draw_scanner, scan_axis, window_axis
 from stage1_segment.synthetic.spread import along_axes, random_fields, smooth_weights
 from stage1_segment.synthetic.subject import Subject, level_table
-from stage1_segment.synthetic.tables import each_values_at, onto, stacked
+from stage1_segment.synthetic.tables import each_values_at
 from stage1_segment.synthetic.trunk import draw_trunk
 from stage1_segment.synthetic.wear import draw_wear
 
@@ -144,7 +145,7 @@ def _in_part(levels: Tensor, parts: Sequence[str]) -> Tensor:
     cervical = cells.view(len(parts), -1, FINER).any(dim=2).int()
     seen_below = cervical.cummax(dim=1).values.bool()
     seen_above = cervical.flip(1).cummax(dim=1).values.flip(1).bool()
-    chest, head = (onto([part == name for part in parts], levels, 1) for name in ("chest", "head"))
+    chest, head = (to_device([part == name for part in parts], levels, 1) for name in ("chest", "head"))
     return ~((seen_below & chest) | (seen_above & head))[:, None, None]
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.special import ndtr
 
+from stage1_segment.synthetic.batch import stacked, to_device
 from stage1_segment.synthetic.spread import linear_weights, random_fields
-from stage1_segment.synthetic.tables import onto, stacked
 
 SHORT = 0.05
 """A grain that reaches no further is none."""
@@ -81,7 +81,7 @@ def scan_axis(scanners: Sequence[Scanner], axis: int, cells: int, cell_mm: float
 
     numbers = torch.arange(int(counts.max()), device=device)
     scans = np.stack([voxel, phase, counts, thickness, blur, sharpening])
-    voxel, phase, count, thickness, blur, sharpening = onto(scans, device, 1)
+    voxel, phase, count, thickness, blur, sharpening = to_device(scans, device, 1)
     middles = (numbers - phase) * voxel
     distance = (torch.arange(cells, device=device) + 0.5) * cell_mm - middles[..., None]
     weights = _profile(distance, thickness[..., None], blur[..., None])
@@ -121,7 +121,7 @@ def add_noise(scans: Tensor, scanners: Sequence[Scanner], axes: Sequence[ScanAxi
     if any(scanner.grain > SHORT for scanner in scanners):
         kernels = np.array([scanner.grain for scanner in scanners]).clip(SHORT)[:, None]
         kernels = np.exp(-0.5 * (np.arange(-2, 3) / kernels) ** 2)
-        kernels = onto((kernels / np.linalg.norm(kernels, axis=1, keepdims=True)).astype(np.float32), noise)
+        kernels = to_device((kernels / np.linalg.norm(kernels, axis=1, keepdims=True)).astype(np.float32), noise)
         noise = _convolved(_convolved(noise, kernels, 1), kernels, 2)
     scans = scans + noise * (stacked(scanners, "noise", scans, 3) * thick.clamp(max=3))
     if any(scanner.streaks for scanner in scanners):

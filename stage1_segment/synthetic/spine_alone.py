@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stage1_segment.synthetic.artefacts import AIR_HU
-from stage1_segment.synthetic.tables import onto, picked, stacked, those
+from stage1_segment.synthetic.batch import picked, stacked, those, to_device
 
 ALONE = 0.25
 """Part of the first pass' samples."""
@@ -44,7 +44,7 @@ def spines_alone(hu: Tensor, mask: Tensor, alone: Sequence[Alone | None], voxel_
     farthest = max(of_scan.reach_mm for of_scan in asked) / voxel_mm
     near = squared_distance(bone, farthest) <= (stacked(asked, "reach_mm", hu, 3) / voxel_mm) ** 2
     shown = near | ~bone.flatten(1).any(dim=1)[:, None, None, None]
-    hu[onto(chosen, hu)] = torch.where(shown, picked(hu, chosen), stacked(asked, "elsewhere_hu", hu, 3))
+    hu[to_device(chosen, hu)] = torch.where(shown, picked(hu, chosen), stacked(asked, "elsewhere_hu", hu, 3))
     return hu
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stage1_segment.synthetic.tables import onto
+from stage1_segment.synthetic.batch import to_device
 
 
 def spread(values: Tensor, sizes: list[int]) -> Tensor:
@@ -19,15 +19,20 @@ def spread(values: Tensor, sizes: list[int]) -> Tensor:
 def linear_weights(old: Sequence[int], new: Sequence[int], device: torch.device) -> Tensor:
     """(B, most new, most old) weights of the interpolation between `old` points of each of B; what lies beyond its
     `new` ones means nothing."""
-    steps = onto([(points - 1) / max(count - 1, 1) for points, count in zip(old, new)], device, 2)
+    steps = to_device([(points - 1) / max(count - 1, 1) for points, count in zip(old, new)], device, 2)
     position = torch.arange(max(new), device=device)[:, None] * steps
-    return (1 - (position - torch.arange(max(old), device=device)).abs()).clip(0).float()
+    return between(position, max(old))
+
+
+def between(position: Tensor, points: int) -> Tensor:
+    """(..., 1) places between points 0, 1, ... -> (..., points) weights of the two beside each, float32."""
+    return (1 - (position - torch.arange(points, device=position.device)).abs()).clip(0).float()
 
 
 def smooth_weights(knots: Sequence[int], new: int, device: torch.device) -> Tensor:
     """(B, new, most knots) weights of cubic B-splines, which have no edges, through each of B numbers of knots, 4 or
     more, one of them beyond either end."""
-    steps = onto([(count - 3) / max(new - 1, 1) for count in knots], device, 2)
+    steps = to_device([(count - 3) / max(new - 1, 1) for count in knots], device, 2)
     position = 1 + torch.arange(new, device=device)[:, None] * steps
     distance = (position - torch.arange(max(knots), device=device)).abs()
     near, far = 2 / 3 - distance**2 + distance**3 / 2, (2 - distance).clip(0) ** 3 / 6

@@ -1,7 +1,6 @@
-"""What tables, and the attributes of a batch's scans, say of every cell."""
+"""What tables say of every cell."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,25 +24,3 @@ def among(codes: Tensor, wanted: tuple[int, ...]) -> Tensor:
     table = torch.zeros(256, dtype=torch.bool)
     table[list(wanted)] = True
     return values_at(table, codes.int())
-
-
-def stacked(scans: Sequence[Any], name: str, like: Tensor | torch.device, dims: int = 0) -> Tensor:
-    """An attribute of each scan as float32 (B, ...), on a device, with `dims` axes of length one behind."""
-    return onto(np.stack([np.asarray(getattr(scan, name), np.float32) for scan in scans]), like, dims)
-
-
-def onto(values: Any, like: Tensor | torch.device, dims: int = 0) -> Tensor:
-    """Values (B, ...) on a device, with `dims` axes of length one behind; nothing waits for them."""
-    device = like if isinstance(like, torch.device) else like.device
-    values = np.asarray(values)
-    return torch.from_numpy(values.reshape(values.shape + (1,) * dims)).to(device, non_blocking=True)
-
-
-def those(chosen: Sequence[bool]) -> list[int]:
-    """Numbers of the scans for which that is so."""
-    return [number for number, is_so in enumerate(chosen) if is_so]
-
-
-def picked(values: Tensor, numbers: Sequence[int]) -> Tensor:
-    """Those scans of values (B, ...); the same tensor when that is all of them."""
-    return values if len(numbers) == len(values) else values[onto(numbers, values)]
