@@ -1,6 +1,6 @@
 """Networks of libraries, normalised by instances."""
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def norm_by_instances(module: nn.Module) -> None:
@@ -8,6 +8,24 @@ def norm_by_instances(module: nn.Module) -> None:
     neighbours in the batch. It stays untouched if it is itself one."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm3d):
-            setattr(module, name, nn.InstanceNorm3d(child.num_features, affine=True))
+            setattr(module, name, _by_instances(child))
         else:
             norm_by_instances(child)
+
+
+def _by_instances(norm: nn.BatchNorm3d) -> nn.Module:
+    """Those of timm-3d carry their activation in `act`."""
+    if hasattr(norm, "act"):
+        return InstanceNormAct(norm.num_features, norm.act)
+    return nn.InstanceNorm3d(norm.num_features, affine=True)
+
+
+class InstanceNormAct(nn.InstanceNorm3d):
+    """A normalisation and the activation after it, with the parameters' names of the normalisation alone."""
+
+    def __init__(self, features: int, act: nn.Module) -> None:
+        super().__init__(features, affine=True)
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(super().forward(x))

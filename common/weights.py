@@ -56,18 +56,8 @@ def fill(network: "nn.Module", state: "dict[str, Tensor]", path: Path) -> None:
 
 def read_description(path: Path, kind: str | None = None) -> dict[str, Any]:
     """The description alone, without torch; raises as `load_weights`."""
-    from safetensors import safe_open
-
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file; train first, or name one with --weights")
     try:
-        with safe_open(path, framework="np") as stream:
-            metadata = stream.metadata() or {}
-    except Exception as error:
-        raise WeightsError(f"{path}: not a whole safetensors file ({error}); train again or copy it again") from None
-    try:
-        description = json.loads(metadata[KEY])
+        description = json.loads(_header(path)[KEY])
         if not isinstance(description, dict):
             raise ValueError
     except (KeyError, ValueError, RecursionError):
@@ -75,3 +65,21 @@ def read_description(path: Path, kind: str | None = None) -> dict[str, Any]:
     if kind is not None and description.get("kind") != kind:
         raise WeightsError(f"{path}: weights of kind {description.get('kind')!r}, expected {kind!r}")
     return description
+
+
+def is_described(path: Path) -> bool:
+    """Whether this project saved the file: another's has no description. WeightsError when it is missing or damaged."""
+    return KEY in _header(path)
+
+
+def _header(path: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file; train first, or name one with --weights")
+    try:
+        with safe_open(path, framework="np") as stream:
+            return stream.metadata() or {}
+    except Exception as error:
+        raise WeightsError(f"{path}: not a whole safetensors file ({error}); train again or copy it again") from None

@@ -4,13 +4,15 @@ One vertebra in ten is fractured, and a fracture is a small part of it. On patch
 boxes or because the fracture was drawn there, the encoder sees many times as many fractures in the same time.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.weights import fill, load_weights
-from stage2_classify import augment, from_segmenter
+from common.weights import fill, is_described, load_weights
+from stage2_classify import augment, from_pictures, from_segmenter
 from stage2_classify.crops import COARSE, FAR_MM, coarse_shape
 from stage2_classify.drawn import draw_fracture
 from stage2_classify.loss import local_loss, smoothed
@@ -28,16 +30,23 @@ class EncoderTask:
         self.network = build_encoder(settings.network, settings.encoder.seed)
         start = start_path(settings)
         if start is not None:
-            state, description = load_weights(start)
-            if description["kind"] == from_segmenter.KIND:
-                from_segmenter.begin_from_segmenter(self.network, state, start)
-            else:
-                fill(self.network, state, start)
+            self._begin(start)
         present = np.stack([example.crops.present for example in examples])
         fractured = np.stack([example.labels[:7] > 0.5 for example in examples])
         self.healthy = np.argwhere(present & ~fractured)
         boxed = np.array([example.crops.distance is not None for example in examples])
         self.located = np.argwhere(present & fractured & boxed[:, None])
+
+    def _begin(self, start: Path) -> None:
+        if not is_described(start):
+            encoder = self.settings.network.encoder
+            from_pictures.begin_from_pictures(self.network, encoder, from_pictures.load_pictures(start), start)
+            return
+        state, description = load_weights(start)
+        if description["kind"] == from_segmenter.KIND:
+            from_segmenter.begin_from_segmenter(self.network, state, start)
+        else:
+            fill(self.network, state, start)
 
     def sample(self, draw: int) -> dict[str, Tensor]:
         """One patch, varied: `images` (2, P, P, P), `mask_seen` (), `label` (): a fracture is in it, `distance`

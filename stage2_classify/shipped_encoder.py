@@ -5,7 +5,7 @@ from typing import Any
 
 from common import start_weights, store
 from common.training import WEIGHTS
-from common.weights import read_description
+from common.weights import is_described, read_description
 from stage2_classify import from_segmenter
 from stage2_classify.settings import ClassifySettings, NetworkSettings
 
@@ -17,7 +17,7 @@ NOT_OF_THE_ENCODER = {"head", "hidden", "dropout"}
 
 def start_path(settings: ClassifySettings) -> Path | None:
     """See `start_weights.start_path`; None as well for the naive network, which has no encoder. A file may also be a
-    network of stage 1, see `from_segmenter`."""
+    network of stage 1, see `from_segmenter`, and for an encoder of a library one for pictures, see `from_pictures`."""
     if settings.network.kind == "naive":
         return None
     wanted = {
@@ -25,9 +25,12 @@ def start_path(settings: ClassifySettings) -> Path | None:
         "crops": (settings.crops, {"spacing_mm", "window_hu", "oriented"}),
     }
     named = settings.encoder.start_from
-    if named not in (None, "practice") and read_description(Path(named)).get("kind") == from_segmenter.KIND:
-        from_segmenter.check_segmenter(Path(named), settings.network)
-        return Path(named)
+    if named not in (None, "practice"):
+        if settings.network.encoder != "own" and not is_described(Path(named)):
+            return Path(named)
+        if read_description(Path(named)).get("kind") == from_segmenter.KIND:
+            from_segmenter.check_segmenter(Path(named), settings.network)
+            return Path(named)
     return start_weights.start_path(named, "encoder.start_from", {"practice": SHIPPED}, KIND, wanted)
 
 

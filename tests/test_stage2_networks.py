@@ -3,15 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy import ndimage
+from torch.nn import functional as F
 
-from common.errors import ConfigError
+from common.errors import ConfigError, WeightsError
+from common.instance_norm import norm_by_instances
 from stage2_classify.augment import warp
 from stage2_classify.drawn import draw_fracture
+from stage2_classify.from_pictures import begin_from_pictures, load_pictures
 from stage2_classify.networks import build, build_encoder
 from stage2_classify.networks.blocks import BONE, MUSCLE, gaps, log_mean_exp, partly_hidden, whereabouts
+from stage2_classify.networks.library import LibraryFeatures
 from stage2_classify.networks.sequence import SequenceHead
-from stage2_classify.settings import AugmentSettings, CropSettings, NetworkSettings
+from stage2_classify.settings import AugmentSettings, ClassifySettings, CropSettings, NetworkSettings
+from stage2_classify.shipped_encoder import start_path
 
 PRIOR = torch.tensor([0.10, 0.19, 0.05, 0.08, 0.11, 0.18, 0.26, 0.53])
 
@@ -57,11 +63,86 @@ def test_encoder_of_a_library_by_its_name():
     wrong = [
         ("timm-regnetx_002", "can't be built"),
         ("timm-mobilenetv3_small_100", "doesn't take volumes"),
-        ("vgg11", "maps of"),
+        ("tu-convnext_tiny", "maps of"),
+        ("tu-nothing", "can't be built"),
     ]
     for name, reason in wrong:
         with pytest.raises(ConfigError, match=f"{name}.*{reason}"):
             build(settings.model_copy(update={"encoder": name}))
+
+
+@pytest.mark.parametrize("name", ["efficientnet-b0", "tu-resnet18"])
+def test_maps_of_a_library_that_rounds_in_its_own_way_cover_the_crop(name):
+    features = LibraryFeatures(name, 3, 3).eval()
+    with torch.no_grad():
+        shapes = [tuple(found.shape[2:]) for found in features(torch.rand(1, 3, 20, 17, 10))]
+    assert shapes == [(5, 5, 3), (3, 3, 2)]
+
+
+def test_a_normalisation_that_carries_its_activation_keeps_it():
+    class Both(torch.nn.BatchNorm3d):
+        def __init__(self):
+            super().__init__(2)
+            self.act = torch.nn.ReLU()
+
+    network = torch.nn.Sequential(Both())
+    norm_by_instances(network)
+    x = torch.tensor([-3.0, -1.0, 1.0, 3.0]).view(1, 1, 4, 1, 1).expand(2, 2, 4, 1, 1)
+    expected = torch.tensor([0.0, 0.0, 1.0, 3.0]) / 5**0.5  # mean 0, variance 5
+    assert torch.allclose(network(x)[0, 0].flatten(), expected, atol=1e-4)
+    assert set(network.state_dict()) == {"0.weight", "0.bias"}
+
+
+def pictures_of(encoder):
+    """A picture network's random weights, under the names of the encoder's."""
+    generator = torch.Generator().manual_seed(1)
+    shapes = {name: value.shape for name, value in encoder.library.encoder.state_dict().items()}
+    return {
+        name: torch.rand(shape[:4] if len(shape) == 5 else shape, generator=generator) - 0.5
+        for name, shape in shapes.items()
+    }
+
+
+def test_an_encoder_begun_with_weights_for_pictures_sees_a_picture_that_goes_all_along_as_they_do(tmp_path):
+    settings = ClassifySettings(network=small("vertebra3d").model_copy(update={"encoder": "resnet18"}))
+    encoder = build_encoder(settings.network, 0)
+    drawn = encoder.library.encoder.conv1.weight.detach().clone()
+    path, pictures = tmp_path / "resnet18.safetensors", pictures_of(encoder)
+    save_file(pictures, path)
+    begins = settings.encoder.model_copy(update={"start_from": str(path)})
+    assert start_path(settings.model_copy(update={"encoder": begins})) == path
+
+    begin_from_pictures(encoder, "resnet18", load_pictures(path), path)
+    picture = torch.rand(1, 1, 20, 24)
+    volume = torch.zeros(1, 3, 20, 24, 16)
+    volume[:, 0] = picture[..., None]
+    with torch.no_grad():
+        seen = encoder.library.encoder.conv1(volume)
+        expected = F.conv2d(picture.expand(-1, 3, -1, -1), pictures["conv1.weight"], stride=2, padding=3)
+    assert torch.allclose(seen[..., 4], expected, atol=1e-4)  # a slice whose kernels end within the volume
+    assert torch.equal(encoder.library.encoder.conv1.weight[:, 1:], drawn[:, 1:])
+    deep = encoder.library.encoder.layer2[0].conv1.weight
+    assert torch.allclose(deep.sum(dim=-1), pictures["layer2.0.conv1.weight"], atol=1e-5)
+    assert torch.equal(encoder.library.encoder.bn1.weight, pictures["bn1.weight"])
+
+
+def test_weights_for_pictures_that_do_not_fit_are_refused(tmp_path):
+    settings = ClassifySettings(network=small("vertebra3d").model_copy(update={"encoder": "resnet18"}))
+    encoder = build_encoder(settings.network, 0)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    path, pictures = tmp_path / "w.safetensors", pictures_of(encoder)
+    lacking = {name: value for name, value in pictures.items() if name != "layer1.0.bn2.weight"}
+    with pytest.raises(WeightsError, match=r"w\.safetensors.*1 don't fit, layer1\.0\.bn2\.weight is missing"):
+        begin_from_pictures(encoder, "resnet18", lacking, path)
+    other = {**pictures, "conv1.weight": torch.rand(64, 3, 5, 5)}
+    with pytest.raises(WeightsError, match=r"conv1\.weight is \(64, 3, 5, 5, 5\)"):
+        begin_from_pictures(encoder, "resnet18", other, path)
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+
+    save_file(pictures, path)
+    own = settings.encoder.model_copy(update={"start_from": str(path)})
+    with pytest.raises(WeightsError, match="has no description"):  # for the project's own encoder there are none
+        start_path(ClassifySettings(encoder=own))
 
 
 @pytest.mark.parametrize("head, others_too", [("recurrent", True), ("alone", False)])
