@@ -38,7 +38,8 @@ class NetworkSettings(Settings):
 
     kind: Literal["vertebra3d", "slices25d", "naive"] = "vertebra3d"
     encoder: str = "own"
-    """What makes the feature maps of vertebra3d: own, or an encoder of segmentation-models-pytorch-3d by its name."""
+    """What makes the feature maps of vertebra3d: own, or an encoder of segmentation-models-pytorch-3d by its name (tu-
+    and a name for timm-3d's)."""
     channels: tuple[int, ...] = (16, 32, 64)
     """Of the encoder, one number for each halving of the resolution; of a library's encoder only how many counts."""
     fine_blocks: int = 0
