@@ -2,7 +2,7 @@
 
 import os
 
-__version__ = "0.2.3"
+__version__ = "0.2.4"
 
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")

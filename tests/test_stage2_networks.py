@@ -94,36 +94,40 @@ def test_a_normalisation_that_carries_its_activation_keeps_it():
 
 
 def pictures_of(encoder):
-    """A picture network's random weights, under the names of the encoder's."""
+    """A picture network's random weights, under the names that its library has for them."""
     generator = torch.Generator().manual_seed(1)
-    shapes = {name: value.shape for name, value in encoder.library.encoder.state_dict().items()}
+    shapes = {name.removeprefix("model."): value.shape for name, value in encoder.library.encoder.state_dict().items()}
     return {
         name: torch.rand(shape[:4] if len(shape) == 5 else shape, generator=generator) - 0.5
         for name, shape in shapes.items()
     }
 
 
-def test_an_encoder_begun_with_weights_for_pictures_sees_a_picture_that_goes_all_along_as_they_do(tmp_path):
-    settings = ClassifySettings(network=small("vertebra3d").model_copy(update={"encoder": "resnet18"}))
+@pytest.mark.parametrize("name, within", [("resnet18", ""), ("tu-resnet18", "model.")])
+def test_an_encoder_begun_with_weights_for_pictures_sees_a_picture_that_goes_all_along_as_they_do(
+    name, within, tmp_path
+):
+    settings = ClassifySettings(network=small("vertebra3d").model_copy(update={"encoder": name}))
     encoder = build_encoder(settings.network, 0)
-    drawn = encoder.library.encoder.conv1.weight.detach().clone()
+    weights = encoder.library.encoder.state_dict()
+    drawn = weights[f"{within}conv1.weight"].clone()
     path, pictures = tmp_path / "resnet18.safetensors", pictures_of(encoder)
     save_file(pictures, path)
     begins = settings.encoder.model_copy(update={"start_from": str(path)})
     assert start_path(settings.model_copy(update={"encoder": begins})) == path
 
-    begin_from_pictures(encoder, "resnet18", load_pictures(path), path)
+    begin_from_pictures(encoder, name, load_pictures(path), path)
     picture = torch.rand(1, 1, 20, 24)
     volume = torch.zeros(1, 3, 20, 24, 16)
     volume[:, 0] = picture[..., None]
     with torch.no_grad():
-        seen = encoder.library.encoder.conv1(volume)
+        seen = F.conv3d(volume, weights[f"{within}conv1.weight"], stride=2, padding=3)
         expected = F.conv2d(picture.expand(-1, 3, -1, -1), pictures["conv1.weight"], stride=2, padding=3)
     assert torch.allclose(seen[..., 4], expected, atol=1e-4)  # a slice whose kernels end within the volume
-    assert torch.equal(encoder.library.encoder.conv1.weight[:, 1:], drawn[:, 1:])
-    deep = encoder.library.encoder.layer2[0].conv1.weight
+    assert torch.equal(weights[f"{within}conv1.weight"][:, 1:], drawn[:, 1:])
+    deep = weights[f"{within}layer2.0.conv1.weight"]
     assert torch.allclose(deep.sum(dim=-1), pictures["layer2.0.conv1.weight"], atol=1e-5)
-    assert torch.equal(encoder.library.encoder.bn1.weight, pictures["bn1.weight"])
+    assert torch.equal(weights[f"{within}bn1.weight"], pictures["bn1.weight"])
 
 
 def test_weights_for_pictures_that_do_not_fit_are_refused(tmp_path):
