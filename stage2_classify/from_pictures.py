@@ -33,17 +33,14 @@ def begin_from_pictures(encoder: "nn.Module", name: str, pictures: "dict[str, Te
     inputs stays as drawn, and so does what comes after the library's maps. Raises WeightsError when some of the
     network's tensors aren't there, or of another size.
     """
-    import torch
     from segmentation_models_pytorch_3d.utils.convert_weights import convert_2d_weights_to_3d
 
+    within = "model." if name.startswith(OF_TIMM) else ""
     inflated = convert_2d_weights_to_3d(dict(pictures))
     own = encoder.library.encoder.state_dict()
-    theirs = {key: inflated.get(key.removeprefix("model.") if name.startswith(OF_TIMM) else key) for key in own}
+    theirs = {key: inflated.get(key.removeprefix(within)) for key in own}
     first = next(key for key, value in own.items() if value.ndim == 5)
-    if theirs[first] is not None and theirs[first].ndim == 5 and theirs[first].shape[1] == GREY:
-        grey = theirs[first].sum(dim=1, keepdim=True)
-        if grey.shape[2:] == own[first].shape[2:] and len(grey) == len(own[first]):
-            theirs[first] = torch.cat([grey, own[first][:, 1:]], dim=1)
+    theirs[first] = _of_grey(theirs[first], own[first])
     wrong = [key for key, value in own.items() if theirs[key] is None or theirs[key].shape != value.shape]
     if wrong:
         found = "is missing" if theirs[wrong[0]] is None else f"is {tuple(theirs[wrong[0]].shape)} when inflated"
@@ -54,3 +51,13 @@ def begin_from_pictures(encoder: "nn.Module", name: str, pictures: "dict[str, Te
         )
     for key, value in own.items():
         value.copy_(theirs[key])
+
+
+def _of_grey(kernels: "Tensor | None", drawn: "Tensor") -> "Tensor | None":
+    """First kernels for pictures (C, 3, X, Y, Z) -> what sees a grey one, and the `drawn` kernels of the other inputs;
+    unchanged when they aren't of that kind or of another size."""
+    import torch
+
+    if kernels is None or kernels.shape != (len(drawn), GREY, *drawn.shape[2:]):
+        return kernels
+    return torch.cat([kernels.sum(dim=1, keepdim=True), drawn[:, 1:]], dim=1)
