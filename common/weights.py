@@ -33,15 +33,20 @@ def load_weights(
     Raises WeightsError when the file is missing, damaged, without a description, or not of `kind`, or when its
     description lacks one of `needs`.
     """
-    from safetensors import safe_open
-
     description = read_description(path, kind)
     missing = [name for name in needs if name not in description]
     if missing:
         raise WeightsError(f"{path}: its description lacks {', '.join(missing)}; train again or copy the file again")
+    return read_tensors(path), description
+
+
+def read_tensors(path: Path) -> "dict[str, Tensor]":
+    """The tensors of a safetensors file, this project's or not, on the CPU. Raises WeightsError when it is damaged."""
+    from safetensors import safe_open
+
     try:
         with safe_open(path, framework="pt") as stream:
-            return {name: stream.get_tensor(name) for name in stream.keys()}, description  # noqa: SIM118
+            return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except Exception as error:
         raise WeightsError(f"{path}: damaged weights file ({error}); train again or copy it again") from None
 

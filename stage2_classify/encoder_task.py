@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.weights import fill, is_described, load_weights
+from common.weights import fill, is_described, load_weights, read_tensors
 from stage2_classify import augment, from_pictures, from_segmenter
 from stage2_classify.crops import COARSE, FAR_MM, coarse_shape
 from stage2_classify.drawn import draw_fracture
@@ -40,7 +40,7 @@ class EncoderTask:
     def _begin(self, start: Path) -> None:
         if not is_described(start):
             encoder = self.settings.network.encoder
-            from_pictures.begin_from_pictures(self.network, encoder, from_pictures.load_pictures(start), start)
+            from_pictures.begin_from_pictures(self.network, encoder, read_tensors(start), start)
             return
         state, description = load_weights(start)
         if description["kind"] == from_segmenter.KIND:

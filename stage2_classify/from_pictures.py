@@ -17,16 +17,6 @@ GREY = 3
 """Channels of a picture; a CT is a picture whose three are the same."""
 
 
-def load_pictures(path: Path) -> "dict[str, Tensor]":
-    """The tensors of a safetensors file; WeightsError when it isn't a whole one."""
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except Exception as error:
-        raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy it again") from None
-
-
 def begin_from_pictures(encoder: "nn.Module", name: str, pictures: "dict[str, Tensor]", path: Path) -> None:
     """Gives the library's part of a `Vertebra3d`, called `name` there, the weights of the same network for `pictures`,
     by the library's names of them. The first kernels look at the CT as at a grey picture; what looks at the other

@@ -26,7 +26,8 @@ def start_path(settings: ClassifySettings) -> Path | None:
     }
     named = settings.encoder.start_from
     if named not in (None, "practice"):
-        if settings.network.encoder != "own" and not is_described(Path(named)):
+        of_a_library = settings.network.kind == "vertebra3d" and settings.network.encoder != "own"
+        if of_a_library and not is_described(Path(named)):
             return Path(named)
         if read_description(Path(named)).get("kind") == from_segmenter.KIND:
             from_segmenter.check_segmenter(Path(named), settings.network)

@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from common.errors import ConfigError, WeightsError
 from common.instance_norm import norm_by_instances
+from common.weights import read_tensors
 from stage2_classify.augment import warp
 from stage2_classify.drawn import draw_fracture
-from stage2_classify.from_pictures import begin_from_pictures, load_pictures
+from stage2_classify.from_pictures import begin_from_pictures
 from stage2_classify.networks import build, build_encoder
 from stage2_classify.networks.blocks import BONE, MUSCLE, gaps, log_mean_exp, partly_hidden, whereabouts
 from stage2_classify.networks.library import LibraryFeatures
@@ -71,7 +72,7 @@ def test_encoder_of_a_library_by_its_name():
             build(settings.model_copy(update={"encoder": name}))
 
 
-@pytest.mark.parametrize("name", ["efficientnet-b0", "tu-resnet18"])
+@pytest.mark.parametrize("name", ["efficientnet-b0", "tu-resnet18", "vgg11"])
 def test_maps_of_a_library_that_rounds_in_its_own_way_cover_the_crop(name):
     features = LibraryFeatures(name, 3, 3).eval()
     with torch.no_grad():
@@ -116,7 +117,7 @@ def test_an_encoder_begun_with_weights_for_pictures_sees_a_picture_that_goes_all
     begins = settings.encoder.model_copy(update={"start_from": str(path)})
     assert start_path(settings.model_copy(update={"encoder": begins})) == path
 
-    begin_from_pictures(encoder, name, load_pictures(path), path)
+    begin_from_pictures(encoder, name, read_tensors(path), path)
     picture = torch.rand(1, 1, 20, 24)
     volume = torch.zeros(1, 3, 20, 24, 16)
     volume[:, 0] = picture[..., None]
@@ -145,8 +146,10 @@ def test_weights_for_pictures_that_do_not_fit_are_refused(tmp_path):
 
     save_file(pictures, path)
     own = settings.encoder.model_copy(update={"start_from": str(path)})
-    with pytest.raises(WeightsError, match="has no description"):  # for the project's own encoder there are none
-        start_path(ClassifySettings(encoder=own))
+    sliced = NetworkSettings(kind="slices25d", encoder="resnet18")
+    for network in (NetworkSettings(), sliced):  # the project's own encoders: there are none for them
+        with pytest.raises(WeightsError, match="has no description"):
+            start_path(ClassifySettings(encoder=own, network=network))
 
 
 @pytest.mark.parametrize("head, others_too", [("recurrent", True), ("alone", False)])
