@@ -68,7 +68,7 @@ class SubmissionError(ProjectError):
 
 
 class OutputError(ProjectError):
-    """Results can't be written: the disk is full, read-only or out of reach."""
+    """Results can't be written: the disk is full, read-only or out of reach, or a file of somebody else's is there."""
 
     exit_code = 12
 
@@ -77,6 +77,18 @@ class RunBusy(ProjectError):
     """Another process is at work on the same folder."""
 
     exit_code = 13
+
+
+class NoCervicalLevel(StudyError):
+    """A study was read and segmented, and no cervical vertebra was found in it; the empty mask is written."""
+
+    exit_code = 14
+
+
+class WrongOrientation(StudyError):
+    """What is seen in a study contradicts its header: upside down, front to back, or mirrored."""
+
+    exit_code = 15
 
 
 PARTLY_FAILED = 20
