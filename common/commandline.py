@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from common.cores import limit_libraries
 from common.errors import ConfigError, ProjectError
 
 NOT_MEDICAL = "Research software, not a medical device."
@@ -34,6 +35,7 @@ def add_series_choice(parser: argparse.ArgumentParser) -> None:
 
 def run(main: Callable[[], int | None]) -> None:
     """Runs a command; a ProjectError becomes one line on stderr and its exit code, Ctrl-C becomes 130."""
+    limit_libraries()
     # What libraries say to each other about their future helps nobody here; processes started later hear it too.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
     warnings.simplefilter("ignore", FutureWarning)

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from common.errors import RunBusy
 from common.store import can_be_written
 
 NAME = ".lock"
-RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK")
-"""Variables that tell a process which one of a training's it is."""
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
+"""Variables that tell a process which one of a launched training's it is."""
 _held: set[Path] = set()
 
 
@@ -24,11 +24,11 @@ def only_one(folder: Path) -> Iterator[None]:
 
     The system itself drops the lock when its process ends, however it ends, so that a lock left by a killed
     process is stale at once and simply taken over; what the file says (process, machine, since when) is only for
-    people. The other processes of a training on several devices belong to the first one and take none. Raises
-    RunBusy when another process holds it, OutputError when the folder can't be written.
+    people. The other processes of a launched training (`belongs_to_another`) take none. Raises RunBusy when another
+    process holds it, OutputError when the folder can't be written.
     """
     path = Path(folder).resolve() / NAME
-    if path in _held or any(os.environ.get(rank, "0") != "0" for rank in RANKS):
+    if path in _held or belongs_to_another(os.environ):
         yield
         return
     with can_be_written(path):
@@ -43,6 +43,22 @@ def only_one(folder: Path) -> Iterator[None]:
     finally:
         _held.discard(path)
         os.close(descriptor)
+
+
+def belongs_to_another(environment: Mapping[str, str]) -> bool:
+    """Whether this process is one of several that were launched together, and not the first. A rank by itself proves
+    nothing, since shells and schedulers leave them lying about: it counts with a place to meet (MASTER_ADDR and
+    MASTER_PORT, as torchrun and Lightning set them for every process) and either more than one process in the world or
+    a machine's number (Lightning on several machines); or within a step of several tasks that srun started."""
+
+    def number(name: str) -> int:
+        text = environment.get(name, "")
+        return int(text) if text.isdecimal() else 0
+
+    meets = bool(environment.get("MASTER_ADDR")) and number("MASTER_PORT") > 0
+    several = number("WORLD_SIZE") > 1 and any(number(rank) > 0 for rank in RANKS)
+    of_step = "SLURM_STEP_ID" in environment and number("SLURM_NTASKS") > 1 and number("SLURM_PROCID") > 0
+    return (meets and (several or number("NODE_RANK") > 0)) or of_step
 
 
 def _take(descriptor: int, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import nn
 
 from common import __version__, checkpoint, store
 from common.batches import batches
+from common.cores import usable_cores
 from common.errors import ConfigError
 from common.progress import progress
 from common.training import WEIGHTS, Task, TrainSettings
@@ -74,7 +74,7 @@ def _fit_process(
 def threads(settings: TrainSettings) -> int:
     """Threads of a training process on the CPU: a core for each process that makes samples stays free, since
     threads that wait for a busy core slow every step down several times."""
-    return max((os.cpu_count() or 1) // settings.devices - settings.workers, 1)
+    return max(usable_cores() // settings.devices - settings.workers, 1)
 
 
 def make_fabric(settings: TrainSettings) -> Fabric:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import store
 from common.config import DataSettings
+from common.cores import usable_cores
 from common.dataset.cache import CtCache
 from common.dataset.competition import Competition
 from common.dataset.folds import stored_folds
@@ -150,13 +151,11 @@ def _segment_job(job: Job, workers: int) -> str | None:
 
 @lru_cache(maxsize=8)
 def _segmenter(weights: Path, device: str, predict: PredictSettings, workers: int) -> "Segmenter":
-    import os
-
     import torch
 
     from stage1_segment.predict import load_segmenter
 
-    torch.set_num_threads(max((os.cpu_count() or 1) // max(workers, 1), 1))
+    torch.set_num_threads(max(usable_cores() // max(workers, 1), 1))
     return load_segmenter(weights, device, predict)
 
 

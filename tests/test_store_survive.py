@@ -15,7 +15,7 @@ import pytest
 from common import store
 from common.dataset.cache import CtCache
 from common.errors import CorruptFile, OutputError, RunBusy
-from common.lock import only_one
+from common.lock import belongs_to_another, only_one
 from common.workers import Died, shared
 
 ROOT = Path(__file__).parents[1]
@@ -244,11 +244,70 @@ def test_the_lock_is_free_after_the_block_whatever_happened(tmp_path: Path) -> N
 
 def test_other_processes_of_a_training_take_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     holder = _hold(tmp_path)
-    monkeypatch.setenv("LOCAL_RANK", "1")
+    for name, value in LAUNCHED.items():
+        monkeypatch.setenv(name, value)
     with only_one(tmp_path):
+        pass
+    for name in ("MASTER_ADDR", "WORLD_SIZE"):  # a rank that some shell has left is no launched training
+        monkeypatch.delenv(name)
+    with pytest.raises(RunBusy), only_one(tmp_path):
         pass
     holder.kill()
     holder.wait()
+
+
+MEETING = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+LAUNCHED = {**MEETING, "NODE_RANK": "0", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+"""What Lightning's launcher sets for the second process of a machine."""
+
+
+@pytest.mark.parametrize(
+    ("environment", "other"),
+    [
+        ({}, False),
+        ({"RANK": "1"}, False),
+        ({"LOCAL_RANK": "3", "NODE_RANK": "2"}, False),
+        ({"RANK": "1", "WORLD_SIZE": "4"}, False),
+        ({"RANK": "1", "WORLD_SIZE": "1", **MEETING}, False),
+        ({"RANK": "x", "WORLD_SIZE": "y", **MEETING}, False),
+        ({"SLURM_PROCID": "1"}, False),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "1"}, False),
+        ({"SLURM_NTASKS": "1", "SLURM_PROCID": "1", "SLURM_STEP_ID": "0"}, False),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_STEP_ID": "0"}, False),
+        (LAUNCHED, True),
+        ({**LAUNCHED, "LOCAL_RANK": "0"}, False),
+        ({**MEETING, "RANK": "5", "LOCAL_RANK": "0", "GROUP_RANK": "1", "WORLD_SIZE": "8"}, True),  # torchrun
+        ({**MEETING, "RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0", "WORLD_SIZE": "8"}, False),
+        ({**MEETING, "NODE_RANK": "1"}, True),  # Lightning, started by hand on the second machine
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_STEP_ID": "0"}, True),
+    ],
+)
+def test_a_rank_alone_proves_nothing(environment: dict[str, str], other: bool) -> None:
+    assert belongs_to_another(environment) == other
+
+
+def test_lightning_marks_the_processes_that_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it really sets, whatever its version; and one device of several machines is known by its machine."""
+    from lightning_fabric.plugins.environments import LightningEnvironment
+    from lightning_fabric.strategies.launchers import subprocess_script
+
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    started = []
+    monkeypatch.setattr(
+        subprocess_script.subprocess, "Popen", lambda *words, env, **others: started.append(env) or _Running()
+    )
+    launcher = subprocess_script._SubprocessScriptLauncher(LightningEnvironment(), num_processes=2, num_nodes=1)
+    launcher._call_children_scripts()
+    (environment,) = started
+    assert belongs_to_another(environment)
+
+
+class _Running:
+    pid = 0
+
+    def poll(self) -> None:
+        return None
 
 
 # Processes that die

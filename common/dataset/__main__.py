@@ -1,11 +1,11 @@
 """`python -m common.dataset verify DIR`: is a competition folder whole?"""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from common.commandline import NOT_MEDICAL, run
+from common.cores import usable_cores
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
     verify.add_argument("root", type=Path, metavar="DIR", help="the folder with train.csv and train_images")
     verify.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
     verify.add_argument("--deep", action="store_true", help="decode every slice, too; slow")
-    verify.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="processes")
+    verify.add_argument("--workers", type=int, default=min(usable_cores(), 8), help="processes")
     return _verify(parser.parse_args())
 
 
