@@ -13,6 +13,7 @@ from torch import nn
 from common import __version__, checkpoint, store
 from common.batches import batches
 from common.cores import usable_cores
+from common.device import check_device, choose_precision
 from common.errors import ConfigError
 from common.progress import progress
 from common.training import WEIGHTS, Task, TrainSettings
@@ -80,8 +81,7 @@ def threads(settings: TrainSettings) -> int:
 def make_fabric(settings: TrainSettings) -> Fabric:
     """The processes, devices and precision of a training."""
     cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
-    if cuda and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but torch finds no GPU here; set device=auto or device=cpu")
+    check_device("cuda" if cuda else "cpu")
     world = settings.devices * settings.nodes
     if settings.batch % world:
         raise ConfigError(f"batch is {settings.batch}, which {world} processes can't share evenly; make it a multiple")
@@ -92,17 +92,6 @@ def make_fabric(settings: TrainSettings) -> Fabric:
         strategy=settings.strategy,
         precision=choose_precision(settings.precision, cuda),
     )
-
-
-def choose_precision(wanted: str, cuda: bool) -> str:
-    """Fabric's name of a precision; "auto" is mixed 16-bit where the hardware multiplies in it."""
-    if wanted != "auto":
-        return wanted
-    if cuda:
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bf16-mixed" if fast else "32-true"
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from common import commandline, config
+from common.device import check_device
 from common.errors import ConfigError
 from common.lock import only_one
 
@@ -13,6 +14,8 @@ PART = "segment"
 def main() -> int:
     """Reads the command line and runs what it asks for."""
     arguments = _parser().parse_args()
+    if "device" in arguments:
+        check_device(arguments.device)
     return arguments.command(arguments)
 
 
@@ -27,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip, or NIfTI")
     predict.add_argument("-o", "--output", type=Path, metavar="MASK.nii.gz", help="the mask; MASK.json lies beside it")
     predict.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
-    predict.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    predict.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     predict.add_argument("--preview", type=Path, metavar="PICTURE.png", help="also draw it")
     commandline.add_series_choice(predict)
     predict.set_defaults(command=_predict)
@@ -38,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("-o", "--output", type=Path, metavar="REPORT.json", help="the table as JSON")
     evaluate.add_argument("--only", metavar="A,B,C", help="cases to look at; default: all that are marked")
     evaluate.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
-    evaluate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    evaluate.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     evaluate.set_defaults(command=_evaluate)
 
     ship = commands.add_parser("ship", help="make a run's weights those that come with the project")
@@ -56,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     gallery.add_argument("-o", "--output", type=Path, metavar="PICTURE.png", required=True)
     gallery.add_argument("--scans", type=int, default=20, help="how many (default: 20)")
     gallery.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
-    gallery.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    gallery.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     gallery.set_defaults(command=_gallery)
 
     for command in (train, predict, evaluate, ship, gallery):

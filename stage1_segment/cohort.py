@@ -13,6 +13,7 @@ from common.cores import usable_cores
 from common.dataset.cache import CtCache
 from common.dataset.competition import Competition
 from common.dataset.folds import stored_folds
+from common.device import check_device, prediction_precision
 from common.errors import PARTLY_FAILED, OutputError, ProjectError, WeightsError
 from common.progress import progress
 from common.reading.nifti import write_nifti
@@ -56,7 +57,8 @@ def predict_cohort(
 ) -> int:
     """Masks, levels and previews of all training and test studies into the run's folder, by the run's own networks or
     by `weights`; exit code 0, or PARTLY_FAILED when some study can't be read. Raises WeightsError when a fold isn't
-    trained."""
+    trained, ConfigError for a device that isn't there."""
+    check_device(device)
     jobs = _jobs(data, settings, device, weights)
     due = [job for job in jobs if not job.is_current()]
     if not due:
@@ -83,6 +85,8 @@ def _jobs(data: DataSettings, settings: SegmentSettings, device: str, weights: P
     run = RunFolder(data.run)
     networks = {0: (weights, None)} if weights else _networks(data, settings)
     folds = stored_folds(data.run / "folds.csv", competition.train_labels(), data.folds, data.fold_seed)
+    precision = prediction_precision(settings.predict.precision, device)
+    predict = settings.predict.model_copy(update={"precision": precision})
     digests = {fold: store.digest_file(path) for fold, (path, _) in networks.items()}
     jobs = []
     for uid in dict.fromkeys([*competition.train_studies(), *competition.test_studies()]):
@@ -91,14 +95,14 @@ def _jobs(data: DataSettings, settings: SegmentSettings, device: str, weights: P
         came_from = {
             "ct": store.fingerprint(images),
             "weights": digests[fold],
-            "predict": settings.predict.model_dump(mode="json"),
+            "predict": predict.model_dump(mode="json"),
         }
         path, part = networks[fold]
         seen = None if part is None else uid in part.learned
         jobs.append(
             Job(
                 uid, images, CtCache(data.run / "cache"), run, path, seen, came_from,
-                settings.predict, device, settings.previews,
+                predict, device, settings.previews,
             )
         )  # fmt: skip
     return jobs
@@ -168,6 +172,7 @@ def write_study(scan: "Volume", result: Any, job: Job) -> None:
     levels = {
         "study": job.uid,
         "levels": describe(mask, result.confidence),
+        "precision": job.predict.precision,
         "notices": [*scan.notices, *result.notices],
         "seen_in_training": job.seen,
     }

@@ -36,9 +36,14 @@ def predict_study(
     levels = {
         "study": study.uid,
         "levels": describe(result.mask, result.confidence),
+        "precision": segmenter.predict.precision,
         "notices": [*study.volume.notices, *result.notices],
     }
-    came_from = {"ct": store.fingerprint(source), "weights": store.digest_file(weights)}
+    came_from = {
+        "ct": store.fingerprint(source),
+        "weights": store.digest_file(weights),
+        "predict": segmenter.predict.model_dump(mode="json"),
+    }
     levels_path = output.with_name(output.name.removesuffix(".gz").removesuffix(".nii") + ".json")
     store.write_json(levels_path, levels)
     write_nifti(result.mask, output)

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from common.config import parse
 from common.dataset.masks import onto
-from common.errors import ConfigError
+from common.device import autocast, choose_device, prediction_precision
 from common.labels import BACKGROUND, CLASS_NAMES
 from common.memory import within_memory
 from common.resample import AIR_HU, canonical, resample
-from common.training_loop import choose_precision
 from common.volume import Grid, Volume
 from common.weights import fill, load_weights
 from stage1_segment.clean import clean
@@ -30,7 +29,6 @@ LEAST_HU = 100.0
 LEAST_SPREAD_HU = 40.0
 """Standard deviation within a spine: shells, marrow and partial volumes differ. Real scans looked at have 108 or more,
 the flattest synthetic ones 45, a rod of one density its noise alone."""
-AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +52,18 @@ class Segmentation:
 
 
 def load_segmenter(weights: Path, device: str = "auto", predict: PredictSettings | None = None) -> Segmenter:
-    """A segmenter from its weights file; `predict` None takes the settings it was trained with.
-    Raises WeightsError, ConfigError (no GPU)."""
+    """A segmenter from its weights file; `predict` None takes the settings it was trained with; of
+    precision "auto", what that means here.
+    Raises WeightsError, ConfigError (no such device)."""
+    chosen = choose_device(device)
     state, description = load_weights(weights, KIND, ("network", "patch", "predict"))
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but torch finds no GPU here; use auto or cpu")
-    chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    predict = predict or parse(description["predict"], PredictSettings, str(weights))
     network = build_network(parse(description["network"], NetworkSettings, str(weights)))
     fill(network, state, weights)
     return Segmenter(
         network.to(chosen).eval(),
         parse(description["patch"], PatchSettings, str(weights)),
-        predict or parse(description["predict"], PredictSettings, str(weights)),
+        predict.model_copy(update={"precision": prediction_precision(predict.precision, device)}),
         chosen,
     )
 
@@ -152,8 +150,7 @@ def _infer(ct: np.ndarray, hint: np.ndarray | None, segmenter: Segmenter) -> Ten
             logits = torch.zeros((len(windows), len(CLASS_NAMES), *windows.shape[2:]), device=windows.device)
             logits[:, BACKGROUND] = 8.0
             return logits
-        dtype = AUTOCAST.get(choose_precision("auto", windows.device.type == "cuda"))
-        with torch.autocast(windows.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+        with autocast(windows.device, segmenter.predict.precision):
             logits = segmenter.network(windows).float()
             if segmenter.predict.flip:
                 logits = (logits + segmenter.network(windows.flip(2)).float().flip(2)) / 2

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from common.config import Settings
+from common.device import Precision
 from common.training import StartedTrainSettings
 
 KIND = "segmentation"
@@ -107,6 +108,9 @@ class PredictSettings(Settings):
     """Of neighbouring windows in both passes."""
     flip: bool = False
     """Mean over each window and its mirror image (left-right)."""
+    precision: Precision = "32-true"
+    """32-true: the same answer on every machine but for rounding; bf16-mixed or 16-mixed: faster where the device is
+    fast at it, other answers at some voxels; auto: whichever of these the machine is fast at."""
     clean: CleanSettings = CleanSettings()
 
 

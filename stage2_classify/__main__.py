@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common import commandline
+from common.device import check_device
 
 if TYPE_CHECKING:
     from common.config import DataSettings
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> int:
     """Parses the command line and runs the command; returns its exit code."""
     args = _parser().parse_args(arguments)
+    if getattr(args, "device", None) is not None:
+        check_device(args.device)
     return args.command(args) or 0
 
 
@@ -49,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("-o", "--output", type=Path, metavar="RESULT", help="JSON to write")
     predict.add_argument("--scheme", default=None, help="label scheme of MASK (default: masks.scheme, merged)")
     predict.add_argument("--weights", type=Path, nargs="+", metavar="PATH", help="weights files or folders of folds")
-    predict.add_argument("--device", choices=("auto", "cpu", "cuda"), default=None)
+    predict.add_argument("--device", default=None, help="auto, cpu, cuda or cuda:N")
     predict.set_defaults(command=_predict)
 
     submit = commands.add_parser("submit", help="write submission.csv")
@@ -160,7 +163,10 @@ def _predict(args: argparse.Namespace) -> int:
         raise ConfigError("predict -i STUDY needs --mask MASK.nii.gz and -o RESULT.json as well")
     weights = args.weights or [stage_folder(data, settings)]
     scheme = args.scheme or settings.masks.scheme
-    predict_study(args.input, args.mask, args.output, weights, scheme, settings.train.device, args.series_uid)
+    predict_study(
+        args.input, args.mask, args.output, weights, scheme, settings.train.device, args.series_uid,
+        settings.decision.precision,
+    )  # fmt: skip
     return 0
 
 

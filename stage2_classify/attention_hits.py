@@ -92,7 +92,7 @@ def _held_out_looks(data: DataSettings, settings: ClassifySettings) -> Iterable[
         weights = fold_folder(data, settings, fold) / WEIGHTS
         if not weights.is_file() or answered_by.get(str(fold)) != store.digest_file(weights):
             continue
-        predictor = load_predictor(weights, settings.train.device)
+        predictor = load_predictor(weights, settings.train.device, settings.decision.precision)
         paths = {uid: crop_files.path_of(data, "vertebra3d", uid) for uid in boxed & set(folds.index[folds == fold])}
         paths = {uid: path for uid, path in sorted(paths.items()) if crop_files.cut_as(path, predictor.settings.crops)}
         for uid, path in progress(paths.items(), len(paths), f"attention of fold {fold}"):

@@ -9,12 +9,13 @@ import torch
 
 from common.config import DataSettings
 from common.dataset.competition import UID, Competition
+from common.device import autocast, choose_device
 from common.errors import DatasetError
 from common.labels import TARGETS
 from common.progress import progress
 from stage2_classify import crop_files, training_studies
 from stage2_classify.masks import masks_of
-from stage2_classify.predictor import choose_device, fast_bfloat16, load_encoder
+from stage2_classify.predictor import load_encoder
 from stage2_classify.samples import Example, plain
 from stage2_classify.scoring import area_lines, areas, number
 from stage2_classify.settings import ClassifySettings
@@ -27,9 +28,10 @@ def judge_encoder(
     indexed by StudyInstanceUID, a column per target; and the labels alike. The patient's evidence is the log of the sum
     over the levels, a level that isn't in view has none. The network and the crops' shape are those of the weights.
     Raises WeightsError, DatasetError."""
+    device = choose_device(settings.encoder.device)
     network, own = load_encoder(weights)
     settings = settings.model_copy(update={"network": own.network, "crops": own.crops, "shuffled": False})
-    network.to(choose_device(settings.encoder.device))
+    network.to(device)
 
     competition = Competition.open(data.root)
     known = (competition.train_labels(), competition.test_labels())
@@ -39,7 +41,8 @@ def judge_encoder(
     examples = training_studies.load_examples(labels.drop(index=list(failed)), data, settings)
     if not examples:
         raise DatasetError(f"{data.root}: no study with a vertebra in view; are the masks empty?")
-    found = progress((_evidence(network, e) for e in examples.values()), len(examples), "looking at vertebrae")
+    each = (_evidence(network, example, settings.decision.precision) for example in examples.values())
+    found = progress(each, len(examples), "looking at vertebrae")
     evidence = pd.DataFrame(list(found), index=pd.Index(list(examples), name=UID), columns=list(TARGETS))
     y = labels.loc[evidence.index, list(TARGETS)]
     figures = {"studies": len(examples), "failed": failed, **areas(evidence.to_numpy(), y.to_numpy(dtype=float))}
@@ -47,12 +50,12 @@ def judge_encoder(
 
 
 @torch.inference_mode()
-def _evidence(network: torch.nn.Module, example: Example) -> np.ndarray:
+def _evidence(network: torch.nn.Module, example: Example, precision: str) -> np.ndarray:
     """(8,): a number per level and for the patient."""
     batch, present = plain(example.crops), example.crops.present
     device = next(network.parameters()).device
     seen = {name: batch[name][0][present].to(device) for name in ("images", "mask_seen")}
-    with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
+    with autocast(device, precision):
         found = network(seen)["evidence"].float().cpu().numpy()
     evidence = np.zeros(8)
     evidence[:7][present] = found

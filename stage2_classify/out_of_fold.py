@@ -8,6 +8,7 @@ import pandas as pd
 
 from common import store, training
 from common.config import DataSettings
+from common.device import prediction_precision
 from common.labels import TARGETS
 from common.progress import progress
 from common.score import best_constants, score
@@ -56,6 +57,7 @@ def answer_out_of_fold(
         "weights": {fold: store.digest_file(path) for fold, path in weights.items()},
         "crops": store.digest_value(records),
         "decision": settings.decision.model_dump(mode="json"),
+        "precision": prediction_precision(settings.decision.precision, settings.train.device),
     }
     if store.is_current(table, origin) and store.is_current(decision_path, origin):
         return
@@ -63,7 +65,7 @@ def answer_out_of_fold(
 
     found: list[Seen] = []
     for fold, path in weights.items():
-        predictor = load_predictor(path, settings.train.device)
+        predictor = load_predictor(path, settings.train.device, origin["precision"])
         for uid in progress(held_out[fold], len(held_out[fold]), f"answering for fold {fold}"):
             crops = crop_files.load(crop_files.path_of(data, settings.network.kind, uid))
             logits = predictor.logits(crops, settings.decision.flip)

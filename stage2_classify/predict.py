@@ -10,6 +10,7 @@ from common.commandline import NOT_MEDICAL
 from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.dataset.masks import segmentation_on
+from common.device import check_device, prediction_precision
 from common.errors import PARTLY_FAILED, WeightsError
 from common.labels import TARGETS
 from common.progress import progress
@@ -28,7 +29,9 @@ OF_SYNTHETIC_ONLY = "These networks learned from synthetic studies alone: about 
 
 
 def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
-    """Writes stage2/test.csv for the test studies; a study that fails has no row. Returns an exit code."""
+    """Writes stage2/test.csv for the test studies; a study that fails has no row. Returns an exit code. Raises
+    ConfigError for a device that isn't there, before anything is read."""
+    check_device(settings.train.device)
     competition = Competition.open(data.root)
     kind = settings.network.kind
     uids = competition.test_studies()
@@ -44,9 +47,10 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
         "crops": store.digest_value([[uid, store.read_json(store.record_path(path))] for uid, path in paths.items()]),
         "decision": store.digest_file(stage / "decision.json") if (stage / "decision.json").exists() else None,
         "settings": settings.decision.model_dump(mode="json"),
+        "precision": prediction_precision(settings.decision.precision, settings.train.device),
     }
     if not store.is_current(output, origin):
-        ensemble = _load(weights, settings.train.device)
+        ensemble = _load(weights, settings.train.device, origin["precision"])
         posterior = read_decision(stage)
         predictions = [
             answer(uid, crop_files.load(path), ensemble, posterior, settings.decision.flip)
@@ -65,12 +69,14 @@ def predict_study(
     scheme: str,
     device: str = "auto",
     series_uid: str | None = None,
+    precision: str = "32-true",
 ) -> None:
     """One CT (DICOM folder, zip, NIfTI) and its mask (`scheme`: labels.SCHEMES) -> RESULT.json.
 
     Everything else comes out of the weights files, and from decision.json beside their folders where it lies.
-    Raises StudyError, WeightsError.
+    Raises StudyError, WeightsError, ConfigError (no such device or precision).
     """
+    check_device(device)
     weights = find_weights(weights)
     posterior = read_decision(_stage_of(weights))
     came = {
@@ -80,10 +86,11 @@ def predict_study(
         "series": series_uid,
         "weights": [store.digest_file(path) for path in weights],
         "decision": None if posterior is None else posterior.to_json(),
+        "precision": prediction_precision(precision, device),
     }
     if store.is_current(output, came):
         return
-    ensemble = _load(weights, device)
+    ensemble = _load(weights, device, came["precision"])
     settings = ensemble[0].settings
     ct = canonical(read_study(study, series_uid).volume)
     if settings.network.kind == "naive":
@@ -92,7 +99,8 @@ def predict_study(
         crops = cut_study(ct, segmentation_on(ct, mask, scheme), settings.crops)
     prediction = answer("", crops, ensemble, posterior, settings.decision.flip)
     synthetic = any(predictor.synthetic for predictor in ensemble)
-    store.write_json(output, result(prediction, [predictor.digest for predictor in ensemble], scheme, synthetic))
+    digests = [predictor.digest for predictor in ensemble]
+    store.write_json(output, result(prediction, digests, scheme, synthetic, came["precision"]))
     store.write_record(output, came)
 
 
@@ -107,7 +115,9 @@ def answer(uid: str, crops: Crops, ensemble: list[Any], posterior: Posterior | N
     return Prediction(uid, decided.answer, flags, decided.calibrated, decided.network)
 
 
-def result(prediction: Prediction, digests: list[str], scheme: str, synthetic: bool = False) -> dict[str, Any]:
+def result(
+    prediction: Prediction, digests: list[str], scheme: str, synthetic: bool = False, precision: str = "32-true"
+) -> dict[str, Any]:
     """The content of RESULT.json. `probabilities`: what the competition's score rewards; `calibrated`: how likely each
     fracture is, for people (None without a fitted posterior). `synthetic`: the networks have seen no patient."""
     return {
@@ -115,6 +125,7 @@ def result(prediction: Prediction, digests: list[str], scheme: str, synthetic: b
         "calibrated": None if prediction.calibrated is None else _by_target(prediction.calibrated),
         "flags": prediction.flags,
         "mask_scheme": scheme,
+        "precision": precision,
         "version": __version__,
         "weights": digests,
         "notice": f"{NOT_MEDICAL} {OF_SYNTHETIC_ONLY}" if synthetic else NOT_MEDICAL,
@@ -156,7 +167,7 @@ def _existing(paths: list[Path]) -> list[Path]:
     return paths
 
 
-def _load(weights: list[Path], device: str) -> list[Any]:
+def _load(weights: list[Path], device: str, precision: str) -> list[Any]:
     from stage2_classify.predictor import load_predictor
 
-    return [load_predictor(path, device) for path in weights]
+    return [load_predictor(path, device, precision) for path in weights]

@@ -8,6 +8,7 @@ import torch
 
 from common import store
 from common.config import parse
+from common.device import autocast, choose_device, prediction_precision
 from common.weights import fill, load_weights
 from stage2_classify.crops import Crops
 from stage2_classify.networks import build, build_encoder
@@ -30,6 +31,7 @@ class Predictor:
     digest: str
     device: torch.device
     synthetic: bool | None = None
+    precision: str = "32-true"
 
     @torch.inference_mode()
     def logits(self, crops: Crops, flip: bool) -> np.ndarray:
@@ -44,20 +46,22 @@ class Predictor:
         return np.mean(answers, axis=0)
 
     def autocast(self) -> torch.autocast:
-        """16-bit arithmetic where the device is fast at it."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device))
+        """The context of its precision."""
+        return autocast(self.device, self.precision)
 
 
-def load_predictor(path: Path, device: str = "auto") -> Predictor:
-    """A weights file -> a network ready to answer; WeightsError when it isn't one of this stage's."""
+def load_predictor(path: Path, device: str = "auto", precision: str = "32-true") -> Predictor:
+    """A weights file -> a network ready to answer, in a precision of `common.device`. Raises WeightsError when it isn't
+    one of this stage's, ConfigError for a device that isn't there or no such precision."""
+    precision = prediction_precision(precision, device)
+    where = choose_device(device)
     state, description = load_weights(path, KIND, ("settings", "prior"))
     settings = parse(description["settings"], ClassifySettings, str(path), "settings")
     prior = np.array(description["prior"], dtype=np.float64)
     network = build(settings.network, torch.from_numpy(prior))
     fill(network, state, path)
-    where = choose_device(device)
     network = network.requires_grad_(False).eval().to(where)
-    return Predictor(network, settings, prior, store.digest_file(path), where, description.get("synthetic"))
+    return Predictor(network, settings, prior, store.digest_file(path), where, description.get("synthetic"), precision)
 
 
 def load_encoder(path: Path) -> tuple[torch.nn.Module, ClassifySettings]:
@@ -68,17 +72,3 @@ def load_encoder(path: Path) -> tuple[torch.nn.Module, ClassifySettings]:
     network = build_encoder(settings.network)
     fill(network, state, path)
     return network.eval(), settings
-
-
-def choose_device(device: str) -> torch.device:
-    """auto: a GPU when there is one."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
-
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies in bfloat16; the same choice as training's precision "auto"."""
-    from common.training_loop import choose_precision
-
-    return choose_precision("auto", device.type == "cuda") == "bf16-mixed"

@@ -128,7 +128,7 @@ def _predictors(data: DataSettings, settings: ClassifySettings) -> "list[Predict
     answered_by = store.came_from(folder_of(data, "vertebra3d") / "test.csv").get("weights")
     if answered_by != [store.digest_file(path) for path in paths]:
         return []
-    return [load_predictor(path, settings.train.device) for path in paths]
+    return [load_predictor(path, settings.train.device, settings.decision.precision) for path in paths]
 
 
 def _number(value: Any) -> float | None:

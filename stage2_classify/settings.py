@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from common.config import Settings
+from common.device import Precision
 from common.training import StartedTrainSettings, TrainSettings
 
 
@@ -110,6 +111,9 @@ class DecisionSettings(Settings):
 
     flip: bool = True
     """Mean over the crop and its mirror image."""
+    precision: Precision = "32-true"
+    """Of the networks' answers. 32-true: the same on every machine but for rounding; bf16-mixed or 16-mixed: faster
+    where the device is fast at it; auto: whichever of these the machine is fast at."""
     recalibrate: bool = True
     """Answer from a joint posterior over the levels, fitted on the out-of-fold predictions; false: sigmoids."""
     strengths: tuple[float, ...] = Field((1.0, 8.0, 64.0), min_length=1)
