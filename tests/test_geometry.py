@@ -76,3 +76,64 @@ def test_crop_stays_in_the_world():
     assert np.array_equal(part.array, ramp(part.array.shape, part.affine).array)
     with pytest.raises(ValueError, match="holds no voxel"):
         volume.crop([7, 0, 0], [9, 2, 2])
+
+
+OBLIQUE = np.array([[0.8, -0.36, 0.48], [0.6, 0.48, -0.64], [0.0, 0.8, 0.6]])
+"""Columns of length 1 at right angles to each other; no symmetric matrix, so that its transpose is another one."""
+
+
+def test_grid_around_runs_along_the_columns_of_its_axes():
+    grid = Grid.around([10.0, 20.0, 30.0], [6.0, 8.0, 12.0], [1.0, 2.0, 3.0], OBLIQUE)
+    assert grid.shape == (6, 4, 4) and grid.spacing == pytest.approx([1, 2, 3])
+    # The first cell lies 2.5, 3 and 4.5 mm back along the three axes.
+    first = np.array([10, 20, 30]) - 2.5 * OBLIQUE[:, 0] - 3 * OBLIQUE[:, 1] - 4.5 * OBLIQUE[:, 2]
+    assert grid.to_world([0, 0, 0]) == pytest.approx(first)
+    assert grid.to_world([5, 0, 0]) == pytest.approx(first + 5 * OBLIQUE[:, 0])
+    assert grid.to_world([0, 3, 0]) == pytest.approx(first + 6 * OBLIQUE[:, 1])
+    assert grid.to_world([0, 0, 3]) == pytest.approx(first + 9 * OBLIQUE[:, 2])
+    assert grid.centre == pytest.approx([10, 20, 30])
+    assert grid.to_index(grid.to_world([1.5, 2.0, 0.25])) == pytest.approx([1.5, 2.0, 0.25])
+
+
+def test_corners_are_the_outermost_centres():
+    corners = Grid((4, 5, 6), SAGITTAL).corners()
+    assert corners.min(axis=0).tolist() == pytest.approx([0, 18.5, 27.2])
+    assert corners.max(axis=0).tolist() == pytest.approx([10, 20, 30])
+
+
+def test_grids_that_agree_at_one_end_alone_do_not_match():
+    grid = Grid((10, 10, 10), np.eye(4))
+    assert grid.matches(Grid((10, 10, 10), np.diag([1.0005, 1, 1, 1])), 0.01)
+    assert not grid.matches(Grid((10, 10, 10), np.diag([1.01, 1, 1, 1])), 0.01)
+    assert not grid.matches(Grid((10, 10, 11), np.eye(4)), 0.01)
+
+
+def test_blocks_are_along_the_axis_that_gets_coarser():
+    """Stripes of 0.5 mm along the first array axis vanish at 2 mm, though that is the second axis of the new grid."""
+    array = np.zeros((40, 30, 12), np.float32)
+    array[::2], array[1::2] = 100, -100
+    volume = Volume(array, SAGITTAL)
+    grid = grid_at_spacing(canonical(volume).grid, 2.0)
+    inside = resample(volume, grid, fill=0).array[1:-1, 1:-1, 1:-1]
+    assert inside.size and np.abs(inside).max() < 1e-3
+
+
+def test_a_grid_half_as_coarse_again_takes_single_values():
+    """At 1.5 times the spacing nothing is averaged: every second new voxel lies on an old one and has its value."""
+    volume = Volume(np.random.default_rng(0).normal(0, 100, (13, 13, 13)).astype(np.float32), np.eye(4))
+    grid = Grid((8, 8, 8), np.diag([1.5, 1.5, 1.5, 1]))
+    assert resample(volume, grid).array[2:8:2, 2:8:2, 2:8:2] == pytest.approx(volume.array[3:12:3, 3:12:3, 3:12:3])
+
+
+def test_a_mask_reaches_to_the_outer_faces_of_its_voxels():
+    volume = Volume(np.ones((4, 4, 4), np.uint8), np.eye(4))
+    fine = np.diag([0.25, 0.25, 0.25, 1.0])
+    fine[:3, 3] = -0.875  # from -0.875 to 4.125: two cells beyond the faces at -0.5 and 3.5 on either side
+    mask = resample(volume, Grid((20, 20, 20), fine), order=0, fill=0).array
+    assert mask[2:18, 2:18, 2:18].all() and mask.sum() == 16**3
+
+
+def test_block_means_of_an_odd_length_leave_the_rest():
+    small = shrink(Volume(np.arange(7, dtype=np.int16).reshape(7, 1, 1), np.diag([2.0, 1, 1, 1])), [3, 1, 1])
+    assert small.array.ravel().tolist() == [1, 4]
+    assert small.grid.to_world([1, 0, 0]).tolist() == [8, 0, 0]

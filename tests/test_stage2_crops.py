@@ -3,13 +3,14 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.ndimage import center_of_mass, label
 
 from common.dataset.masks import segmentation_on
 from common.labels import LEVELS
-from common.resample import canonical
+from common.resample import canonical, resample
 from common.volume import Grid, Volume
-from stage2_classify.crops import box_distance, cut_study, shrink_study, vertebra_grids
-from stage2_classify.frame import own_axes, superior_axis
+from stage2_classify.crops import _coarse_grid, _cut, box_distance, cut_study, shrink_study, vertebra_grids
+from stage2_classify.frame import middle, own_axes, superior_axis
 from stage2_classify.settings import CropSettings
 
 SETTINGS = CropSettings(size_mm=(32, 32, 16), spacing_mm=1.0, min_volume_mm3=50)
@@ -144,3 +145,69 @@ def test_shrunken_study_spans_the_scan():
     assert crops.images.shape == (1, 2, 16, 8, 4)
     along = crops.images[0, 0, :, 0, 0].astype(int)
     assert along[0] <= 12 and along[-1] >= 243 and (np.diff(along) > 0).all()
+
+
+def leaning(degrees=25.0):
+    """A CT and mask of a neck bent forward: C2, C3, C4 one above the other along an axis that leans forward, and three
+    bright spots 8 mm from C3's middle: up, to the right, to the front, each larger than the one before."""
+    a = np.radians(degrees)
+    axes = np.array([[1, 0, 0], [0, np.cos(a), np.sin(a)], [0, -np.sin(a), np.cos(a)]])  # columns: right, front, up
+    grid = Grid.around(np.array([3.0, -4.0, 10.0]), [64, 76, 80], [1.0, 1.0, 1.0])
+    along = (grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)) - [3, -4, 10]) @ axes
+    mask = np.zeros(grid.shape, np.uint8)
+    for level, height in ((2, 17), (3, 0), (4, -17)):
+        mask[(np.abs(along - [0, 0, height]) <= [12, 12, 6]).all(axis=-1)] = level
+    ct = np.where(mask > 0, 300, 0).astype(np.int16)
+    spots = {"up": ([0, 0, 8], 2.0), "right": ([8, 0, 0], 2.5), "front": ([0, 8, 0], 3.0)}
+    for place, radius in spots.values():
+        ct[np.linalg.norm(along - place, axis=-1) < radius] = 1300
+    return Volume(ct, grid.affine), Volume(mask, grid.affine), axes
+
+
+def test_the_crop_of_a_leaning_vertebra_stands_upright():
+    ct, mask, axes = leaning()
+    crops = cut_study(ct, mask, SETTINGS)
+    assert crops.affines[2][:3, :3] == pytest.approx(axes, abs=0.03)
+    labels, count = label(crops.images[2, 0] > 200)
+    found = {int((labels == k).sum()): np.array(center_of_mass(labels == k)) for k in range(1, count + 1)}
+    up, right, front = (found[size] for size in sorted(found)[-3:])
+    centre = (np.array(SETTINGS.size_mm) - 1) / 2
+    assert up - centre == pytest.approx([0, 0, 8], abs=0.8)
+    assert right - centre == pytest.approx([8, 0, 0], abs=0.8)
+    assert front - centre == pytest.approx([0, 8, 0], abs=0.8)
+    shown = np.argwhere(crops.images[2, 1] > 127)
+    assert shown.max(axis=0) - shown.min(axis=0) + 1 == pytest.approx([25, 25, 13], abs=1)  # the box fills it squarely
+
+
+def test_a_crop_is_a_part_of_the_whole_resampled():
+    rng = np.random.default_rng(0)
+    ct = Volume(rng.normal(300, 100, (40, 44, 48)).astype(np.float32), turned(np.diag([0.9, 0.8, 1.1, 1]), 20))
+    for size, spacing in (([10, 9, 8], 0.7), ([6, 5, 4], 1.0)):
+        grid = Grid.around(ct.grid.centre + 3, np.array(size, float), spacing, turned(np.eye(4), -7)[:3, :3])
+        assert _cut(ct, grid, -1024) == pytest.approx(resample(ct, grid, fill=-1024).array, abs=1e-2)
+
+
+def test_distances_lie_on_cells_that_cover_the_crop():
+    """30 cells become 8 of 3.75: the first one's middle lies 1.875 from the face, which is at -0.5."""
+    coarse = _coarse_grid(Grid((30, 26, 16), np.eye(4)))
+    assert coarse.shape == (8, 7, 4)
+    assert coarse.to_world([0, 0, 0]) == pytest.approx([-0.5 + 30 / 16, -0.5 + 26 / 14, 1.5])
+    assert coarse.to_world([7, 6, 3]) == pytest.approx([29.5 - 30 / 16, 25.5 - 26 / 14, 13.5])
+
+
+def test_bone_is_counted_in_mm3():
+    """300 voxels of 0.125 mm3 are 37.5 mm3, less than the 50 that a level must have; of 1 mm3 they are 300."""
+    array = np.zeros((30, 30, 30), np.uint8)
+    array[10:20, 10:20, 10:13] = 4
+    for edge, levels in ((0.5, []), (1.0, ["C4"])):
+        grids, _ = vertebra_grids(Volume(array, np.diag([edge, edge, edge, 1])), SETTINGS)
+        assert list(grids) == levels
+
+
+def test_the_middle_is_of_the_box_and_not_of_the_mass():
+    axes = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])
+    body, spike = np.meshgrid(*[np.linspace(-6, 6, 25)] * 3), np.linspace(6, 30, 2000)
+    own = np.concatenate([np.stack(body, axis=-1).reshape(-1, 3), np.stack([0 * spike, -spike, 0 * spike], axis=1)])
+    found = (middle(own @ axes.T + [10, 20, 30], axes) - [10, 20, 30]) @ axes
+    # The body ends at 6 mm; of the spike the last 1 % of all points, 176 of its 2000, which are 2.1 mm, don't count.
+    assert found == pytest.approx([0, (6 - 27.9) / 2, 0], abs=0.1)

@@ -60,3 +60,8 @@ def test_fingerprint_sees_names_and_sizes(tmp_path):
     (tmp_path / "s/1.dcm").rename(tmp_path / "s/2.dcm")
     assert store.fingerprint(tmp_path / "s") != before
     assert store.fingerprint(tmp_path / "nothing") == "absent"
+
+
+def test_a_digest_does_not_depend_on_the_order_of_names():
+    assert store.digest_value({"a": 1, "b": [2, 3]}) == store.digest_value({"b": [2, 3], "a": 1})
+    assert store.digest_value({"a": 1, "b": [2, 3]}) != store.digest_value({"a": 1, "b": [3, 2]})
