@@ -31,7 +31,7 @@ define finish
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cohort verify segment evaluate classify submit report submission compare predict ship bench-readers test lint clean
+.PHONY: help setup cohort verify segment evaluate classify submit report submission compare predict ship bench-readers test test-mutations lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -107,6 +107,9 @@ test: setup ## ruff and the tests
 
 test-kills: setup ## kill 50 tiny runs at random moments, go on, compare with a run left alone (minutes; KILLS=n)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.kill_runs --kills $(or $(KILLS),50)
+
+test-mutations: setup ## break lines of the code one by one and see that the tests notice (minutes; ONLY='3 7')
+	@$(PY) -m tests.mutations $(if $(ONLY),--only $(ONLY))
 
 lint: setup ## ruff alone
 	.venv/bin/ruff check .

@@ -43,7 +43,7 @@ TINY_CLASSIFY = [
 def command(*arguments: object, expect: int = 0) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=400
+        [sys.executable, "-m", *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=3600
     )
     assert done.returncode == expect, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr

@@ -23,7 +23,7 @@ from common.training import TrainSettings
 
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
 fuzz = settings(
-    max_examples=CASES, deadline=5000, derandomize=True, database=None,
+    max_examples=CASES, deadline=None, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 

@@ -26,7 +26,7 @@ from common.weights import load_weights, read_description, save_weights
 
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
 fuzz = settings(
-    max_examples=CASES, deadline=5000, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=CASES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 

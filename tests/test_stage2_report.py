@@ -122,7 +122,7 @@ def test_filter_and_sort_in_a_browser(tmp_path):
     file.write_text(text.replace("</body>", drive))
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
                "--virtual-time-budget=4000", "--dump-dom", file.as_uri()]  # fmt: skip
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=240).stdout
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=1800).stdout
     seen = json.loads(re.search(r'<pre id="seen">(.*?)</pre>', dom).group(1))
     one, two, three = "1.2.3", "1.2.4", "1.2.5"
     assert seen == {
