@@ -32,6 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     predict.add_argument("--preview", type=Path, metavar="PICTURE.png", help="also draw it")
+    predict.add_argument(
+        "--orientation", choices=("refuse", "repair"),
+        help="what becomes of a header that turns the patient round (default: predict.orientation)",
+    )  # fmt: skip
     commandline.add_series_choice(predict)
     predict.set_defaults(command=_predict)
 
@@ -93,6 +97,9 @@ def _predict(arguments: argparse.Namespace) -> int:
     if arguments.input is None:
         from stage1_segment.cohort import predict_cohort
 
+        if arguments.orientation:
+            own = settings.predict.model_copy(update={"orientation": arguments.orientation})
+            settings = settings.model_copy(update={"predict": own})
         with only_one(data.run):
             return predict_cohort(data, settings, arguments.device, arguments.weights)
     from stage1_segment.one_study import predict_study
@@ -106,6 +113,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         arguments.preview,
         _given(arguments, settings),
         arguments.series_uid,
+        arguments.orientation,
     )
     return 0
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,12 +139,13 @@ def _run(jobs: list[Job], workers: int, device: str):
 
 
 def _segment_job(job: Job, workers: int) -> str | None:
+    from stage1_segment.orientation import checked
     from stage1_segment.predict import segment
 
     try:
         segmenter = _segmenter(job.weights, job.device, job.predict, workers)
         scan = job.cache.volume(job.uid)
-        result = segment(scan, segmenter)
+        result = checked(scan, partial(segment, segmenter=segmenter), segmenter.predict.orientation)
         write_study(scan, result, job)
     except OutputError:
         raise  # a full disk is no fault of the study's
@@ -174,6 +175,7 @@ def write_study(scan: "Volume", result: Any, job: Job) -> None:
         "levels": describe(mask, result.confidence),
         "precision": job.predict.precision,
         "notices": [*scan.notices, *result.notices],
+        "turned": list(result.turned),
         "seen_in_training": job.seen,
     }
     store.write_json(job.run.levels(job.uid), levels)

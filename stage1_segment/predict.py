@@ -49,6 +49,8 @@ class Segmentation:
     mask: Volume
     confidence: dict[int, float]
     notices: tuple[str, ...]
+    turned: tuple[str, ...] = ()
+    """Directions in which the scan was turned round before, see `orientation`."""
 
 
 def load_segmenter(weights: Path, device: str = "auto", predict: PredictSettings | None = None) -> Segmenter:

@@ -99,6 +99,9 @@ class CleanSettings(Settings):
     """No vertebra of a neck has more bone; where one seems to, there is no neck."""
 
 
+Orientation = Literal["refuse", "repair"]
+
+
 class PredictSettings(Settings):
     """How a study is segmented; may change without training again."""
 
@@ -111,6 +114,8 @@ class PredictSettings(Settings):
     precision: Precision = "32-true"
     """32-true: the same answer on every machine but for rounding; bf16-mixed or 16-mixed: faster where the device is
     fast at it, other answers at some voxels; auto: whichever of these the machine is fast at."""
+    orientation: Orientation = "refuse"
+    """What becomes of a study whose header turns the patient upside down or front to back."""
     clean: CleanSettings = CleanSettings()
 
 

@@ -1,0 +1,87 @@
+"""A whole answer held against anatomy: a header that turns the patient round is found out, and undone on request."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from common.dataset.masks import onto
+from common.errors import WrongOrientation
+from common.resample import canonical
+from common.volume import Volume
+from stage1_segment.body_directions import balance, direction_cues
+from stage1_segment.predict import Segmentation
+from stage1_segment.row_check import row_contradictions
+from stage1_segment.settings import Orientation
+
+AXES = {"forward": 1, "up": 2}
+"""Direction -> axis of a canonical array that runs along it."""
+TURNS: dict[tuple[str, ...], str] = {
+    ("up",): "upside down",
+    ("forward",): "front to back, as an LPS array under a RAS header is",
+    ("forward", "up"): "upside down and front to back",
+}
+SURE = 0.5
+"""Sum of the cues' weights (each -1..1) along a direction. Right real scans have 1.7 and more forward and 1.0 and more
+up, turned ones -0.6 and less."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Of an answer: `against`, the directions that anatomy contradicts; `reasons`, a sentence each; `row`, what no row
+    of levels has, likewise; `confirmed`, whether the directions are seen to be right."""
+
+    against: tuple[str, ...]
+    reasons: tuple[str, ...]
+    row: tuple[str, ...]
+    confirmed: bool
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        return (*self.reasons, *self.row)
+
+
+def checked(ct: Volume, segment: Callable[[Volume], Segmentation], orientation: Orientation = "refuse") -> Segmentation:
+    """The answer of `segment` for a CT (HU, any orientation) on its own grid, with what contradicts anatomy as notices.
+
+    Where the scan contradicts its header, each turn of it is tried. When just one of them is right: WrongOrientation,
+    or with "repair" the answer for the scan so turned, whose mask still lies on the file's own voxels.
+    """
+    answer = segment(ct)
+    judged = judge(ct, answer.mask)
+    if not judged.against:
+        return replace(answer, notices=(*answer.notices, *judged.sentences))
+    turns = {turn: segment(turned(ct, turn)) for turn in TURNS}
+    others = {turn: judge(turned(ct, turn), other.mask) for turn, other in turns.items()}
+    right = [turn for turn, other in others.items() if other.confirmed and len(other.row) <= len(judged.row)]
+    seen = "; ".join(judged.sentences)
+    if len(right) != 1:
+        unsure = f"the scan contradicts its header ({seen}), and no single turn of it is right: look at the picture"
+        return replace(answer, notices=(*answer.notices, unsure))
+    how = TURNS[right[0]]
+    if orientation == "refuse":
+        raise WrongOrientation(
+            f"the header shows the patient {how} ({seen}); correct its affine, or accept the turn with "
+            "--orientation repair (the mask stays on the file's own voxels)"
+        )
+    fixed = turns[right[0]]
+    mask = onto(turned(fixed.mask, right[0]), ct.grid)
+    said = f"the header shows the patient {how} ({seen}): segmented as turned round; left and right can't be told"
+    return replace(fixed, mask=mask, notices=(*fixed.notices, said), turned=right[0])
+
+
+def judge(ct: Volume, mask: Volume) -> Judgement:
+    """An answer (mask of `labels.CLASS_NAMES`, on the CT's grid) held against what the scan shows."""
+    cues = direction_cues(ct, mask)
+    against = tuple(along for along in AXES if balance(cues, along) < -SURE)
+    row = row_contradictions(mask)
+    reasons = tuple(cue.text for cue in cues if cue.along in against and cue.weight < 0)
+    agreed = all(balance(cues, along) > (SURE if along == "up" else 0) for along in AXES)
+    return Judgement(against, reasons, row, agreed and not against)
+
+
+def turned(volume: Volume, directions: tuple[str, ...]) -> Volume:
+    """The same voxels with axes nearest to R, A, S, in the opposite order along `directions`; the affine stays, so that
+    what was up is down. Done twice, nothing is changed but the order of the axes."""
+    scan = canonical(volume)
+    return Volume(np.flip(scan.array, [AXES[d] for d in directions]), scan.affine, scan.notices)
