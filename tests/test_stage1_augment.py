@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from stage1_segment.augment import distort, faulty_hint, vary_intensity
-from stage1_segment.patches import Pose, _draw_pose, cut
+from stage1_segment.patches import Pose, _coarse_centre, _draw_pose, _fine_centre, cut
 from stage1_segment.samples import Sample
 from stage1_segment.settings import AugmentSettings, PatchSettings
 
@@ -85,3 +85,29 @@ def test_the_hint_is_of_blocks(ratio: float) -> None:
     hint = faulty_hint(mask, ratio, AugmentSettings(hint=0), np.random.default_rng(3))
     changes = np.count_nonzero(np.diff(hint[:, 4, 4]))
     assert changes <= 60 / ratio
+
+
+def test_fine_patches_lie_about_the_bone_each_level_as_often() -> None:
+    """A large C3 and a small C5 in the far corner: half of the patches lie about either, within 0.3 of a window."""
+    mask = np.zeros((80, 70, 60), np.uint8)
+    mask[8:28, 8:28, 8:28], mask[66:70, 56:60, 48:52] = 3, 5
+    sample = Sample(np.zeros(mask.shape, np.int16), mask, np.diag([2.0, 2.0, 2.0, 1.0]))
+    patch = PatchSettings(coarse_mm=4.0, fine_mm=2.0, size=16)
+    rng = np.random.default_rng(0)
+    centres = np.array([_fine_centre(sample, patch, rng) for _ in range(400)])
+    first, last, reach = np.array([66, 56, 48]), np.array([69, 59, 51]), 4.81
+    at_small = ((centres > first - reach) & (centres < last + reach)).all(axis=1)
+    at_large = ((centres > 8 - reach) & (centres < 27 + reach)).all(axis=1)
+    assert (at_small ^ at_large).all()
+    assert 0.4 < at_small.mean() < 0.6
+    assert np.ptp(centres[at_small], axis=0) == pytest.approx([11.6] * 3, abs=1)  # 2 voxels and 4.8 on either side
+
+
+def test_coarse_patches_reach_the_ends_of_a_long_scan_and_no_further() -> None:
+    """Windows of 32 mm in a scan of 40 x 20 x 200 mm, and 15 mm beyond: the middle varies by 4, 0 and 84 mm and 15."""
+    sample = Sample(np.zeros((20, 10, 100), np.int16), np.zeros((20, 10, 100), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
+    rng = np.random.default_rng(0)
+    patch = PatchSettings(coarse_mm=2.0, fine_mm=1.0, size=16)
+    centres = np.array([_coarse_centre(sample, patch, rng) for _ in range(500)]) * 2
+    assert centres.mean(axis=0) == pytest.approx([19, 9, 99], abs=8)
+    assert np.ptp(centres, axis=0) / 2 == pytest.approx([19, 15, 99], rel=0.05)

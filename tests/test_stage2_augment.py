@@ -8,8 +8,9 @@ import torch
 
 from stage2_classify.augment import _affines, vary_intensity, warp
 from stage2_classify.crops import FAR_MM, Crops
+from stage2_classify.encoder_task import EncoderTask
 from stage2_classify.samples import Example, Samples, plain
-from stage2_classify.settings import AugmentSettings, CropSettings
+from stage2_classify.settings import AugmentSettings, ClassifySettings, CropSettings, NetworkSettings
 
 SHAPE = (48, 40, 32)
 CROPS = CropSettings(size_mm=SHAPE, spacing_mm=1.0)
@@ -95,10 +96,10 @@ def test_contrast_turns_about_soft_tissue() -> None:
     assert 0.8 <= min(contrasts) < 0.9 and 1.1 < max(contrasts) <= 1.2
 
 
-def example(uid: str, seed: int, boxes: bool) -> Example:
+def example(uid: str, seed: int, boxes: bool, shape: tuple[int, int, int] = (16, 12, 8)) -> Example:
     rng = np.random.default_rng(seed)
-    images = rng.integers(0, 255, (7, 2, 16, 12, 8)).astype(np.uint8)
-    distance = rng.integers(0, 30, (7, 4, 3, 2)).astype(np.uint8) if boxes else None
+    images = rng.integers(0, 255, (7, 2, *shape)).astype(np.uint8)
+    distance = rng.integers(0, 30, (7, *(n // 4 for n in shape))).astype(np.uint8) if boxes else None
     crops = Crops(images, np.ones(7, bool), np.tile(np.eye(4), (7, 1, 1)), distance, {})
     return Example(uid, crops, np.zeros(8, np.float32))
 
@@ -139,3 +140,53 @@ def test_a_sample_does_not_change_its_example() -> None:
     before = replace(one.crops, images=one.crops.images.copy(), distance=one.crops.distance.copy())
     Samples([one], AugmentSettings(warp=1, flip=1), CropSettings(size_mm=(16, 12, 8)), 0).sample(0)
     assert np.array_equal(one.crops.images, before.images) and np.array_equal(one.crops.distance, before.distance)
+
+
+@pytest.mark.parametrize(("dropout", "seen"), [(0.0, 1.0), (1.0, 0.0)])
+def test_a_mask_is_left_out_as_often_as_it_should(dropout: float, seen: float) -> None:
+    settings = STILL.model_copy(update={"mask_dropout": dropout})
+    samples = Samples([example("a", 0, True)], settings, CropSettings(size_mm=(16, 12, 8)), 0)
+    assert (samples.sample(0)["mask_seen"] == seen).all()
+
+
+def encoder_task(labels: list[int], boxes: bool, **augment: float) -> EncoderTask:
+    """One study of bone everywhere; the box of C3 is in one cell of its distances, near the crop's end."""
+    one = example("a", 0, boxes, (24, 20, 16))
+    one.crops.images[:, 1] = 255
+    if boxes:
+        one.crops.distance[:] = 60
+        one.crops.distance[2, 5, 0, 2] = 0
+    one.labels[labels] = 1
+    settings = ClassifySettings(
+        crops=CropSettings(size_mm=(24, 20, 16)),
+        network=NetworkSettings(channels=(4, 8), embedding=4),
+        augment=STILL.model_copy(update=augment),
+        encoder_patch=12,
+    )
+    return EncoderTask([one], settings)
+
+
+def test_an_encoder_s_patch_shows_the_box_where_the_picture_has_it() -> None:
+    task = encoder_task([2, 7], boxes=True, drawn=0.0)
+    images = torch.from_numpy(task.examples[0].crops.images).float() / 255
+    labels = []
+    for draw in range(40):
+        sample = task.sample(draw)
+        labels.append(float(sample["label"]))
+        if not sample["boxed"]:
+            assert sample["label"] == 0 and (sample["distance"] == FAR_MM).all()
+            continue
+        assert sample["label"] == 1
+        (cell,) = np.argwhere(sample["distance"].numpy() == 0)
+        corner = (np.array([5, 0, 2]) - cell) * 4  # where the patch must begin for the box to lie there
+        fine = tuple(slice(a, a + 12) for a in corner)
+        assert torch.equal(sample["images"], images[(2, slice(None), *fine)])
+    assert 0.3 < np.mean(labels) < 0.7
+
+
+def test_healthy_patches_are_of_healthy_vertebrae_in_view() -> None:
+    task = encoder_task([2, 7], boxes=False, drawn=0.0)
+    assert sorted(level for _, level in task.healthy) == [0, 1, 3, 4, 5, 6] and len(task.located) == 0
+    hidden = replace(task.examples[0].crops, present=np.arange(7) != 4)
+    again = EncoderTask([replace(task.examples[0], crops=hidden)], task.settings)
+    assert sorted(level for _, level in again.healthy) == [0, 1, 3, 5, 6]

@@ -211,3 +211,14 @@ def test_the_middle_is_of_the_box_and_not_of_the_mass():
     found = (middle(own @ axes.T + [10, 20, 30], axes) - [10, 20, 30]) @ axes
     # The body ends at 6 mm; of the spike the last 1 % of all points, 176 of its 2000, which are 2.1 mm, don't count.
     assert found == pytest.approx([0, (6 - 27.9) / 2, 0], abs=0.1)
+
+
+@pytest.mark.parametrize("superior", [0, 1, 2])
+def test_a_level_is_cut_off_at_the_scan_s_upper_or_lower_end_whichever_axis_that_is(superior):
+    array = np.zeros((30, 30, 30), np.uint8)
+    array[10:20, 10:20, 20:30], array[20:30, 10:20, 5:15] = 2, 3  # C2 reaches the top, C3 a side
+    affine = np.eye(4)
+    affine[:3, :3] = np.roll(np.eye(3), superior + 1, axis=1)  # column `superior` is the world's z
+    stored = array.transpose([[2, 0, 1], [1, 2, 0], [0, 1, 2]][superior])
+    _, flags = vertebra_grids(Volume(np.ascontiguousarray(stored), affine), SETTINGS)
+    assert flags["C2"] == ["cut off"] and "C3" not in flags
