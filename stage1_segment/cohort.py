@@ -14,7 +14,8 @@ from common.dataset.cache import CtCache
 from common.dataset.competition import Competition
 from common.dataset.folds import stored_folds
 from common.device import check_device, prediction_precision
-from common.errors import PARTLY_FAILED, OutputError, ProjectError, WeightsError
+from common.errors import PARTLY_FAILED, WeightsError
+from common.failing import LOG
 from common.progress import progress
 from common.reading.nifti import write_nifti
 from common.training import is_current
@@ -134,24 +135,19 @@ def _run(jobs: list[Job], workers: int, device: str):
     """Yields (uid, None or the reason why it failed)."""
     if not jobs:
         return
-    answers = failures(_segment_job, {job.uid: (job, workers) for job in jobs}, workers)
+    jobs_by_uid = {job.uid: (job, workers) for job in jobs}
+    answers = failures(_segment_job, jobs_by_uid, workers, jobs[0].run.root / LOG)
     yield from progress(answers, len(jobs), "segmenting")
 
 
-def _segment_job(job: Job, workers: int) -> str | None:
+def _segment_job(job: Job, workers: int) -> None:
     from stage1_segment.orientation import checked
     from stage1_segment.predict import segment
 
-    try:
-        segmenter = _segmenter(job.weights, job.device, job.predict, workers)
-        scan = job.cache.volume(job.uid)
-        result = checked(scan, partial(segment, segmenter=segmenter), segmenter.predict.orientation)
-        write_study(scan, result, job)
-    except OutputError:
-        raise  # a full disk is no fault of the study's
-    except ProjectError as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+    segmenter = _segmenter(job.weights, job.device, job.predict, workers)
+    scan = job.cache.volume(job.uid)
+    result = checked(scan, partial(segment, segmenter=segmenter), segmenter.predict.orientation)
+    write_study(scan, result, job)
 
 
 @lru_cache(maxsize=8)

@@ -10,12 +10,13 @@ from common import store
 from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.dataset.masks import segmentation_on
-from common.errors import PARTLY_FAILED, DatasetError, ProjectError
+from common.errors import PARTLY_FAILED, DatasetError
+from common.failing import LOG
 from common.labels import LEVEL_IDS, LEVELS
 from common.progress import progress
 from common.reading.nifti import read_nifti
 from common.volume import Volume
-from common.workers import Died, shared
+from common.workers import Failed, shared
 from stage1_segment.run_folder import RunFolder, split
 from stage1_segment.settings import SegmentSettings
 
@@ -96,20 +97,17 @@ def table(result: dict[str, Any]) -> str:
 def _compare_all(truth: dict[str, Path], run: RunFolder, workers: int) -> tuple[dict, dict[str, str]]:
     studies, failed = {}, {}
     jobs = {uid: (run.mask(uid), path) for uid, path in truth.items()}
-    for uid, result in progress(shared(_compare_files, jobs, workers), len(jobs), "evaluating"):
-        if isinstance(result, dict):
-            studies[uid] = result
+    for uid, result in progress(shared(_compare_files, jobs, workers, run.root / LOG), len(jobs), "evaluating"):
+        if isinstance(result, Failed):
+            failed[uid] = result.message
         else:
-            failed[uid] = result.message if isinstance(result, Died) else result
+            studies[uid] = result
     return {uid: studies[uid] for uid in truth if uid in studies}, failed
 
 
-def _compare_files(mask: Path, truth: Path) -> dict | str:
-    try:
-        answer = read_nifti(mask)
-        return compare(answer, segmentation_on(answer, truth, "rsna"))
-    except ProjectError as error:
-        return f"{type(error).__name__}: {error}"
+def _compare_files(mask: Path, truth: Path) -> dict[str, Any]:
+    answer = read_nifti(mask)
+    return compare(answer, segmentation_on(answer, truth, "rsna"))
 
 
 def _box(inside: np.ndarray) -> tuple[slice, ...]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from common import store
-from common.errors import PARTLY_FAILED, ConfigError, ProjectError
+from common.errors import PARTLY_FAILED, ConfigError
+from common.failing import Failed, attempt
 from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
 from common.progress import progress
 from stage1_segment.landmarks import MARKED, compare_marks, find_scan, out_of_order, read_marks, totals
@@ -36,10 +37,9 @@ def evaluate_landmarks(
     cases: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     for case, places in progress(chosen.items(), len(chosen), "marked scans"):
-        try:
-            result = segment(read_study(find_scan(folder, case)).volume, segmenter)
-        except ProjectError as error:
-            failed[case] = f"{type(error).__name__}: {error}"
+        result = attempt(lambda case=case: segment(read_study(find_scan(folder, case)).volume, segmenter))
+        if isinstance(result, Failed):
+            failed[case] = result.message
             continue
         found = compare_marks(result.mask, places)
         cases[case] = {

@@ -9,7 +9,6 @@ import numpy as np
 from common import store
 from common.dataset.cache import CtCache
 from common.dataset.masks import segmentation_on
-from common.errors import ProjectError
 from common.resample import AIR_HU, canonical, resample
 from common.volume import Volume
 from stage1_segment.window import covering_grid
@@ -52,12 +51,8 @@ def load_sample(path: Path) -> Sample:
 
 def write_sample(
     cache: CtCache, uid: str, segmentation: Path, path: Path, came_from: dict[str, Any], spacing_mm: float
-) -> str | None:
-    """Makes a study's sample from its cached CT and its mask file (scheme rsna); None, or why it can't be."""
-    try:
-        ct = cache.volume(uid)
-        save_sample(path, make_sample(ct, segmentation_on(ct, segmentation, "rsna"), spacing_mm))
-        store.write_record(path, came_from)
-    except ProjectError as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+) -> None:
+    """Makes a study's sample from its cached CT and its mask file (scheme rsna). Raises StudyError, OutputError."""
+    ct = cache.volume(uid)
+    save_sample(path, make_sample(ct, segmentation_on(ct, segmentation, "rsna"), spacing_mm))
+    store.write_record(path, came_from)

@@ -10,10 +10,11 @@ from common.config import DataSettings
 from common.dataset.cache import CtCache
 from common.dataset.competition import Competition
 from common.errors import ConfigError, DatasetError
+from common.failing import LOG
 from common.labels import CLASS_NAMES
 from common.progress import progress
 from common.training import is_current, train
-from common.workers import Died, failures, shared
+from common.workers import Failed, failures, shared
 from stage1_segment.cohort_samples import CohortSamples
 from stage1_segment.run_folder import RunFolder, Split, origins, sample_origin
 from stage1_segment.samples import load_sample, write_sample
@@ -65,9 +66,9 @@ def _check_sizes(settings: SegmentSettings) -> None:
 def _from_bank(part: Split, settings: SegmentSettings, workers: int) -> SegmentTask:
     jobs = {file: (Path(file),) for file in part.learned}
     read = dict(progress(shared(load_subject, jobs, workers), len(jobs), "reading the bank"))
-    died = [file for file, subject in read.items() if isinstance(subject, Died)]
-    if died:
-        raise DatasetError(f"{died[0]}: {read[died[0]].message}")
+    failed = [file for file, subject in read.items() if isinstance(subject, Failed)]
+    if failed:
+        raise DatasetError(f"{failed[0]}: {read[failed[0]].message}")
     subjects = [read[file] for file in part.learned]
     held_out = [partial(whole_scan, Path(file), number) for number, file in enumerate(part.held_out[:VALIDATED])]
     return BankTask(settings, BankSamples(subjects, settings), held_out)
@@ -101,7 +102,8 @@ def _make_samples(
         for uid in missing
         if uid not in failed
     }
-    for uid, reason in progress(failures(write_sample, jobs, data.workers), len(jobs), "training samples"):
+    written = failures(write_sample, jobs, data.workers, data.run / LOG)
+    for uid, reason in progress(written, len(jobs), "training samples"):
         if reason is not None:
             failed[uid] = reason
     for uid, reason in failed.items():

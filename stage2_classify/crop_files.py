@@ -12,7 +12,7 @@ from common.config import DataSettings
 from common.dataset.cache import CtCache
 from common.dataset.competition import BOX_COLUMNS, UID, Competition
 from common.dataset.masks import segmentation_on
-from common.errors import StudyError
+from common.failing import LOG
 from common.progress import progress
 from common.workers import failures
 from stage2_classify.crops import Crops, cut_study, shrink_study
@@ -84,7 +84,8 @@ def make_crops(
     if not due:
         return failed
     jobs = {uid: (uid, data, masks, settings, kind, boxes[boxes[UID] == uid], origin) for uid, origin in due.items()}
-    for uid, error in progress(failures(_make_one, jobs, data.workers), len(jobs), "cutting vertebrae"):
+    made = failures(_make_one, jobs, data.workers, data.run / LOG)
+    for uid, error in progress(made, len(jobs), "cutting vertebrae"):
         if error is not None:
             failed[uid] = error
     return failed
@@ -98,19 +99,15 @@ def _make_one(
     kind: str,
     boxes: pd.DataFrame,
     origin: dict[str, Any],
-) -> str | None:
-    """Cuts one study; the error as text when it can't be used."""
-    try:
-        cache = CtCache(data.run / "cache")
-        ct = cache.volume(uid)
-        if kind == "naive":
-            crops = shrink_study(ct, settings)
-        else:
-            mask = segmentation_on(ct, masks.path(uid), masks.scheme)
-            crops = cut_study(ct, mask, settings, cache.boxes(uid, boxes))
-    except StudyError as error:
-        return f"{type(error).__name__}: {error}"
+) -> None:
+    """Cuts one study. Raises StudyError, OutputError."""
+    cache = CtCache(data.run / "cache")
+    ct = cache.volume(uid)
+    if kind == "naive":
+        crops = shrink_study(ct, settings)
+    else:
+        mask = segmentation_on(ct, masks.path(uid), masks.scheme)
+        crops = cut_study(ct, mask, settings, cache.boxes(uid, boxes))
     path = path_of(data, kind, uid)
     save(path, crops)
     store.write_record(path, origin)
-    return None

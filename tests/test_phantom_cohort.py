@@ -293,9 +293,11 @@ def test_only_what_is_missing_is_made_again(cohort: Path) -> None:
 
 
 def test_a_study_that_fails_is_counted_and_left_out_of_the_tables(tmp_path: Path) -> None:
-    (tmp_path / "test_images").write_text("in the way")
+    (uid,) = (plan.uid for plan in plan_cohort(1, 1, SEED) if plan.split == "test")
+    (tmp_path / "test_segmentations" / f"{uid}.nii").mkdir(parents=True)  # in the way
     made, failures = make_cohort(tmp_path, 1, 1, SEED, MATRIX, workers=1)
-    assert made == 1 and len(failures) == 1 and "test_images" in next(iter(failures.values()))
+    assert made == 1 and list(failures) == [uid] and "test_segmentations" in failures[uid]
+    assert f" {uid}\nTraceback" in (tmp_path / "failures.log").read_text()
     assert len(pd.read_csv(tmp_path / "train.csv")) == 1 and len(pd.read_csv(tmp_path / "test.csv")) == 0
 
 

@@ -1,6 +1,5 @@
 """Preprocessed scans in compressed chunks, so that a random crop reads only what it needs."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from common.dataset.boxes import world_boxes
-from common.errors import CorruptFile, NothingFound, OutputError, ProjectError
+from common.errors import CorruptFile, NothingFound
+from common.failing import LOG
 from common.progress import progress
 from common.reading.study import read_study
 from common.resample import canonical
 from common.store import atomic, fingerprint, is_current, is_intact, record_path, write_record
 from common.volume import Grid, Volume
-from common.workers import failures
+from common.workers import HERE, failures
 
 LAYOUT = 2
 """Raised when what is stored changes, so that old entries are made again."""
@@ -90,7 +90,9 @@ class CtCache:
             if not is_current(self.path(uid), came_from, by_digest=False):
                 due[uid] = (Path(source), self.path(uid), came_from)
         failed = {}
-        for uid, message in progress(_stored(due, workers), len(due), "reading studies"):
+        log = Path(self.folder).parent / LOG
+        stored = failures(store_scan, due, HERE if workers <= 1 or len(due) <= 1 else workers, log)
+        for uid, message in progress(stored, len(due), "reading studies"):
             self._open.pop(uid, None)
             if message is not None:
                 failed[uid] = message
@@ -139,21 +141,3 @@ def store_scan(source: Path, path: Path, came_from: dict) -> None:
         }
         scratch.write_bytes(stored.to_cframe())
     write_record(path, came_from, by_digest=False)
-
-
-def _stored(due: dict[str, tuple[Path, Path, dict]], workers: int) -> Iterator[tuple[str, str | None]]:
-    if workers <= 1 or len(due) <= 1:
-        for uid, job in due.items():
-            yield uid, _try_to_store(*job)
-        return
-    yield from failures(_try_to_store, due, workers)
-
-
-def _try_to_store(source: Path, path: Path, came_from: dict) -> str | None:
-    try:
-        store_scan(source, path, came_from)
-    except OutputError:
-        raise  # no fault of this study's: the next one will meet it, too
-    except ProjectError as error:
-        return f"{type(error).__name__}: {error}"
-    return None

@@ -15,7 +15,7 @@ from common.dataset.verify_tables import check_boxes, check_labels, check_test
 from common.errors import DatasetError
 from common.labels import TARGETS
 from common.progress import progress
-from common.workers import Died, shared
+from common.workers import HERE, Failed, shared
 
 IN_PROCESS = 8
 """Up to this many studies are looked at without starting processes."""
@@ -110,11 +110,9 @@ def _jobs(
 
 
 def _checked(jobs: list[Job], workers: int) -> Iterator[list[Fault]]:
-    if workers <= 1 or len(jobs) <= IN_PROCESS:
-        yield from map(check_study, jobs)
-        return
+    workers = HERE if workers <= 1 or len(jobs) <= IN_PROCESS else workers
     for number, found in shared(check_study, {number: (job,) for number, job in enumerate(jobs)}, workers):
-        yield [Fault("scan", jobs[number].uid, found.message)] if isinstance(found, Died) else found
+        yield [Fault("scan", jobs[number].uid, found.message)] if isinstance(found, Failed) else found
 
 
 def _studies(table: Path) -> list[str] | None:

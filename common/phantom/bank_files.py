@@ -8,6 +8,7 @@ import numpy as np
 
 from common import store
 from common.errors import ConfigError, DatasetError
+from common.failing import LOG
 from common.phantom.making import make_each
 from common.phantom.mesh.atlas_table import came_from, find_table, read_atlas
 from common.phantom.mesh.rest import Rest, make_rest
@@ -96,7 +97,7 @@ def make_bank(out: Path, plans: list[SubjectPlan], workers: int) -> tuple[int, d
     origins = {where: came_from(where) for plan in plans for where in plan.atlases}
     missing = [plan for plan in plans if not store.is_current(_file(out, plan), _record(plan, origins))]
     jobs = {plan.name: (out, plan, _record(plan, origins)) for plan in missing}
-    failures = dict(progress(make_each(make_one, jobs, workers), len(jobs), "anatomies"))
+    failures = dict(progress(make_each(make_one, jobs, workers, out / LOG), len(jobs), "anatomies"))
     failures = {name: reason for name, reason in failures.items() if reason}
     return len(missing) - len(failures), failures
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from common.dataset.competition import SYNTHETIC
 from common.errors import DatasetError
+from common.failing import LOG
 from common.phantom.making import make_each
 from common.phantom.study_files import is_made, make_study, read_boxes, remove_study
 from common.phantom.study_plan import plan_cohort
@@ -26,7 +27,7 @@ def make_cohort(
     _remove_others(out, {plan.uid for plan in plans})
     missing = [plan for plan in plans if not is_made(out, plan, matrix)]
     jobs = {plan.uid: (out, plan, matrix) for plan in missing}
-    failures = dict(progress(make_each(make_study, jobs, workers), len(jobs), "synthetic studies"))
+    failures = dict(progress(make_each(make_study, jobs, workers, out / LOG), len(jobs), "synthetic studies"))
     failures = {uid: reason for uid, reason in failures.items() if reason}
     present = [plan for plan in plans if plan.uid not in failures]
     write_tables(out, present, {plan.uid: read_boxes(out, plan.uid) for plan in present if plan.has_boxes})

@@ -12,11 +12,12 @@ from common.workers import failures
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def make_each(make: Callable[..., None], jobs: dict[str, tuple], workers: int) -> Iterator[tuple[str, str]]:
-    """Calls make(*arguments) for every job name -> arguments; yields each name and what went wrong, "" when nothing."""
-    attempts = {name: (make, *arguments) for name, arguments in jobs.items()}
+def make_each(make: Callable[..., None], jobs: dict[str, tuple], workers: int, log: Path) -> Iterator[tuple[str, str]]:
+    """Calls make(*arguments) for every job name -> arguments; yields each name and what went wrong, "" when nothing.
+    Tracebacks are appended to `log`."""
     with single_threaded():
-        yield from failures(_attempt, attempts, workers)
+        for name, reason in failures(make, jobs, workers, log):
+            yield name, reason or ""
 
 
 def say_what_was_made(out: Path, what: str, total: int, made: int, failed: dict[str, str]) -> int:
@@ -26,14 +27,6 @@ def say_what_was_made(out: Path, what: str, total: int, made: int, failed: dict[
     present = total - made - len(failed)
     print(f"{out}: {total} {what}, {made} made now, {present} already there, {len(failed)} failed")
     return PARTLY_FAILED if failed else 0
-
-
-def _attempt(make: Callable[..., None], *arguments: object) -> str:
-    try:
-        make(*arguments)
-    except Exception as error:  # whatever it is, it is this one's alone
-        return f"{type(error).__name__}: {error}"
-    return ""
 
 
 @contextmanager

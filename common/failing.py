@@ -1,0 +1,59 @@
+"""One study's failure: whatever it raised, as a reason for people, and the traceback where it can be looked up."""
+
+import errno
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import ConfigError, OutputError, ProjectError, WeightsError
+from common.store import NO_PLACE, can_be_written
+
+LOG = "failures.log"
+"""In a run's folder: tracebacks of errors that nobody foresaw."""
+LONGEST = 300
+"""Characters of an unforeseen error's message."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Stands for the result of a job that failed: `message` says why in one line; `traceback` "" where the error is one
+    of this project's, which says all there is to know."""
+
+    message: str
+    traceback: str = ""
+
+
+def attempt(function: Callable[..., Any], *arguments: Any) -> Any | Failed:
+    """function(*arguments), or `Failed` whatever it raises: MemoryError, errors of libraries, their attempts to end
+    the process. Raised is only what the next study would meet as well: OutputError or no room on a disk, ConfigError,
+    WeightsError, Ctrl-C."""
+    try:
+        return function(*arguments)
+    except (KeyboardInterrupt, OutputError, ConfigError, WeightsError):
+        raise
+    except ProjectError as error:
+        return Failed(f"{type(error).__name__}: {error}")
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = error.filename or "a file"
+            raise OutputError(f"{where}: can't be written: {NO_PLACE[error.errno]}, then run again") from error
+        return Failed(brief(error), "".join(traceback.format_exception(error)))
+
+
+def brief(error: BaseException) -> str:
+    """Type and message of an error, in one line."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= LONGEST else text[:LONGEST] + "..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def keep_traceback(log: Path, study: str, failed: Failed) -> None:
+    """Appends the traceback to `log`, if there is one. Raises OutputError."""
+    if failed.traceback:
+        with can_be_written(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a", encoding="utf-8") as stream:
+                stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {study}\n{failed.traceback}\n")
