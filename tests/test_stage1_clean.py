@@ -104,3 +104,24 @@ def test_a_gap_that_was_measured_wrongly_costs_no_more_than_six() -> None:
 @pytest.mark.parametrize("levels", [[7, 8, 8], [1, 2], [5, 6, 7, 8]])
 def test_a_row_in_order_stays(levels: list[int]) -> None:
     assert np.array_equal(cleaned(column(levels)), column(levels))
+
+
+def test_a_stray_piece_called_thoracic_is_no_vertebra() -> None:
+    """800 mm3 of "thoracic" in the open, a third of a cervical vertebra, beside a whole one that is."""
+    good = column([6, 7, 8])
+    mask = good.copy()
+    mask[2:12, 2:12, 2:5] = 8
+    mask[2:12, 2:10, 4] = 0
+    assert np.array_equal(cleaned(mask), good)
+
+
+def test_fragments_go_to_the_vertebra_that_they_touch_most() -> None:
+    """A patch of 330 mm3 called C6 that lies on C4's lower end and touches C5 with one row."""
+    good = column([3, 4, 5])
+    bottom, top = bottom_of(good, 4), bottom_of(good, 5) + 4
+    assert bottom - top == 2
+    mask = good.copy()
+    mask[25:35, 25:35, bottom - 1] = 6
+    mask[25:35, 25, bottom - 2] = 6
+    expected = np.where(mask == 6, 4, mask)
+    assert np.array_equal(cleaned(mask), expected)
