@@ -78,12 +78,21 @@ def newest(folder: Path) -> int:
     return max(times)
 
 
-def kill_once(words: list[str], window: tuple[float, float], folder: Path, log: Path, rng: random.Random) -> bool:
+def kill_once(
+    words: list[str],
+    window: tuple[float, float],
+    folder: Path,
+    log: Path,
+    rng: random.Random,
+    at_first_change: bool = False,
+) -> bool:
     """Starts a command and kills it, half of the time with the processes it started, at a random moment of the time
-    in which it writes: half of them so long after its first change. True when it was alive."""
+    in which it writes: half of them so long after its first change; `at_first_change`: just then, however fast the
+    machine is. True when it was alive."""
     before, began = newest(folder), time.monotonic()
     moment = rng.uniform(window[0] - 0.3, window[1])
     after_change = rng.uniform(0, max(window[1] - window[0], 0.2)) if rng.random() < 0.5 else None
+    after_change = 0.0 if at_first_change else after_change
     process = tiny_run.start(*words, log=log)
     while (code := tiny_run.code_of(process)) is None:
         now = time.monotonic() - began

@@ -12,6 +12,8 @@ import pytest
 
 from common.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 TINY_SEGMENT = [
     "network.widths=[8,8]",
     "network.decoder=[8,8]",

@@ -17,6 +17,7 @@ from stage2_classify.report import page
 from stage2_classify.report_studies import ShownStudy
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
 
 
 def contents(path: Path) -> Iterator[bytes]:

@@ -33,6 +33,7 @@ def test_samples_are_a_function_of_seed_and_number() -> None:
     assert not torch.equal(other.sample(0)[0], samples.sample(0)[0])
 
 
+@pytest.mark.slow
 def test_a_batch_is_its_samples_one_by_one() -> None:
     """Scans with voxels of their own, with and without shells, masks, metal, patients, are made at once."""
     samples = BankSamples([fake_subject(), fake_subject()], bank_settings(6, no_neck=0.4))

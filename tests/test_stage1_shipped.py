@@ -119,6 +119,7 @@ def test_start_must_fit(shipped: Path, tmp_path: Path) -> None:
         start_path(window)
 
 
+@pytest.mark.slow
 def test_training_from_a_bank(shipped: Path, tmp_path: Path) -> None:
     """Two steps and a validation; it is current afterwards, and begins from weights when asked."""
     from stage1_segment.train import train_folds
@@ -137,6 +138,7 @@ def test_training_from_a_bank(shipped: Path, tmp_path: Path) -> None:
     assert [line["step"] for line in lines] == [1, 2, 2] and "validation_dice" in lines[-1]
 
 
+@pytest.mark.slow
 def test_gallery_of_synthetic_scans(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -151,6 +153,7 @@ def test_gallery_of_synthetic_scans(tmp_path: Path) -> None:
     assert sum(max(colour) - min(colour) > 60 for _, colour in colours) > 20  # levels are drawn over the grey
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["nothing", "noise", "noise in a body", "a rod of bone", "a noisy ball of bone"])
 def test_no_neck_no_level(what: str) -> None:
     """The weights that come with the project label nothing cervical where there is no neck."""

@@ -123,6 +123,7 @@ def test_answers_are_coherent_and_inside(some, fitted):
     assert (best_answer(posterior) >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["evidence", "marginals"])
 def test_more_evidence_never_lowers_its_own_answer(kind):
     known = simulate(kind, 300, 8)
@@ -193,6 +194,7 @@ def test_no_study_is_read_by_a_fit_that_saw_it(some, monkeypatch):
     assert np.bincount(fold).min() >= len(logits) // 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["evidence", "marginals"])
 def test_within_one_percent_of_the_optimum(kind):
     """Cross-fitted, on 2,000 studies, three folds; the optimum knows the true posterior of every study."""

@@ -168,6 +168,7 @@ def answered(tmp_path):
     return DataSettings(root=root, run=run)
 
 
+@pytest.mark.slow
 def test_a_run_in_which_studies_failed_is_still_reported(answered):
     assert make_report(answered, ClassifySettings()) == 0
     metrics = json.loads((answered.run / "metrics.json").read_text())
@@ -183,6 +184,7 @@ def test_a_run_in_which_studies_failed_is_still_reported(answered):
     assert metrics["studies"][0] == worst
 
 
+@pytest.mark.slow
 def test_the_report_follows_what_it_shows(answered):
     make_report(answered, ClassifySettings())
     page_file = answered.run / "report.html"

@@ -65,6 +65,7 @@ def cohort(tmp_path, monkeypatch):
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vertebra3d", "slices25d", "naive"])
 def test_train_predict_submit(cohort, kind, monkeypatch, capsys):
     from stage2_classify.predict import predict_cohort

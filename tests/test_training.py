@@ -109,6 +109,7 @@ def test_checkpoint_of_another_training_is_ignored(tmp_path: Path) -> None:
     assert same(fresh, run(tmp_path / "a", TinyTask(), lr=0.01))
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

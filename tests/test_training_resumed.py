@@ -45,6 +45,7 @@ def test_stopped_anywhere(tmp_path: Path, stop_at: int) -> None:
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_killed_with_workers(tmp_path: Path) -> None:
     """SIGKILL of the whole process, samples made in two processes, twice, in a step after a checkpoint."""
     script = tmp_path / "script.py"
@@ -100,6 +101,7 @@ class KillsItsMaker(TinyTask):
         return super().sample(draw)
 
 
+@pytest.mark.slow
 def test_a_sample_worker_that_dies(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     run(tmp_path / "whole", TinyTask(), **LONG)
     run(tmp_path / "killed", KillsItsMaker(tmp_path / "flag"), **LONG, workers=1)
@@ -108,6 +110,7 @@ def test_a_sample_worker_that_dies(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "want of memory; starting new ones" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_sample_workers_that_always_die(tmp_path: Path) -> None:
     class Always(KillsItsMaker):
         def sample(self, draw: int) -> dict[str, torch.Tensor]:
@@ -205,6 +208,7 @@ def test_two_trainings_in_one_folder(tmp_path: Path) -> None:
         assert (tmp_path / ".lock").read_text().count("pid") == 1
 
 
+@pytest.mark.slow
 def test_disk_full_while_training(tmp_path: Path) -> None:
     """The files may hold 3000 bytes at most: the first checkpoint doesn't fit; without that limit it goes on."""
     code = (
