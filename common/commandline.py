@@ -33,6 +33,11 @@ def add_series_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list-series", action="store_true", help="show the study's series and read none")
 
 
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Adds `--overwrite`, for commands whose outputs are named on the command line."""
+    parser.add_argument("--overwrite", action="store_true", help="also replace outputs that aren't ours; never inputs")
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Runs a command; a ProjectError becomes one line on stderr and its exit code, Ctrl-C becomes 130."""
     limit_libraries()

@@ -1,7 +1,11 @@
-"""The one place where notices reach people: a line each on stderr."""
+"""The one place where notices reach people: a line each on stderr; and those that lie beside a mask."""
 
+import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
+
+from common.store import read_json
 
 CLEAR_LINE = "\r\x1b[K"
 """Takes a progress bar off a terminal's line; the bar draws itself again at its next step."""
@@ -17,6 +21,20 @@ def tell(study: str, notices: Iterable[str]) -> None:
     for notice in notices:
         sys.stderr.write(f"{start}notice: {_one_line(study)}: {_one_line(notice)}\n")
         sys.stderr.flush()
+
+
+def json_beside(mask: Path) -> Path:
+    """Where what is to be said of a mask lies: `mask.nii.gz` -> `mask.json`."""
+    return mask.with_name(re.sub(r"\.nii(\.gz)?$", "", mask.name, flags=re.IGNORECASE) + ".json")
+
+
+def kept_beside(mask: Path) -> tuple[str, ...]:
+    """The notices in the JSON file beside a mask, whoever wrote it; none where there is no such file."""
+    try:
+        notices = read_json(json_beside(mask))["notices"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    return tuple(text for text in notices if isinstance(text, str)) if isinstance(notices, list) else ()
 
 
 def _one_line(text: str) -> str:

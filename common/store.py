@@ -8,7 +8,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +32,8 @@ NO_PLACE = {
     errno.EIO: "the disk fails; look at the machine",
 }
 """What the system says when a file can't be written -> what that means and what to do."""
+_asked: list[Callable[[Path], None]] = []
+"""Called with every path that is about to be written; see `asking`."""
 
 
 @contextmanager
@@ -43,6 +45,8 @@ def atomic(path: Path) -> Iterator[Path]:
     write. Nothing is forced onto the disk: what a power cut tears fails its record's digest and is made again.
     """
     path = Path(path)
+    for ask in _asked:
+        ask(path)
     with can_be_written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path.parent, os.getpid())
@@ -55,6 +59,16 @@ def atomic(path: Path) -> Iterator[Path]:
             (scratch / path.name).replace(path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def asking(ask: Callable[[Path], None]) -> Iterator[None]:
+    """While the block runs, `atomic` calls `ask` with each path before it is written; what it raises stops that."""
+    _asked.append(ask)
+    try:
+        yield
+    finally:
+        _asked.remove(ask)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from common import commandline, config
 from common.device import check_device
 from common.errors import ConfigError
 from common.lock import only_one
+from common.own_files import outputs_at
 
 PART = "segment"
 
@@ -37,12 +38,14 @@ def _parser() -> argparse.ArgumentParser:
         help="what becomes of a header that turns the patient round (default: predict.orientation)",
     )  # fmt: skip
     commandline.add_series_choice(predict)
+    commandline.add_overwrite(predict)
     predict.set_defaults(command=_predict)
 
     evaluate = commands.add_parser("evaluate", help="against true masks, or with --landmarks against marked scans")
     evaluate.add_argument("--landmarks", type=Path, metavar="MARKS.json", help='{case: {"C2": [x, y, z] RAS mm, ...}}')
     evaluate.add_argument("-i", "--input", type=Path, metavar="DIR", help="where the marked scans lie")
     evaluate.add_argument("-o", "--output", type=Path, metavar="REPORT.json", help="the table as JSON")
+    commandline.add_overwrite(evaluate)
     evaluate.add_argument("--only", metavar="A,B,C", help="cases to look at; default: all that are marked")
     evaluate.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
     evaluate.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -61,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
     gallery = commands.add_parser("gallery", help="a picture of synthetic scans of a bank, with what a network answers")
     gallery.add_argument("-o", "--output", type=Path, metavar="PICTURE.png", required=True)
+    commandline.add_overwrite(gallery)
     gallery.add_argument("--scans", type=int, default=20, help="how many (default: 20)")
     gallery.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
     gallery.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -114,6 +118,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         _given(arguments, settings),
         arguments.series_uid,
         arguments.orientation,
+        arguments.overwrite,
     )
     return 0
 
@@ -128,15 +133,18 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         return evaluate(data, settings)
     from stage1_segment.evaluate_landmarks import evaluate_landmarks
 
-    return evaluate_landmarks(
-        arguments.landmarks,
-        arguments.input,
-        _weights(arguments, data, settings),
-        arguments.output,
-        arguments.only.split(",") if arguments.only else None,
-        arguments.device,
-        _given(arguments, settings),
-    )
+    weights = _weights(arguments, data, settings)
+    inputs = [arguments.landmarks, arguments.input, weights, arguments.config]
+    with outputs_at([arguments.output], inputs, arguments.overwrite):
+        return evaluate_landmarks(
+            arguments.landmarks,
+            arguments.input,
+            weights,
+            arguments.output,
+            arguments.only.split(",") if arguments.only else None,
+            arguments.device,
+            _given(arguments, settings),
+        )
 
 
 def _ship(arguments: argparse.Namespace) -> int:
@@ -157,7 +165,9 @@ def _gallery(arguments: argparse.Namespace) -> int:
     data, settings = _settings(arguments)
     weights = _weights(arguments, data, settings)
     subjects = bank_split(settings).held_out
-    draw_gallery(subjects, arguments.scans, weights, arguments.output, arguments.device, _given(arguments, settings))
+    given = _given(arguments, settings)
+    with outputs_at([arguments.output], [weights, arguments.config, *map(Path, subjects)], arguments.overwrite):
+        draw_gallery(subjects, arguments.scans, weights, arguments.output, arguments.device, given)
     return 0
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from common.dataset.folds import stored_folds
 from common.device import check_device, prediction_precision
 from common.errors import PARTLY_FAILED, WeightsError
 from common.failing import LOG
+from common.notices import tell
+from common.own_files import refuse_unrecorded, remove, run_outputs_at
 from common.progress import progress
 from common.reading.nifti import write_nifti
 from common.training import is_current
@@ -65,6 +68,9 @@ def predict_cohort(
     if not due:
         print(f"{len(jobs)} studies are segmented already", file=sys.stderr)
         return 0
+    outputs = {job.uid: job.outputs() for job in due}
+    for path in chain.from_iterable(outputs.values()):
+        refuse_unrecorded(path)
     cache = CtCache(data.run / "cache")
     failed = cache.fill({job.uid: job.images for job in due}, data.workers)
     due = [job for job in due if job.uid not in failed]
@@ -73,6 +79,8 @@ def predict_cohort(
             failed[uid] = reason
     for uid, reason in failed.items():
         print(f"{uid}: {reason}", file=sys.stderr)
+        for path in outputs[uid]:
+            remove(path)  # an older answer would pass for this one
     print(
         f"segmented {len(due) - sum(job.uid in failed for job in due)}, current before "
         f"{len(jobs) - len(due) - sum(job.uid in failed for job in jobs if job not in due)}, failed {len(failed)}",
@@ -161,24 +169,20 @@ def _segmenter(weights: Path, device: str, predict: PredictSettings, workers: in
 
 
 def write_study(scan: "Volume", result: Any, job: Job) -> None:
-    """Mask on the grid of the study's own files, levels, preview, each with its record; the mask comes last."""
+    """Mask on the grid of the study's own files, levels, preview, each with its record; the mask comes last. Notices
+    are told."""
     from common.dataset.masks import onto
-    from stage1_segment.describe import describe
+    from stage1_segment.answer import levels_of
 
     mask = onto(result.mask, job.cache.source_grid(job.uid))
-    levels = {
-        "study": job.uid,
-        "levels": describe(mask, result.confidence),
-        "precision": job.predict.precision,
-        "notices": [*scan.notices, *result.notices],
-        "turned": list(result.turned),
-        "seen_in_training": job.seen,
-    }
-    store.write_json(job.run.levels(job.uid), levels)
-    if job.preview:
-        from stage1_segment.preview import draw_preview
+    levels = levels_of(job.uid, scan, mask, result, precision=job.predict.precision, seen_in_training=job.seen)
+    tell(job.uid, levels["notices"])
+    with run_outputs_at(job.outputs()):
+        store.write_json(job.run.levels(job.uid), levels)
+        if job.preview:
+            from stage1_segment.preview import draw_preview
 
-        draw_preview(scan, result.mask, job.run.preview(job.uid), job.uid)
-    write_nifti(mask, job.run.mask(job.uid))
-    for path in reversed(job.outputs()):
-        store.write_record(path, job.came_from)
+            draw_preview(scan, result.mask, job.run.preview(job.uid), job.uid)
+        write_nifti(mask, job.run.mask(job.uid))
+        for path in reversed(job.outputs()):
+            store.write_record(path, job.came_from)

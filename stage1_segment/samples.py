@@ -9,6 +9,7 @@ import numpy as np
 from common import store
 from common.dataset.cache import CtCache
 from common.dataset.masks import segmentation_on
+from common.notices import tell
 from common.resample import AIR_HU, canonical, resample
 from common.volume import Volume
 from stage1_segment.window import covering_grid
@@ -52,7 +53,9 @@ def load_sample(path: Path) -> Sample:
 def write_sample(
     cache: CtCache, uid: str, segmentation: Path, path: Path, came_from: dict[str, Any], spacing_mm: float
 ) -> None:
-    """Makes a study's sample from its cached CT and its mask file (scheme rsna). Raises StudyError, OutputError."""
+    """Makes a study's sample from its cached CT and its mask file (scheme rsna), and tells its notices. Raises
+    StudyError, OutputError."""
     ct = cache.volume(uid)
+    tell(uid, ct.notices)
     save_sample(path, make_sample(ct, segmentation_on(ct, segmentation, "rsna"), spacing_mm))
     store.write_record(path, came_from)

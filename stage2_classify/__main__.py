@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from common import commandline
 from common.device import check_device
+from common.own_files import outputs_at
 
 if TYPE_CHECKING:
     from common.config import DataSettings
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("-o", "--output", type=Path, metavar="JSON", help="write the figures there too")
     judge.add_argument("--evidence", type=Path, metavar="CSV", help="write each vertebra's evidence there")
     judge.add_argument("--against", type=Path, metavar="CSV", help="another encoder's evidence, compared by study")
+    commandline.add_overwrite(judge)
     judge.set_defaults(command=_judge)
 
     predict = commands.add_parser("predict", help="answer for the test studies, or for one study (-i)")
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--scheme", default=None, help="label scheme of MASK (default: masks.scheme, merged)")
     predict.add_argument("--weights", type=Path, nargs="+", metavar="PATH", help="weights files or folders of folds")
     predict.add_argument("--device", default=None, help="auto, cpu, cuda or cuda:N")
+    commandline.add_overwrite(predict)
     predict.set_defaults(command=_predict)
 
     submit = commands.add_parser("submit", help="write submission.csv")
@@ -69,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("labels", type=Path, metavar="LABELS.csv")
     score.add_argument("--against", type=Path, metavar="OTHER.csv", help="another submission, compared study by study")
     score.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    commandline.add_overwrite(score)
     score.set_defaults(command=_score)
 
     calibrate = commands.add_parser(
@@ -83,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     kept = calibrate.add_mutually_exclusive_group()
     kept.add_argument("--save", type=Path, metavar="M.json", help="keep the fit to all studies")
     kept.add_argument("--load", type=Path, metavar="M.json", help="answer new studies by a kept fit")
+    commandline.add_overwrite(calibrate)
     calibrate.set_defaults(command=_calibrate)
     return parser
 
@@ -130,16 +135,18 @@ def _judge(args: argparse.Namespace) -> int:
 
     data, settings = _load(args)
     other = None if args.against is None else read_evidence(args.against)
-    with only_one(data.run):
-        figures, evidence, labels = judge_encoder(data, settings, args.weights or SHIPPED)
-    if args.evidence is not None:
-        with store.atomic(args.evidence) as scratch:
-            evidence.to_csv(scratch)
-    if other is not None:
-        figures["less_other"] = less_other(evidence, other, labels)
-    print(table(figures))
-    if args.output is not None:
-        store.write_json(args.output, figures)
+    inputs = [args.config, args.weights, args.against]
+    with outputs_at([args.output, args.evidence], inputs, args.overwrite):
+        with only_one(data.run):
+            figures, evidence, labels = judge_encoder(data, settings, args.weights or SHIPPED)
+        if args.evidence is not None:
+            with store.atomic(args.evidence) as scratch:
+                evidence.to_csv(scratch)
+        if other is not None:
+            figures["less_other"] = less_other(evidence, other, labels)
+        print(table(figures))
+        if args.output is not None:
+            store.write_json(args.output, figures)
     return PARTLY_FAILED if figures["failed"] else 0
 
 
@@ -165,7 +172,7 @@ def _predict(args: argparse.Namespace) -> int:
     scheme = args.scheme or settings.masks.scheme
     predict_study(
         args.input, args.mask, args.output, weights, scheme, settings.train.device, args.series_uid,
-        settings.decision.precision,
+        settings.decision.precision, args.overwrite,
     )  # fmt: skip
     return 0
 
@@ -187,13 +194,14 @@ def _score(args: argparse.Namespace) -> int:
     from common.dataset.competition import read_labels
     from stage2_classify.scoring import judge, paired, read_submission, report
 
-    submission, labels = read_submission(args.submission), read_labels(args.labels)
-    figures = judge(submission, labels)
-    if args.against is not None:
-        figures["less_other"] = paired(submission, read_submission(args.against), labels)
-    print(report(figures))
-    if args.json is not None:
-        store.write_json(args.json, figures)
+    with outputs_at([args.json], [args.submission, args.labels, args.against], args.overwrite):
+        submission, labels = read_submission(args.submission), read_labels(args.labels)
+        figures = judge(submission, labels)
+        if args.against is not None:
+            figures["less_other"] = paired(submission, read_submission(args.against), labels)
+        print(report(figures))
+        if args.json is not None:
+            store.write_json(args.json, figures)
     return 0
 
 
@@ -202,7 +210,9 @@ def _calibrate(args: argparse.Namespace) -> int:
     from stage2_classify.settings import DecisionSettings
 
     request = Request(args.predictions, args.labels, args.output, args.folds, args.n_folds, args.save, args.load)
-    print(calibrate(request, DecisionSettings()))
+    inputs = [args.predictions, args.labels, args.folds, args.load]
+    with outputs_at([args.output, args.save], inputs, args.overwrite):
+        print(calibrate(request, DecisionSettings()))
     return 0
 
 

@@ -31,7 +31,8 @@ def save(path: Path, crops: Crops) -> None:
     if crops.distance is not None:
         arrays["distance"] = crops.distance
     with store.atomic(path) as scratch:
-        np.savez_compressed(scratch, flags=np.array(json.dumps(crops.flags)), **arrays)
+        texts = {name: np.array(json.dumps(getattr(crops, name))) for name in ("flags", "notices")}
+        np.savez_compressed(scratch, **texts, **arrays)
 
 
 def load(path: Path) -> Crops:
@@ -43,6 +44,7 @@ def load(path: Path) -> Crops:
             content["affines"],
             content.get("distance"),
             json.loads(str(content["flags"])),
+            tuple(json.loads(str(content["notices"]))),
         )
 
 

@@ -24,7 +24,8 @@ class Crops:
     `images` (L, 2, X, Y, Z) uint8: CT window and mask, each 0..255; axes right, anterior, superior.
     `present` (7,) bool: levels in view. `affines` (L, 4, 4): cell index -> world RAS mm.
     `distance` (L, X', Y', Z') uint8: mm to the nearest fracture box, or None when the study has no boxes.
-    `flags`: level name -> remarks. L = 7 (a level that isn't in view is all zero), or 1 for a whole study.
+    `flags`: level name -> remarks. `notices`: what was said of scan and mask.
+    L = 7 (a level that isn't in view is all zero), or 1 for a whole study.
     """
 
     images: np.ndarray
@@ -32,6 +33,7 @@ class Crops:
     affines: np.ndarray
     distance: np.ndarray | None
     flags: dict[str, list[str]]
+    notices: tuple[str, ...] = ()
 
 
 def cut_study(ct: Volume, mask: Volume, settings: CropSettings, boxes: np.ndarray | None = None) -> Crops:
@@ -55,7 +57,8 @@ def cut_study(ct: Volume, mask: Volume, settings: CropSettings, boxes: np.ndarra
         if boxes is not None:
             distance[row] = np.minimum(box_distance(_coarse_grid(grid), boxes), FAR_MM)
     present = np.array([level in grids for level in LEVELS])
-    return Crops(images, present, affines, distance, flags)
+    notices = tuple(dict.fromkeys((*ct.notices, *mask.notices)))
+    return Crops(images, present, affines, distance, flags, notices)
 
 
 def shrink_study(ct: Volume, settings: CropSettings) -> Crops:
@@ -68,7 +71,7 @@ def shrink_study(ct: Volume, settings: CropSettings) -> Crops:
     affine[:3, :3] = affine[:3, :3] * zoom
     images = np.zeros((1, 2, *shape), np.uint8)
     images[0, 0] = _bone_window(array, settings.window_hu)
-    return Crops(images, np.ones(len(LEVELS), bool), affine[None], None, {})
+    return Crops(images, np.ones(len(LEVELS), bool), affine[None], None, {}, ct.notices)
 
 
 def vertebra_grids(mask: Volume, settings: CropSettings) -> tuple[dict[str, Grid], dict[str, list[str]]]:

@@ -8,6 +8,7 @@ from common import store
 from common.config import DataSettings
 from common.errors import ConfigError, NothingFound
 from common.labels import SCHEMES
+from common.notices import kept_beside
 from stage2_classify.settings import MaskSettings
 
 ENDINGS = (".nii.gz", ".nii")
@@ -32,9 +33,10 @@ class Masks:
         )
 
     def came_from(self, uid: str) -> dict[str, Any]:
-        """What a mask's use depends on: its bytes and its scheme."""
+        """What a mask's use depends on: its bytes, what is said of it, and its scheme."""
         try:
-            return {"mask": store.digest_file(self.path(uid)), "scheme": self.scheme}
+            path = self.path(uid)
+            return {"mask": store.digest_file(path), "notices": kept_beside(path), "scheme": self.scheme}
         except NothingFound:
             return {"mask": "absent", "scheme": self.scheme}
 

@@ -11,11 +11,15 @@ from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.dataset.masks import segmentation_on
 from common.device import check_device, prediction_precision
-from common.errors import PARTLY_FAILED, WeightsError
+from common.errors import PARTLY_FAILED, NoCervicalLevel, WeightsError
 from common.labels import TARGETS
+from common.notices import json_beside, tell
+from common.out_folder import answer_at
+from common.own_files import refuse_unrecorded, run_outputs_at
 from common.progress import progress
 from common.reading.study import read_study
 from common.resample import canonical
+from common.volume import Volume
 from stage2_classify import crop_files, decide
 from stage2_classify.crops import Crops, cut_study, shrink_study
 from stage2_classify.masks import masks_of
@@ -26,12 +30,15 @@ from stage2_classify.settings import ClassifySettings
 from stage2_classify.tables import Prediction, write_predictions
 
 OF_SYNTHETIC_ONLY = "These networks learned from synthetic studies alone: about a real scan they say nothing."
+NO_LEVEL = "no level in view, prior"
 
 
 def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     """Writes stage2/test.csv for the test studies; a study that fails has no row. Returns an exit code. Raises
     ConfigError for a device that isn't there, before anything is read."""
     check_device(settings.train.device)
+    output = stage_folder(data, settings) / "test.csv"
+    refuse_unrecorded(output)
     competition = Competition.open(data.root)
     kind = settings.network.kind
     uids = competition.test_studies()
@@ -41,7 +48,6 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     paths = {uid: crop_files.path_of(data, kind, uid) for uid in uids if uid not in failed}
     stage = stage_folder(data, settings)
     weights = _existing(weights_paths(data, settings))
-    output = stage / "test.csv"
     origin = {
         "weights": [store.digest_file(path) for path in weights],
         "crops": store.digest_value([[uid, store.read_json(store.record_path(path))] for uid, path in paths.items()]),
@@ -56,8 +62,13 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
             answer(uid, crop_files.load(path), ensemble, posterior, settings.decision.flip)
             for uid, path in progress(paths.items(), len(paths), "answering")
         ]
-        write_predictions(output, predictions)
-        store.write_record(output, origin)
+        for prediction in predictions:
+            tell(prediction.uid, prediction.notices)
+        if any(predictor.synthetic for predictor in ensemble):
+            tell("all studies", [OF_SYNTHETIC_ONLY])
+        with run_outputs_at([output]):
+            write_predictions(output, predictions)
+            store.write_record(output, origin)
     return PARTLY_FAILED if failed else 0
 
 
@@ -70,49 +81,66 @@ def predict_study(
     device: str = "auto",
     series_uid: str | None = None,
     precision: str = "32-true",
+    overwrite: bool = False,
 ) -> None:
     """One CT (DICOM folder, zip, NIfTI) and its mask (`scheme`: labels.SCHEMES) -> RESULT.json.
 
-    Everything else comes out of the weights files, and from decision.json beside their folders where it lies.
-    Raises StudyError, WeightsError, ConfigError (no such device or precision).
+    Everything else comes out of the weights files, and from decision.json beside their folders where it lies. What an
+    older answer left there goes first; `overwrite`: so do files that aren't ours. Raises NoCervicalLevel after the
+    result is written when no level is in view; StudyError, WeightsError, OutputError, RunBusy, ConfigError (no such
+    device or precision), and then nothing is there.
     """
-    check_device(device)
-    weights = find_weights(weights)
-    posterior = read_decision(_stage_of(weights))
-    came = {
-        "study": store.fingerprint(study),
-        "mask": store.digest_file(mask) if mask.is_file() else "absent",
-        "scheme": scheme,
-        "series": series_uid,
-        "weights": [store.digest_file(path) for path in weights],
-        "decision": None if posterior is None else posterior.to_json(),
-        "precision": prediction_precision(precision, device),
-    }
-    if store.is_current(output, came):
-        return
-    ensemble = _load(weights, device, came["precision"])
-    settings = ensemble[0].settings
-    ct = canonical(read_study(study, series_uid).volume)
+    decisions = [folder / "decision.json" for path in weights for folder in (path, *path.parents[:2])]
+    with answer_at([output], study, mask, [mask, json_beside(mask), *weights, *decisions], overwrite) as about:
+        check_device(device)
+        precision = prediction_precision(precision, device)
+        weights = find_weights(weights)
+        ensemble = _load(weights, device, precision)
+        posterior = read_decision(_stage_of(weights))
+
+        scan = read_study(study, series_uid)
+        crops = _crops_of(scan.volume, mask, scheme, ensemble[0].settings)
+        prediction = answer(scan.uid or study.name, crops, ensemble, posterior, ensemble[0].settings.decision.flip)
+
+        synthetic = any(predictor.synthetic for predictor in ensemble)
+        digests = [predictor.digest for predictor in ensemble]
+        content = result(prediction, digests, scheme, synthetic, precision)
+        tell(prediction.uid, content["notices"])
+        store.write_json(output, content)
+        origin = {
+            "mask": store.digest_file(mask) if mask.is_file() else "absent",
+            "scheme": scheme,
+            "series": series_uid,
+            "weights": digests,
+            "decision": None if posterior is None else posterior.to_json(),
+            "precision": precision,
+        }
+        store.write_record(output, {**about, **origin})
+    if not crops.present.any():
+        raise NoCervicalLevel(
+            f"{mask}: names no cervical vertebra that is large enough to judge, so {output} holds the prior; is it the "
+            f"mask of {study}, and that a CT of the neck?"
+        )
+
+
+def _crops_of(scan: Volume, mask: Path, scheme: str, settings: ClassifySettings) -> Crops:
+    ct = canonical(scan)
     if settings.network.kind == "naive":
-        crops = shrink_study(ct, settings.crops)
-    else:
-        crops = cut_study(ct, segmentation_on(ct, mask, scheme), settings.crops)
-    prediction = answer("", crops, ensemble, posterior, settings.decision.flip)
-    synthetic = any(predictor.synthetic for predictor in ensemble)
-    digests = [predictor.digest for predictor in ensemble]
-    store.write_json(output, result(prediction, digests, scheme, synthetic, came["precision"]))
-    store.write_record(output, came)
+        return shrink_study(ct, settings.crops)
+    return cut_study(ct, segmentation_on(ct, mask, scheme), settings.crops)
 
 
 def answer(uid: str, crops: Crops, ensemble: list[Any], posterior: Posterior | None, flip: bool) -> Prediction:
-    """Crops of a study -> its probabilities and flags, by all networks of the `ensemble`."""
+    """Crops of a study -> its probabilities, flags and notices, by all networks of the `ensemble`."""
     logits = np.stack([predictor.logits(crops, flip) for predictor in ensemble])
     prior = np.mean([predictor.prior for predictor in ensemble], axis=0)
     flags = {level: list(remarks) for level, remarks in crops.flags.items()}
+    notices = crops.notices
     if not crops.present.any():
-        flags["patient_overall"] = ["no level in view, prior"]
+        flags["patient_overall"] = [NO_LEVEL]
+        notices = (*notices, NO_LEVEL)
     decided = decide.decide(logits, crops.present, prior, posterior)
-    return Prediction(uid, decided.answer, flags, decided.calibrated, decided.network)
+    return Prediction(uid, decided.answer, flags, decided.calibrated, decided.network, notices)
 
 
 def result(
@@ -124,6 +152,7 @@ def result(
         "probabilities": _by_target(prediction.probabilities),
         "calibrated": None if prediction.calibrated is None else _by_target(prediction.calibrated),
         "flags": prediction.flags,
+        "notices": [*prediction.notices, *([OF_SYNTHETIC_ONLY] if synthetic else [])],
         "mask_scheme": scheme,
         "precision": precision,
         "version": __version__,

@@ -1,4 +1,4 @@
-"""Predictions as CSV: StudyInstanceUID, C1..C7, patient_overall, the same as calibrated_* and network_*, flags."""
+"""Predictions as CSV: StudyInstanceUID, the targets, the same as calibrated_* and network_*, flags, notices."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,27 +19,30 @@ NETWORK = tuple(f"network_{target}" for target in TARGETS)
 class Prediction:
     """One study's answer in the order of `TARGETS`: `probabilities` (8,) are what the score rewards, `calibrated` (8,)
     how likely each fracture is, `network` (8,) what the networks said before either (None: not known); `flags`:
-    level -> remarks."""
+    level -> remarks; `notices`: what was said of the scan, its mask and the answer."""
 
     uid: str
     probabilities: np.ndarray
     flags: dict[str, list[str]] = field(default_factory=dict)
     calibrated: np.ndarray | None = None
     network: np.ndarray | None = None
+    notices: tuple[str, ...] = ()
 
 
 def write_predictions(path: Path, predictions: list[Prediction]) -> None:
-    """Writes the table atomically, a row for each prediction; the columns `CALIBRATED` and `NETWORK` only where some
-    are known."""
+    """Writes the table atomically, a row for each prediction; the columns `CALIBRATED`, `NETWORK` and notices only
+    where some are known."""
     rows, columns = [], [UID, *TARGETS]
     for p in predictions:
         row = {UID: p.uid, **dict(zip(TARGETS, np.round(p.probabilities, 6))), "flags": flags_text(p.flags)}
         for names, values in ((CALIBRATED, p.calibrated), (NETWORK, p.network)):
             row |= {} if values is None else dict(zip(names, np.round(values, 6)))
+        row |= {"notices": "; ".join(p.notices)} if p.notices else {}
         rows.append(row)
     for names in (CALIBRATED, NETWORK):
         columns += names if any(names[0] in row for row in rows) else ()
-    store.write_text(path, pd.DataFrame(rows, columns=[*columns, "flags"]).to_csv(index=False))
+    columns += ["flags", "notices"] if any("notices" in row for row in rows) else ["flags"]
+    store.write_text(path, pd.DataFrame(rows, columns=columns).to_csv(index=False))
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

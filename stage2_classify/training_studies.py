@@ -12,6 +12,7 @@ from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.errors import DatasetError
 from common.labels import TARGETS
+from common.notices import tell
 from common.progress import progress
 from stage2_classify import crop_files
 from stage2_classify.masks import masks_of
@@ -64,6 +65,7 @@ def load_examples(usable: pd.DataFrame, data: DataSettings, settings: ClassifySe
     examples = {}
     for uid in progress(usable.index, len(usable), "reading crops"):
         crops = crop_files.load(_crops(uid, data, settings))
+        tell(uid, crops.notices)
         if crops.present.any():
             examples[uid] = Example(uid, crops, usable.loc[uid, list(TARGETS)].to_numpy(dtype=np.float32))
     return _shuffled(examples) if settings.shuffled else examples

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common import store
-from common.errors import ConfigError, DatasetError
+from common.errors import ConfigError, OutputError
 from common.phantom import bank_files, tissues
 from common.phantom.bank_files import ANALYTIC, SubjectPlan, make_bank, make_one, plan_bank, shares_of
 from common.phantom.canvas import Canvas
@@ -46,7 +46,7 @@ def test_what_is_current_is_left_and_what_is_foreign_is_not_touched(bank: tuple[
     assert make_bank(out, [plan], 1) == (0, {})
     foreign = out / "mine.nii.gz"
     foreign.write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"mine\.nii\.gz"):
+    with pytest.raises(OutputError, match=r"mine\.nii\.gz"):
         make_bank(out, [plan], 1)
     foreign.unlink()
 

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID
 
-from common.errors import DatasetError
+from common.errors import OutputError
 from common.phantom.boxes import find_boxes
 from common.phantom.cohort import make_cohort
 from common.phantom.dicom_files import write_series
@@ -303,6 +303,6 @@ def test_a_study_that_fails_is_counted_and_left_out_of_the_tables(tmp_path: Path
 
 def test_a_dataset_made_elsewhere_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("mine")
-    with pytest.raises(DatasetError, match="choose another folder"):
+    with pytest.raises(OutputError, match="choose another folder"):
         make_cohort(tmp_path, 1, 0, SEED, MATRIX, workers=1)
     assert (tmp_path / "train.csv").read_text() == "mine"

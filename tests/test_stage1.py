@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import NoCervicalLevel
 from common.labels import CLASS_NAMES
 from common.reading.nifti import read_nifti, write_nifti
 from common.volume import Grid, Volume
@@ -333,7 +334,8 @@ def test_one_study_in_and_out(tmp_path: Path) -> None:
     save_weights(weights, build_network(TINY), {"kind": KIND, **dump})
     ct, _ = scan_of_levels(sagittal())
     write_nifti(ct, tmp_path / "ct.nii.gz")
-    predict_study(tmp_path / "ct.nii.gz", tmp_path / "out/mask.nii.gz", weights, "cpu", tmp_path / "p.png")
+    with pytest.raises(NoCervicalLevel):  # the network has learned nothing
+        predict_study(tmp_path / "ct.nii.gz", tmp_path / "out/mask.nii.gz", weights, "cpu", tmp_path / "p.png")
     mask, source = read_nifti(tmp_path / "out/mask.nii.gz"), read_nifti(tmp_path / "ct.nii.gz")
     assert np.array_equal(mask.affine, source.affine) and mask.array.shape == source.array.shape
     assert set(json.loads((tmp_path / "out/mask.json").read_text())["levels"]) == {f"C{k}" for k in range(1, 8)}

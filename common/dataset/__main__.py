@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.commandline import NOT_MEDICAL, run
+from common.commandline import NOT_MEDICAL, add_overwrite, run
 from common.cores import usable_cores
 
 
@@ -16,6 +16,7 @@ def main() -> int:
     )
     verify.add_argument("root", type=Path, metavar="DIR", help="the folder with train.csv and train_images")
     verify.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
+    add_overwrite(verify)
     verify.add_argument("--deep", action="store_true", help="decode every slice, too; slow")
     verify.add_argument("--workers", type=int, default=min(usable_cores(), 8), help="processes")
     return _verify(parser.parse_args())
@@ -24,13 +25,15 @@ def main() -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from common.dataset.verify import verify
     from common.errors import DatasetError
+    from common.own_files import outputs_at
     from common.store import write_json
 
-    report = verify(arguments.root, arguments.deep, arguments.workers)
-    print(report.as_table())
-    if arguments.json:
-        write_json(arguments.json, report.as_json())
-        print(f"report: {arguments.json}", file=sys.stderr)
+    with outputs_at([arguments.json], [arguments.root], arguments.overwrite):
+        report = verify(arguments.root, arguments.deep, arguments.workers)
+        print(report.as_table())
+        if arguments.json:
+            write_json(arguments.json, report.as_json())
+            print(f"report: {arguments.json}", file=sys.stderr)
     return DatasetError.exit_code if report.faults else 0
 
 

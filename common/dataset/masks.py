@@ -1,11 +1,13 @@
 """A mask brought onto its scan through world coordinates, its values into this project's."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import ConfigError, GridMismatch, UnsupportedStudy
 from common.labels import BACKGROUND, SCHEMES
+from common.notices import kept_beside
 from common.reading.nifti import read_nifti
 from common.resample import canonical, resample
 from common.volume import Grid, Volume
@@ -19,11 +21,13 @@ LEAST_OVERLAP = 0.5
 def segmentation_on(volume: Volume, path: Path, scheme: str) -> Volume:
     """The mask file `path` on `volume`'s grid: array (X, Y, Z) uint8, values of common.labels.
 
+    Its notices are the reader's, and those in the JSON file beside it.
     Lossless when the two grids differ by the order and direction of their axes, else the nearest voxel's value.
     `scheme`: a key of labels.SCHEMES. Raises GridMismatch when the mask lies elsewhere, UnsupportedStudy for
     values that the scheme doesn't name, and what `read_nifti` raises.
     """
     mask = read_nifti(path)
+    mask = replace(mask, notices=(*mask.notices, *kept_beside(path)))
     overlap = overlap_of(mask.grid, volume.grid)
     if overlap < LEAST_OVERLAP:
         raise GridMismatch(

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from common.commandline import NOT_MEDICAL, check_least, run
+from common.commandline import NOT_MEDICAL, add_overwrite, check_least, run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -22,6 +22,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--preview", type=Path, metavar="PNG", help="also draw a contact sheet of the first studies")
+    add_overwrite(parser)
     parser.add_argument("--preview-studies", type=int, default=8, help="how many of them (%(default)s)")
     return parser.parse_args()
 
@@ -30,25 +31,27 @@ def main() -> int:
     arguments = parse_arguments()
     check_least(arguments, studies=0, test_studies=0, seed=0, matrix=32, workers=1)
 
+    from common.own_files import outputs_at
     from common.phantom.cohort import make_cohort
     from common.phantom.making import say_what_was_made
 
     out = arguments.out
-    made, failures = make_cohort(
-        out,
-        arguments.studies,
-        arguments.test_studies,
-        arguments.seed,
-        arguments.matrix,
-        arguments.workers,
-        arguments.practice,
-    )
-    code = say_what_was_made(out, "studies", arguments.studies + arguments.test_studies, made, failures)
-    if arguments.preview:
-        from common.phantom.preview import draw_cohort
+    with outputs_at([arguments.preview], overwrite=arguments.overwrite):
+        made, failures = make_cohort(
+            out,
+            arguments.studies,
+            arguments.test_studies,
+            arguments.seed,
+            arguments.matrix,
+            arguments.workers,
+            arguments.practice,
+        )
+        code = say_what_was_made(out, "studies", arguments.studies + arguments.test_studies, made, failures)
+        if arguments.preview:
+            from common.phantom.preview import draw_cohort
 
-        draw_cohort(out, arguments.preview, arguments.preview_studies)
-        print(f"preview: {arguments.preview}")
+            draw_cohort(out, arguments.preview, arguments.preview_studies)
+            print(f"preview: {arguments.preview}")
     return code
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from common.commandline import NOT_MEDICAL, check_least, run
+from common.commandline import NOT_MEDICAL, add_overwrite, check_least, run
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -30,6 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--preview", type=Path, metavar="PNG", help="also draw a contact sheet")
+    add_overwrite(parser)
     parser.add_argument("--preview-subjects", type=int, default=12, help="how many of them (%(default)s)")
     return parser.parse_args()
 
@@ -38,18 +39,20 @@ def main() -> int:
     arguments = parse_arguments()
     check_least(arguments, subjects=1, seed=0, workers=1, preview_subjects=1)
 
+    from common.own_files import outputs_at
     from common.phantom.bank_files import make_bank, plan_bank, shares_of
     from common.phantom.making import say_what_was_made
 
     plans = plan_bank(arguments.subjects, arguments.seed, arguments.atlas, shares_of(arguments.shares, arguments.atlas))
-    made, failures = make_bank(arguments.out, plans, arguments.workers)
-    code = say_what_was_made(arguments.out, "subjects", len(plans), made, failures)
-    if arguments.preview:
-        from common.phantom.bank_preview import draw_bank
+    with outputs_at([arguments.preview], arguments.atlas, arguments.overwrite):
+        made, failures = make_bank(arguments.out, plans, arguments.workers)
+        code = say_what_was_made(arguments.out, "subjects", len(plans), made, failures)
+        if arguments.preview:
+            from common.phantom.bank_preview import draw_bank
 
-        files = [arguments.out / f"{plan.name}.nii.gz" for plan in plans if plan.name not in failures]
-        draw_bank(files[: arguments.preview_subjects], arguments.preview)
-        print(f"preview: {arguments.preview}")
+            files = [arguments.out / f"{plan.name}.nii.gz" for plan in plans if plan.name not in failures]
+            draw_bank(files[: arguments.preview_subjects], arguments.preview)
+            print(f"preview: {arguments.preview}")
     return code
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from common import store
-from common.errors import ConfigError, DatasetError
+from common.errors import ConfigError, OutputError
 from common.failing import LOG
+from common.own_files import run_outputs_at
 from common.phantom.making import make_each
 from common.phantom.mesh.atlas_table import came_from, find_table, read_atlas
 from common.phantom.mesh.rest import Rest, make_rest
@@ -92,7 +93,7 @@ def _has_skin(where: Path) -> bool:
 
 def make_bank(out: Path, plans: list[SubjectPlan], workers: int) -> tuple[int, dict[str, str]]:
     """Makes what is missing; returns how many subjects were made now and what went wrong by name. Subjects of an
-    earlier plan are removed. Raises DatasetError when `out` holds NIfTI files that weren't made here."""
+    earlier plan are removed. Raises OutputError when `out` holds NIfTI files that weren't made here."""
     _remove_others(out, {plan.name for plan in plans})
     origins = {where: came_from(where) for plan in plans for where in plan.atlases}
     missing = [plan for plan in plans if not store.is_current(_file(out, plan), _record(plan, origins))]
@@ -106,9 +107,11 @@ def make_one(out: Path, plan: SubjectPlan, record: dict) -> None:
     """Makes one subject's `<name>.nii.gz` and `<name>.json` in `out`."""
     volume, lowest = build(plan)
     path = _file(out, plan)
-    write_nifti(volume, path)
-    store.write_json(path.with_name(f"{plan.name}.json"), {"source": plan.source, "seed": plan.seed, "lowest": lowest})
-    store.write_record(path, record)
+    about = {"source": plan.source, "seed": plan.seed, "lowest": lowest}
+    with run_outputs_at([path]):
+        write_nifti(volume, path)
+        store.write_json(path.with_name(f"{plan.name}.json"), about)
+        store.write_record(path, record)
 
 
 def build(plan: SubjectPlan) -> tuple[Volume, str]:
@@ -139,10 +142,8 @@ def _record(plan: SubjectPlan, origins: dict) -> dict:
 
 def _remove_others(out: Path, wanted: set[str]) -> None:
     for path in sorted(out.glob("*.nii.gz")):
-        name = path.name.removesuffix(".nii.gz")
-        if name in wanted:
-            continue
         if not store.record_path(path).exists():
-            raise DatasetError(f"{path}: not made by this program; choose another folder as --out")
-        for file in (path, store.record_path(path), path.with_name(f"{name}.json")):
-            file.unlink(missing_ok=True)
+            raise OutputError(f"{path}: not made by this program; choose another folder as --out")
+        if (name := path.name.removesuffix(".nii.gz")) not in wanted:
+            for file in (path, store.record_path(path), path.with_name(f"{name}.json")):
+                file.unlink(missing_ok=True)

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from common.dataset.competition import SYNTHETIC
-from common.errors import DatasetError
+from common.errors import OutputError
 from common.failing import LOG
 from common.phantom.making import make_each
 from common.phantom.study_files import is_made, make_study, read_boxes, remove_study
 from common.phantom.study_plan import plan_cohort
-from common.phantom.tables import write_tables
+from common.phantom.tables import TABLES, write_tables
 from common.progress import progress
 
 
@@ -18,11 +18,12 @@ def make_cohort(
     """Makes the cohort's folder (see `plan_cohort`); returns how many studies were made now, and what went wrong by
     StudyInstanceUID.
 
-    The tables speak only of the studies that are there. Studies of an earlier plan are removed. Raises DatasetError
+    The tables speak only of the studies that are there. Studies of an earlier plan are removed. Raises OutputError
     when `out` holds a dataset that wasn't made here.
     """
-    if (out / "train.csv").exists() and not (out / SYNTHETIC).is_dir():
-        raise DatasetError(f"{out}: holds a train.csv that this program didn't write; choose another folder as --out")
+    found = [name for name in TABLES if (out / name).exists()]
+    if found and not (out / SYNTHETIC).is_dir():
+        raise OutputError(f"{out}: holds a {found[0]} that this program didn't write; choose another folder as --out")
     plans = plan_cohort(studies, test_studies, seed, practice)
     _remove_others(out, {plan.uid for plan in plans})
     missing = [plan for plan in plans if not is_made(out, plan, matrix)]

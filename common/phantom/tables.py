@@ -11,6 +11,7 @@ from common.phantom.boxes import Box
 from common.phantom.study_plan import StudyPlan
 
 LABEL_COLUMNS = ["StudyInstanceUID", OVERALL, *LEVELS]
+TABLES = ("train.csv", "train_bounding_boxes.csv", "test.csv", "sample_submission.csv", "test_labels.csv")
 BOX_COLUMNS = ["StudyInstanceUID", "x", "y", "width", "height", "slice_number"]
 
 

@@ -4,6 +4,9 @@ import argparse
 from pathlib import Path
 
 from common import commandline
+from common.errors import ConfigError
+from common.notices import tell
+from common.own_files import outputs_at
 
 
 def main() -> int:
@@ -14,15 +17,24 @@ def main() -> int:
     parser.add_argument("study", type=Path, help="DICOM folder, zip of one, or NIfTI")
     parser.add_argument("-o", "--output", type=Path, metavar="CT.nii.gz", help="also write it as NIfTI")
     commandline.add_series_choice(parser)
+    commandline.add_overwrite(parser)
     arguments = parser.parse_args()
     if arguments.list_series:
         from common.reading.listing import series_table
 
         print(series_table(arguments.study))
         return 0
-    from common.reading.nifti import write_nifti
+    with outputs_at([arguments.output], [arguments.study], arguments.overwrite):
+        _read(arguments)
+    return 0
+
+
+def _read(arguments: argparse.Namespace) -> None:
+    from common.reading.nifti import is_nifti, write_nifti
     from common.reading.study import read_study
 
+    if arguments.output and not is_nifti(arguments.output):
+        raise ConfigError(f"{arguments.output}: a CT's name must end in .nii or .nii.gz")
     study = read_study(arguments.study, arguments.series_uid)
     volume = study.volume
     print(f"StudyInstanceUID  {study.uid or '-'}")
@@ -30,11 +42,9 @@ def main() -> int:
     print(f"spacing mm        {' x '.join(f'{value:.4f}' for value in volume.spacing)}")
     print(f"HU                {volume.array.min()} to {volume.array.max()}")
     print(f"centre RAS mm     {', '.join(f'{value:.2f}' for value in volume.grid.centre)}")
-    for notice in volume.notices:
-        print(f"notice            {notice}")
+    tell(study.uid or arguments.study.name, volume.notices)
     if arguments.output:
         write_nifti(volume, arguments.output)
-    return 0
 
 
 if __name__ == "__main__":
