@@ -63,7 +63,7 @@ def read(path: Path, came_from: str) -> dict[str, Any]:
     except Exception as error:  # damaged files fail in many ways, and each of them means the same
         raise Damaged(f"damaged checkpoint ({type(error).__name__})") from None
     if found != came_from:
-        raise Unusable("checkpoint of another training (other data, settings or version)")
+        raise Unusable("checkpoint of another training (other data or settings, or made by other code)")
     return state
 
 

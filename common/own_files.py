@@ -9,6 +9,7 @@ from typing import Any
 
 from common import store
 from common.errors import OutputError
+from common.schema import PLAIN
 
 CLAIM: dict[str, Any] = {"came_from": {}, "output": None}
 """The record of an output that is being written: a process killed in between leaves it, and the file is still ours."""
@@ -69,8 +70,7 @@ def is_unchanged(output: Path) -> bool:
     record = _record(output)
     if record is None or not output.exists():
         return record is not None
-    states = (store.fingerprint(output), store.digest_file(output))
-    return record["output"] is None or record["output"] in states or record.get("digest") in states
+    return record["output"] is None or store.recorded_digest(output) == store.digest_file(output)
 
 
 def remove(output: Path) -> None:
@@ -98,7 +98,7 @@ def _checked(outputs: list[Path], check: Callable[[Path], None]) -> Iterator[Non
     finally:
         for path in outputs:
             if _record(path) == CLAIM:
-                store.write_record(path, {}) if path.is_file() else store.record_path(path).unlink()
+                store.write_record(path, {}, PLAIN) if path.is_file() else store.record_path(path).unlink()
 
 
 def _record(output: Path) -> dict[str, Any] | None:

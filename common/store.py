@@ -1,7 +1,6 @@
 """Files that are whole or absent, each with a record of what it came from."""
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -16,6 +15,9 @@ from typing import Any
 
 from common import __version__
 from common.errors import OutputError
+from common.fingerprints import Files, digest_file, fingerprint, states, without_times
+from common.fingerprints import digest_value as digest_value  # store.digest_value, as the others
+from common.schema import PLAIN, Schema
 
 SCRATCH = ".writing-"
 """Begins the name of the folders in which files are written: `.writing-<host>-<pid>-<random>`."""
@@ -104,52 +106,45 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: nested too deeply") from None
 
 
-def digest_file(path: Path) -> str:
-    """Digest of a file's bytes."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def digest_value(value: Any) -> str:
-    """Digest of anything JSON can hold."""
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def fingerprint(path: Path) -> str:
-    """Digest of the names, sizes and times of a file or of all files below a folder; it reads none of them,
-    so that a cohort of scans is checked in seconds."""
-    path = Path(path)
-    if not path.exists():
-        return "absent"
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    stats = [(str(p.relative_to(path.parent)), (s := p.stat()).st_size, s.st_mtime_ns) for p in files]
-    return digest_value(stats)
-
-
 def record_path(output: Path) -> Path:
     """Where the record of an output lies: `mask.nii.gz` -> `mask.nii.gz.record.json`."""
     return output.with_name(output.name + ".record.json")
 
 
-def is_current(output: Path, came_from: dict[str, Any], by_digest: bool = True) -> bool:
-    """True when `output` exists, was made from just `came_from` by this version, and has not changed since.
+def is_current(output: Path, came_from: dict[str, Any], schema: Schema = PLAIN, by_digest: bool = True) -> bool:
+    """True when `output` exists, was made from just `came_from` as its kind is made now, and has not changed since.
 
-    `by_digest=False`, here and in `write_record`: of the output only size and time are compared (large files, whose
-    readers ask `is_intact`).
+    Values of `came_from` may be `Files`, see `common.fingerprints`: where their times alone have changed, the record
+    gets the new ones. `by_digest=False`, here and in `write_record`: the output is looked at in this way, too (large
+    files, whose readers ask `is_intact`).
     """
     try:
         record = read_json(record_path(output))
-        return record["came_from"] == _jsonable(came_from) and record["output"] == _output_state(output, by_digest)
+        if record["schema"] != str(schema):
+            return False
+        now = {
+            "came_from": states(came_from, record["came_from"]),
+            "output": _output_state(output, by_digest, record["output"]),
+        }
+        known = {key: record[key] for key in now}
+        if without_times(now) != without_times(known):
+            return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
+    if now != known:
+        with suppress(OutputError):
+            write_json(record_path(output), {**record, **now})
+    return True
 
 
-def write_record(output: Path, came_from: dict[str, Any], by_digest: bool = True) -> None:
-    """Says what `output` came from; call it after the output is in place."""
-    content = {"came_from": _jsonable(came_from), "output": _output_state(output, by_digest)}
-    if not by_digest and output.is_file():
-        content["digest"] = digest_file(output)
+def write_record(output: Path, came_from: dict[str, Any], schema: Schema = PLAIN, by_digest: bool = True) -> None:
+    """Says what `output` came from; call it after the output is in place. The version is there for people."""
+    content = {
+        "schema": str(schema),
+        "version": __version__,
+        "came_from": states(came_from),
+        "output": _output_state(output, by_digest),
+    }
     write_json(record_path(output), content)
 
 
@@ -161,20 +156,29 @@ def came_from(output: Path) -> dict[str, Any]:
         return {}
 
 
+def recorded_digest(output: Path) -> str | None:
+    """The digest that the record of an output names; None without. What is made from it depends on nothing else, so
+    that an output that is made again alike changes nothing after it."""
+    try:
+        return str(without_times(read_json(record_path(output))["output"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def is_intact(output: Path) -> bool:
     """Whether a file recorded with `by_digest=False` still has the bytes that were recorded."""
     try:
-        return read_json(record_path(output)).get("digest") in (None, digest_file(output))
-    except (OSError, ValueError, AttributeError):
+        return recorded_digest(output) == digest_file(output)
+    except OSError:
         return False
 
 
-def _jsonable(came_from: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps({**came_from, "version": __version__}, default=str))
-
-
-def _output_state(output: Path, by_digest: bool) -> str:
-    return fingerprint(output) if output.is_dir() or not by_digest else digest_file(output)
+def _output_state(output: Path, by_digest: bool, known: Any = None) -> Any:
+    if by_digest:
+        return fingerprint(output) if output.is_dir() else digest_file(output)
+    if not output.exists():
+        raise FileNotFoundError(output)
+    return Files(output).state(known)
 
 
 def _owner() -> str:

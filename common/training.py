@@ -8,6 +8,7 @@ from pydantic import Field
 from common import store
 from common.config import Settings
 from common.lock import only_one
+from common.schema import TRAINING
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +101,7 @@ def origin(settings: TrainSettings, came_from: dict[str, Any]) -> dict[str, Any]
 
 def is_current(folder: Path, settings: TrainSettings, came_from: dict[str, Any]) -> bool:
     """True when `folder` holds the weights of just this training, finished. Needs no torch."""
-    return store.is_current(folder / WEIGHTS, origin(settings, came_from))
+    return store.is_current(folder / WEIGHTS, origin(settings, came_from), TRAINING)
 
 
 def train(

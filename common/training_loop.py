@@ -10,12 +10,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from common import __version__, checkpoint, store
+from common import checkpoint, store
 from common.batches import batches
 from common.cores import usable_cores
 from common.device import check_device, choose_precision
 from common.errors import ConfigError
 from common.progress import progress
+from common.schema import TRAINING
 from common.training import WEIGHTS, Task, TrainSettings
 from common.training_log import TrainingLog
 from common.weights import save_weights
@@ -39,7 +40,7 @@ def _fit_process(
     came_from: dict[str, Any],
     description: dict[str, Any],
 ) -> None:
-    digest = store.digest_value({**came_from, "version": __version__})
+    digest = store.digest_value({**came_from, "schema": str(TRAINING)})
     averaged = copy.deepcopy(task.network).float().requires_grad_(False)
     optimizer = torch.optim.AdamW(task.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     network, optimizer = fabric.setup(task.network, optimizer)
@@ -68,7 +69,7 @@ def _fit_process(
 
     if fabric.is_global_zero:
         save_weights(folder / WEIGHTS, averaged, description)
-        store.write_record(folder / WEIGHTS, came_from)
+        store.write_record(folder / WEIGHTS, came_from, TRAINING)
     fabric.barrier()
 
 

@@ -15,17 +15,17 @@ from common.dataset.cache import CtCache
 from common.dataset.competition import Competition
 from common.dataset.folds import stored_folds
 from common.device import check_device, prediction_precision
-from common.errors import PARTLY_FAILED, WeightsError
+from common.errors import PARTLY_FAILED
 from common.failing import LOG
 from common.notices import tell
 from common.own_files import refuse_unrecorded, remove, run_outputs_at
 from common.progress import progress
 from common.reading.nifti import write_nifti
-from common.training import is_current
 from common.workers import failures
-from stage1_segment.run_folder import RunFolder, Split, origins
+from stage1_segment.choice import Network, choose_fold, given_network, networks_of
+from stage1_segment.run_folder import RunFolder
+from stage1_segment.schema import MASK
 from stage1_segment.settings import PredictSettings, SegmentSettings
-from stage1_segment.shipped_weights import own_or_shipped
 
 if TYPE_CHECKING:
     from common.volume import Volume
@@ -53,7 +53,7 @@ class Job:
         return [*made, self.run.preview(self.uid)] if self.preview else made
 
     def is_current(self) -> bool:
-        return all(store.is_current(path, self.came_from) for path in self.outputs())
+        return all(store.is_current(path, self.came_from, MASK) for path in self.outputs())
 
 
 def predict_cohort(
@@ -63,17 +63,20 @@ def predict_cohort(
     by `weights`; exit code 0, or PARTLY_FAILED when some study can't be read. Raises WeightsError when a fold isn't
     trained, ConfigError for a device that isn't there."""
     check_device(device)
-    jobs = _jobs(data, settings, device, weights)
+    competition = Competition.open(data.root)
+    networks = {0: given_network(weights)} if weights else networks_of(data, settings)
+    uids = dict.fromkeys([*competition.train_studies(), *competition.test_studies()])
+    failed = CtCache(data.run / "cache").fill({uid: competition.images(uid) for uid in uids}, data.workers)
+    all_jobs = _jobs(list(uids), competition, networks, data, settings, device)
+    jobs = [job for job in all_jobs if job.uid not in failed]
     due = [job for job in jobs if not job.is_current()]
-    if not due:
+    if not due and not failed:
         print(f"{len(jobs)} studies are segmented already", file=sys.stderr)
         return 0
-    outputs = {job.uid: job.outputs() for job in due}
-    for path in chain.from_iterable(outputs.values()):
-        refuse_unrecorded(path)
-    cache = CtCache(data.run / "cache")
-    failed = cache.fill({job.uid: job.images for job in due}, data.workers)
-    due = [job for job in due if job.uid not in failed]
+    outputs = {job.uid: job.outputs() for job in all_jobs}
+    for job in due:
+        for path in job.outputs():
+            refuse_unrecorded(path)
     for uid, reason in _run(due, data.workers, device):
         if reason is not None:
             failed[uid] = reason
@@ -83,60 +86,45 @@ def predict_cohort(
             remove(path)  # an older answer would pass for this one
     print(
         f"segmented {len(due) - sum(job.uid in failed for job in due)}, current before "
-        f"{len(jobs) - len(due) - sum(job.uid in failed for job in jobs if job not in due)}, failed {len(failed)}",
+        f"{len(jobs) - len(due)}, failed {len(failed)}",
         file=sys.stderr,
     )
     return PARTLY_FAILED if failed else 0
 
 
-def _jobs(data: DataSettings, settings: SegmentSettings, device: str, weights: Path | None) -> list[Job]:
-    competition = Competition.open(data.root)
-    run = RunFolder(data.run)
-    networks = {0: (weights, None)} if weights else _networks(data, settings)
-    folds = stored_folds(data.run / "folds.csv", competition.train_labels(), data.folds, data.fold_seed)
+def _jobs(
+    uids: list[str],
+    competition: Competition,
+    networks: Mapping[int, Network],
+    data: DataSettings,
+    settings: SegmentSettings,
+    device: str,
+) -> list[Job]:
+    run, cache = RunFolder(data.run), CtCache(data.run / "cache")
+    folds: Mapping[str, int] = {}
+    if len(networks) > 1:
+        folds = dict(stored_folds(data.run / "folds.csv", competition.train_labels(), data.folds, data.fold_seed))
     precision = prediction_precision(settings.predict.precision, device)
     predict = settings.predict.model_copy(update={"precision": precision})
-    digests = {fold: store.digest_file(path) for fold, (path, _) in networks.items()}
+    digests = {fold: store.digest_file(network.weights) for fold, network in networks.items()}
     jobs = []
-    for uid in dict.fromkeys([*competition.train_studies(), *competition.test_studies()]):
-        fold = choose_fold(folds.get(uid), networks)
+    for uid in uids:
+        fold = choose_fold(uid, folds.get(uid), networks)
         images = competition.images(uid)
+        seen = networks[fold].has_seen(uid)
         came_from = {
-            "ct": store.fingerprint(images),
+            "ct": cache.identity(uid),
             "weights": digests[fold],
+            "seen_in_training": seen,
             "predict": predict.model_dump(mode="json"),
         }
-        path, part = networks[fold]
-        seen = None if part is None else uid in part.learned
         jobs.append(
             Job(
-                uid, images, CtCache(data.run / "cache"), run, path, seen, came_from,
+                uid, images, cache, run, networks[fold].weights, seen, came_from,
                 predict, device, settings.previews,
             )
         )  # fmt: skip
     return jobs
-
-
-def _networks(data: DataSettings, settings: SegmentSettings) -> dict[int, tuple[Path, Split]]:
-    """Fold -> its network's weights and what these have seen; those that come with the project when the run has none
-    at all. Raises WeightsError when a fold isn't trained."""
-    run = RunFolder(data.run)
-    own = [run.weights(fold) for fold in settings.train_folds]
-    if own and not any(path.is_file() for path in own) and (weights := own_or_shipped(own[0])) != own[0]:
-        return {settings.train_folds[0]: (weights, Split((), ()))}
-    networks = {}
-    for fold, (part, origin) in origins(data, settings).items():
-        if not is_current(run.fold(fold), settings.train, origin):
-            raise WeightsError(
-                f"{run.weights(fold)}: missing or not of this configuration; run `python -m stage1_segment train` first"
-            )
-        networks[fold] = (run.weights(fold), part)
-    return networks
-
-
-def choose_fold(fold: int | None, splits: Mapping[int, Any]) -> int:
-    """The network for a study: the one of the study's own fold, which hasn't seen it, else the first."""
-    return int(fold) if fold is not None and int(fold) in splits else next(iter(splits))
 
 
 def _run(jobs: list[Job], workers: int, device: str):
@@ -185,4 +173,4 @@ def write_study(scan: "Volume", result: Any, job: Job) -> None:
             draw_preview(scan, result.mask, job.run.preview(job.uid), job.uid)
         write_nifti(mask, job.run.mask(job.uid))
         for path in reversed(job.outputs()):
-            store.write_record(path, job.came_from)
+            store.write_record(path, job.came_from, MASK)

@@ -18,6 +18,7 @@ from common.reading.nifti import read_nifti
 from common.volume import Volume
 from common.workers import Failed, shared
 from stage1_segment.run_folder import RunFolder, split
+from stage1_segment.schema import EVALUATION
 from stage1_segment.settings import SegmentSettings
 
 
@@ -33,14 +34,14 @@ def evaluate(data: DataSettings, settings: SegmentSettings) -> int:
         truth = {uid: competition.segmentation(uid) for uid in held_out}
     if not truth:
         raise DatasetError(f"{data.root}: no study with a true mask that the networks haven't seen")
-    came_from = {uid: [store.fingerprint(p), store.fingerprint(run.mask(uid))] for uid, p in truth.items()}
+    came_from = {uid: [store.Files(p), store.Files(run.mask(uid))] for uid, p in truth.items()}
     output = run.stage / "evaluation.json"
-    if not store.is_current(output, came_from):
+    if not store.is_current(output, came_from, EVALUATION):
         studies, failed = _compare_all(truth, run, data.workers)
         if not studies:
             raise DatasetError(f"{run.mask('<uid>')}: nothing there; run `python -m stage1_segment predict` first")
         store.write_json(output, {"cohort": cohort, **summary(studies), "failed": failed, "studies": studies})
-        store.write_record(output, came_from)
+        store.write_record(output, came_from, EVALUATION)
     result = store.read_json(output)
     print(table(result))
     for uid, reason in result["failed"].items():

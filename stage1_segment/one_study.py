@@ -9,6 +9,7 @@ from common.notices import json_beside, tell
 from common.out_folder import answer_at
 from common.reading.nifti import is_nifti, write_nifti
 from common.weights import read_description
+from stage1_segment.schema import MASK
 from stage1_segment.settings import KIND, Orientation, PredictSettings
 
 
@@ -59,11 +60,11 @@ def predict_study(
             from stage1_segment.preview import draw_preview
 
             draw_preview(study.volume, result.mask, preview, study.uid or source.name)
-            store.write_record(preview, came_from)
+            store.write_record(preview, came_from, MASK)
         store.write_json(levels_path, levels)
-        store.write_record(levels_path, came_from)
+        store.write_record(levels_path, came_from, MASK)
         write_nifti(result.mask, output)
-        store.write_record(output, came_from)
+        store.write_record(output, came_from, MASK)
     if not any(level["present"] for level in levels["levels"].values()):
         raise NoCervicalLevel(
             f"{source}: no cervical vertebra was found ({'; '.join(levels['notices'])}); {output} names none. "

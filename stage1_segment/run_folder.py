@@ -6,10 +6,13 @@ from typing import Any
 
 from common import store
 from common.config import DataSettings
+from common.dataset.cache import CtCache
 from common.dataset.competition import Competition
 from common.dataset.folds import stored_folds
 from common.errors import ConfigError, DatasetError
 from common.training import WEIGHTS, is_current
+from stage1_segment.schema import SAMPLE
+from stage1_segment.schema import WEIGHTS as WEIGHTS_SCHEMA
 from stage1_segment.settings import SegmentSettings
 from stage1_segment.shipped_weights import start_path
 from stage1_segment.synthetic.subject import bank_files
@@ -71,13 +74,23 @@ def split(competition: Competition, data: DataSettings, settings: SegmentSetting
     return splits
 
 
-def sample_origin(competition: Competition, uid: str, settings: SegmentSettings) -> dict[str, Any]:
-    """What a study's training sample is made from."""
+def sample_origin(competition: Competition, uid: str, data: DataSettings, settings: SegmentSettings) -> dict[str, Any]:
+    """What a study's training sample is made from: its scan in the cache, its mask's file."""
     return {
-        "ct": store.fingerprint(competition.images(uid)),
-        "segmentation": store.fingerprint(competition.segmentation(uid)),
+        "ct": CtCache(data.run / "cache").identity(uid),
+        "segmentation": store.Files(competition.segmentation(uid)),
         "fine_mm": settings.patch.fine_mm,
     }
+
+
+def sample_identity(competition: Competition, uid: str, data: DataSettings, settings: SegmentSettings) -> str:
+    """What a network depends on of a study that it learned from: its sample; the study's files where these can't be
+    made into one, so that it is tried again when they have changed."""
+    path = RunFolder(data.run).sample(uid)
+    if store.is_current(path, sample_origin(competition, uid, data, settings), SAMPLE):
+        return str(store.recorded_digest(path))
+    files = store.fingerprint(competition.images(uid)), store.fingerprint(competition.segmentation(uid))
+    return f"no sample of {store.digest_value(files)}"
 
 
 def bank_split(settings: SegmentSettings) -> Split:
@@ -87,10 +100,12 @@ def bank_split(settings: SegmentSettings) -> Split:
     return Split(tuple(files[:learned]), tuple(files[learned:]))
 
 
-def network_origin(competition: Competition, part: Split, settings: SegmentSettings) -> dict[str, Any]:
+def network_origin(
+    competition: Competition, part: Split, data: DataSettings, settings: SegmentSettings
+) -> dict[str, Any]:
     """What a network's weights are made from, beside the settings of the training loop."""
     return {
-        "learned": {uid: sample_origin(competition, uid, settings) for uid in part.learned},
+        "learned": {uid: sample_identity(competition, uid, data, settings) for uid in part.learned},
         "held_out": list(part.held_out),
         **_common_origin(settings),
     }
@@ -109,6 +124,7 @@ def bank_origin(part: Split, settings: SegmentSettings) -> dict[str, Any]:
 def _common_origin(settings: SegmentSettings) -> dict[str, Any]:
     start = start_path(settings)
     return {
+        "schema": str(WEIGHTS_SCHEMA),
         **settings.model_dump(mode="json", include={"network", "patch", "augment", "loss"}, exclude_none=True),
         **({"start": store.digest_file(start)} if start else {}),
     }
@@ -122,12 +138,14 @@ def origins(data: DataSettings, settings: SegmentSettings) -> dict[int, tuple[Sp
         return {settings.train_folds[0]: (part, bank_origin(part, settings))}
     competition = Competition.open(data.root)
     splits = split(competition, data, settings)
-    return {fold: (part, network_origin(competition, part, settings)) for fold, part in splits.items()}
+    return {fold: (part, network_origin(competition, part, data, settings)) for fold, part in splits.items()}
 
 
 def all_current(data: DataSettings, settings: SegmentSettings) -> bool:
     """True when every fold's network is trained, from just this data and these settings."""
     run = RunFolder(data.run)
+    if not all(run.weights(fold).is_file() for fold in settings.train_folds):
+        return False
     return all(
         is_current(run.fold(fold), settings.train, origin) for fold, (_, origin) in origins(data, settings).items()
     )

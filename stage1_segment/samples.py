@@ -12,6 +12,7 @@ from common.dataset.masks import segmentation_on
 from common.notices import tell
 from common.resample import AIR_HU, canonical, resample
 from common.volume import Volume
+from stage1_segment.schema import SAMPLE
 from stage1_segment.window import covering_grid
 
 
@@ -58,4 +59,4 @@ def write_sample(
     ct = cache.volume(uid)
     tell(uid, ct.notices)
     save_sample(path, make_sample(ct, segmentation_on(ct, segmentation, "rsna"), spacing_mm))
-    store.write_record(path, came_from)
+    store.write_record(path, came_from, SAMPLE)

@@ -51,7 +51,7 @@ def ship(weights: list[Path], name: str = "shipped", predict: PredictSettings | 
     from stage1_segment.predict import load_segmenter
 
     description = read_description(weights[-1], KIND)
-    kept = {key: value for key, value in description.items() if key not in ("fold", "held_out", "version")}
+    kept = {key: value for key, value in description.items() if key not in ("fold", "learned", "held_out", "version")}
     if predict is not None:
         kept["predict"] = predict.model_dump(mode="json")
     networks = [load_segmenter(path, "cpu").network for path in weights]

@@ -16,8 +16,9 @@ from common.progress import progress
 from common.training import is_current, train
 from common.workers import Failed, failures, shared
 from stage1_segment.cohort_samples import CohortSamples
-from stage1_segment.run_folder import RunFolder, Split, origins, sample_origin
+from stage1_segment.run_folder import RunFolder, Split, origins, sample_origin, split
 from stage1_segment.samples import load_sample, write_sample
+from stage1_segment.schema import SAMPLE
 from stage1_segment.settings import KIND, SegmentSettings
 from stage1_segment.synthetic.sample import BankSamples
 from stage1_segment.synthetic.subject import load_subject
@@ -32,15 +33,16 @@ def train_folds(data: DataSettings, settings: SegmentSettings) -> list[Path]:
     """Trains what isn't current; returns the weights files. A segmented study that can't be read is reported
     and left out. Raises DatasetError when none is left."""
     run = RunFolder(data.run)
+    failed = set()
+    if settings.source == "cohort":
+        _check_sizes(settings)
+        competition = Competition.open(data.root)
+        failed = _make_samples(competition, run, list(split(competition, data, settings).values()), data, settings)
     due = {
         fold: (part, origin)
         for fold, (part, origin) in origins(data, settings).items()
         if not is_current(run.fold(fold), settings.train, origin)
     }
-    failed = set()
-    if settings.source == "cohort" and due:
-        _check_sizes(settings)
-        failed = _make_samples(Competition.open(data.root), run, [part for part, _ in due.values()], data, settings)
     for fold, (part, origin) in due.items():
         if settings.source == "bank":
             task = _from_bank(part, settings, data.workers)
@@ -50,6 +52,7 @@ def train_folds(data: DataSettings, settings: SegmentSettings) -> list[Path]:
             "kind": KIND,
             "classes": list(CLASS_NAMES),
             "fold": fold,
+            "learned": [Path(name).name for name in part.learned],
             "held_out": [Path(name).name for name in part.held_out],
             **settings.model_dump(mode="json", include={"network", "patch", "predict"}),
         }
@@ -91,16 +94,13 @@ def _make_samples(
 ) -> set[str]:
     """Makes the training samples that aren't current, in processes; returns the studies that failed."""
     uids = sorted({uid for part in splits for uid in part.learned + part.held_out})
-    origins: dict[str, Any] = {uid: sample_origin(competition, uid, settings) for uid in uids}
-    missing = [uid for uid in uids if not store.is_current(run.sample(uid), origins[uid])]
-    if not missing:
-        return set()
     cache = CtCache(data.run / "cache")
-    failed = cache.fill({uid: competition.images(uid) for uid in missing}, data.workers)
+    failed = cache.fill({uid: competition.images(uid) for uid in uids}, data.workers)
+    origins: dict[str, Any] = {uid: sample_origin(competition, uid, data, settings) for uid in uids}
+    missing = [uid for uid in uids if uid not in failed and not store.is_current(run.sample(uid), origins[uid], SAMPLE)]
     jobs = {
         uid: (cache, uid, competition.segmentation(uid), run.sample(uid), origins[uid], settings.patch.fine_mm)
         for uid in missing
-        if uid not in failed
     }
     written = failures(write_sample, jobs, data.workers, data.run / LOG)
     for uid, reason in progress(written, len(jobs), "training samples"):

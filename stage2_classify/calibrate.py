@@ -18,6 +18,7 @@ from stage2_classify.patterns import marginals
 from stage2_classify.plain_logistic import cross_fitted_logistic
 from stage2_classify.posterior_file import load_posterior, save_posterior
 from stage2_classify.reliability import reliability
+from stage2_classify.schema import CALIBRATION
 from stage2_classify.settings import DecisionSettings
 from stage2_classify.tables import CALIBRATED, Prediction, read_predictions, read_probabilities, write_predictions
 
@@ -55,8 +56,8 @@ def calibrate(request: Request, settings: DecisionSettings) -> str:
     logits = _logits(given.to_numpy())
     fold = np.zeros(len(given), dtype=int) if request.load is not None else _folds_of(given, request)
     came_from = _origin(request, settings)
-    saved = request.save is None or store.is_current(request.save, came_from)
-    if not (saved and store.is_current(request.output, came_from)):
+    saved = request.save is None or store.is_current(request.save, came_from, CALIBRATION)
+    if not (saved and store.is_current(request.output, came_from, CALIBRATION)):
         present = np.ones((len(given), len(LEVELS)), bool)
         if request.load is not None:
             patterns = load_posterior(request.load)(logits, present)
@@ -64,10 +65,10 @@ def calibrate(request: Request, settings: DecisionSettings) -> str:
             patterns = cross_fit(logits, labels, present, fold, settings.strengths)
         if request.save is not None:
             save_posterior(request.save, fit_posterior(logits, labels, present, settings.strengths))
-            store.write_record(request.save, came_from)
+            store.write_record(request.save, came_from, CALIBRATION)
         rows = zip(given.index, best_answer(patterns), marginals(patterns))
         write_predictions(request.output, [Prediction(uid, answer, {}, likely) for uid, answer, likely in rows])
-        store.write_record(request.output, came_from)
+        store.write_record(request.output, came_from, CALIBRATION)
     if labels is None:
         return f"{len(given)} studies answered, {request.output}"
     answered = read_predictions(request.output)

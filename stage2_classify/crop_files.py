@@ -17,6 +17,7 @@ from common.progress import progress
 from common.workers import failures
 from stage2_classify.crops import Crops, cut_study, shrink_study
 from stage2_classify.masks import Masks
+from stage2_classify.schema import CROPS
 from stage2_classify.settings import CropSettings
 
 
@@ -52,7 +53,7 @@ def came_from(
     uid: str, data: DataSettings, masks: Masks, settings: CropSettings, kind: str, boxes: pd.DataFrame
 ) -> dict[str, Any]:
     """What a study's crops depend on: its scan in the cache, its mask, its rows of `boxes`, how it is cut."""
-    origin = {"ct": store.read_json(store.record_path(CtCache(data.run / "cache").path(uid)))["came_from"]}
+    origin = {"ct": CtCache(data.run / "cache").identity(uid)}
     if kind == "naive":
         return {**origin, "study_shape": settings.study_shape, "window_hu": settings.window_hu}
     rows = boxes.loc[boxes[UID] == uid, list(BOX_COLUMNS)].to_numpy(dtype=float).tolist()
@@ -82,7 +83,8 @@ def make_crops(
     failed = cache.fill({uid: competition.images(uid) for uid in uids}, data.workers)
     boxes = competition.boxes()
     origins = {uid: came_from(uid, data, masks, settings, kind, boxes) for uid in uids if uid not in failed}
-    due = {uid: origin for uid, origin in origins.items() if not store.is_current(path_of(data, kind, uid), origin)}
+    current = {uid: store.is_current(path_of(data, kind, uid), origin, CROPS) for uid, origin in origins.items()}
+    due = {uid: origin for uid, origin in origins.items() if not current[uid]}
     if not due:
         return failed
     jobs = {uid: (uid, data, masks, settings, kind, boxes[boxes[UID] == uid], origin) for uid, origin in due.items()}
@@ -112,4 +114,4 @@ def _make_one(
         crops = cut_study(ct, mask, settings, cache.boxes(uid, boxes))
     path = path_of(data, kind, uid)
     save(path, crops)
-    store.write_record(path, origin)
+    store.write_record(path, origin, CROPS)

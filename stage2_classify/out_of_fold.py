@@ -17,6 +17,7 @@ from stage2_classify.cross_fit import fit_each_fold, random_folds
 from stage2_classify.fit_posterior import fit_posterior
 from stage2_classify.posterior import Posterior
 from stage2_classify.run_folder import stage_folder
+from stage2_classify.schema import ANSWERS
 from stage2_classify.settings import ClassifySettings, DecisionSettings
 from stage2_classify.tables import Prediction, write_predictions
 
@@ -48,18 +49,18 @@ def answer_out_of_fold(
     table, decision_path = stage / "out_of_fold.csv", stage / "decision.json"
     weights = {fold: folder / training.WEIGHTS for fold, folder in folders.items()}
     held_out = {fold: [uid for uid in usable.index if folds[uid] == fold] for fold in weights}
-    records = [
-        store.read_json(store.record_path(crop_files.path_of(data, settings.network.kind, uid)))
+    crops = {
+        uid: store.recorded_digest(crop_files.path_of(data, settings.network.kind, uid))
         for uids in held_out.values()
         for uid in uids
-    ]
+    }
     origin = {
         "weights": {fold: store.digest_file(path) for fold, path in weights.items()},
-        "crops": store.digest_value(records),
+        "crops": store.digest_value(list(crops.items())),
         "decision": settings.decision.model_dump(mode="json"),
         "precision": prediction_precision(settings.decision.precision, settings.train.device),
     }
-    if store.is_current(table, origin) and store.is_current(decision_path, origin):
+    if all(store.is_current(path, origin, ANSWERS) for path in (table, decision_path)):
         return
     from stage2_classify.predictor import load_predictor
 
@@ -75,7 +76,7 @@ def answer_out_of_fold(
     decided = [decide.decide(one.logits[None], one.present, one.prior, own) for one, own in zip(found, each)]
     answers = [Prediction(one.uid, d.answer, one.flags, d.calibrated, d.network) for one, d in zip(found, decided)]
     write_predictions(table, answers)
-    store.write_record(table, origin)
+    store.write_record(table, origin, ANSWERS)
     store.write_json(
         decision_path,
         {
@@ -86,7 +87,7 @@ def answer_out_of_fold(
             "best_constant": score(np.tile(best_constants(truth), (len(truth), 1)), truth),
         },
     )
-    store.write_record(decision_path, origin)
+    store.write_record(decision_path, origin, ANSWERS)
 
 
 def fit_decision(

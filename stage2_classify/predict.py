@@ -26,6 +26,7 @@ from stage2_classify.masks import masks_of
 from stage2_classify.posterior import Posterior
 from stage2_classify.posterior_file import load_posterior
 from stage2_classify.run_folder import stage_folder, weights_paths
+from stage2_classify.schema import ANSWERS
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.tables import Prediction, write_predictions
 
@@ -50,12 +51,12 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     weights = _existing(weights_paths(data, settings))
     origin = {
         "weights": [store.digest_file(path) for path in weights],
-        "crops": store.digest_value([[uid, store.read_json(store.record_path(path))] for uid, path in paths.items()]),
+        "crops": store.digest_value([[uid, store.recorded_digest(path)] for uid, path in paths.items()]),
         "decision": store.digest_file(stage / "decision.json") if (stage / "decision.json").exists() else None,
         "settings": settings.decision.model_dump(mode="json"),
         "precision": prediction_precision(settings.decision.precision, settings.train.device),
     }
-    if not store.is_current(output, origin):
+    if not store.is_current(output, origin, ANSWERS):
         ensemble = _load(weights, settings.train.device, origin["precision"])
         posterior = read_decision(stage)
         predictions = [
@@ -68,7 +69,7 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
             tell("all studies", [OF_SYNTHETIC_ONLY])
         with run_outputs_at([output]):
             write_predictions(output, predictions)
-            store.write_record(output, origin)
+            store.write_record(output, origin, ANSWERS)
     return PARTLY_FAILED if failed else 0
 
 
@@ -115,7 +116,7 @@ def predict_study(
             "decision": None if posterior is None else posterior.to_json(),
             "precision": precision,
         }
-        store.write_record(output, {**about, **origin})
+        store.write_record(output, {**about, **origin}, ANSWERS)
     if not crops.present.any():
         raise NoCervicalLevel(
             f"{mask}: names no cervical vertebra that is large enough to judge, so {output} holds the prior; is it the "

@@ -15,6 +15,7 @@ from stage2_classify.discrimination import ALL
 from stage2_classify.metrics import FOLDERS, KINDS, collect, folder_of
 from stage2_classify.report_studies import ShownStudy, studies
 from stage2_classify.run_folder import weights_paths
+from stage2_classify.schema import REPORT
 from stage2_classify.scoring import report
 from stage2_classify.settings import ClassifySettings
 
@@ -37,14 +38,14 @@ def make_report(data: DataSettings, settings: ClassifySettings) -> int:
         raise SubmissionError(f"{submission}: no submission yet; run `python -m stage2_classify submit` first")
     came_from = _came_from(data, settings)
     outputs = (data.run / "metrics.json", data.run / "report.html")
-    if all(store.is_current(output, came_from) for output in outputs):
+    if all(store.is_current(output, came_from, REPORT) for output in outputs):
         return 0
     metrics, shown = collect(data, settings), studies(data, settings)
     metrics["studies"] = [_as_json(study) for study in shown]
     store.write_json(outputs[0], metrics)
     store.write_text(outputs[1], page(str(data.root), metrics, shown))
     for output in outputs:
-        store.write_record(output, came_from)
+        store.write_record(output, came_from, REPORT)
     print(report(metrics["test"]) if metrics["test"] else "the test studies' truth isn't known here")
     print(f"see {outputs[1]}")
     return 0

@@ -12,6 +12,7 @@ from common.dataset.competition import UID, Competition
 from common.errors import SubmissionError
 from common.labels import TARGETS
 from stage2_classify.run_folder import stage_folder
+from stage2_classify.schema import SUBMISSION
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.tables import read_probabilities
 
@@ -82,7 +83,7 @@ def submit(data: DataSettings, settings: ClassifySettings, fill_missing: bool = 
         "asked": store.digest_file(data.root / "test.csv"),
         "fill_missing": fill_missing,
     }
-    if store.is_current(output, came_from):
+    if store.is_current(output, came_from, SUBMISSION):
         return 0
     prior = np.array(store.read_json(stage / "decision.json")["prior"]) if fill_missing else None
     submission, filled = make_submission(Competition.open(data.root).test_rows(), read_probabilities(source), prior)
@@ -90,5 +91,5 @@ def submit(data: DataSettings, settings: ClassifySettings, fill_missing: bool = 
         print(f"{output}: {len(filled.rows)} rows of {len(filled.studies)} studies are filled with the prior:")
         print("\n".join(filled.studies))
     write_submission(output, submission)
-    store.write_record(output, came_from)
+    store.write_record(output, came_from, SUBMISSION)
     return 0

@@ -16,6 +16,7 @@ from common.notices import tell
 from common.progress import progress
 from stage2_classify import crop_files
 from stage2_classify.masks import masks_of
+from stage2_classify.schema import WEIGHTS
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.shipped_encoder import start_origin
 
@@ -48,10 +49,11 @@ def usable_labels(
 
 def origin(learned: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     """What weights depend on that learned from the studies of `learned` (their labels, by uid)."""
-    records = [store.read_json(store.record_path(_crops(uid, data, settings))) for uid in learned.index]
+    crops = [[uid, store.recorded_digest(_crops(uid, data, settings))] for uid in learned.index]
     return {
         "stage": "classify",
-        "crops": store.digest_value([[uid, record] for uid, record in zip(learned.index, records)]),
+        "schema": str(WEIGHTS),
+        "crops": store.digest_value(crops),
         "labels": store.digest_value(learned[list(TARGETS)].to_numpy().tolist()),
         "settings": settings.model_dump(mode="json", exclude=NOT_LEARNED),
         **start_origin(settings),

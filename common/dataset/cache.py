@@ -14,12 +14,11 @@ from common.failing import LOG
 from common.progress import progress
 from common.reading.study import read_study
 from common.resample import canonical
-from common.store import atomic, fingerprint, is_current, is_intact, record_path, write_record
+from common.schema import CT_CACHE
+from common.store import Files, atomic, is_current, is_intact, record_path, recorded_digest, write_record
 from common.volume import Grid, Volume
 from common.workers import HERE, failures
 
-LAYOUT = 2
-"""Raised when what is stored changes, so that old entries are made again."""
 CHUNK = 64
 BLOCK = 16
 """Edges in voxels: a chunk is read from disk at once, a block is what is unpacked (docs/cache.md)."""
@@ -86,8 +85,8 @@ class CtCache:
         those that can't be read. What is stored doesn't depend on `workers`."""
         due = {}
         for uid, source in studies.items():
-            came_from = {"layout": LAYOUT, "source": fingerprint(source)}
-            if not is_current(self.path(uid), came_from, by_digest=False):
+            came_from = {"source": Files(source)}
+            if not is_current(self.path(uid), came_from, CT_CACHE, by_digest=False):
                 due[uid] = (Path(source), self.path(uid), came_from)
         failed = {}
         log = Path(self.folder).parent / LOG
@@ -97,6 +96,10 @@ class CtCache:
             if message is not None:
                 failed[uid] = message
         return {uid: failed[uid] for uid in studies if uid in failed}
+
+    def identity(self, uid: str) -> str | None:
+        """The digest of a study's entry, which is all that what is made from it depends on; None without one."""
+        return recorded_digest(self.path(uid))
 
     def open(self, uid: str) -> CachedScan:
         """The stored scan, to crop from; opened once."""
@@ -140,4 +143,4 @@ def store_scan(source: Path, path: Path, came_from: dict) -> None:
             "notices": list(study.volume.notices),
         }
         scratch.write_bytes(stored.to_cframe())
-    write_record(path, came_from, by_digest=False)
+    write_record(path, came_from, CT_CACHE, by_digest=False)

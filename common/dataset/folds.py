@@ -8,6 +8,7 @@ import pandas as pd
 from common.dataset.competition import UID, read_table
 from common.errors import ConfigError
 from common.labels import LEVELS, OVERALL, TARGETS
+from common.schema import FOLDS
 from common.store import atomic, digest_value, is_current, write_record
 
 
@@ -40,13 +41,13 @@ def stored_folds(path: Path, labels: pd.DataFrame, folds: int, seed: int) -> pd.
     assigned = assign_folds(labels, folds, seed)
     with atomic(path) as scratch:
         assigned.rename_axis(UID).to_csv(scratch)
-    write_record(path, _origin(labels, folds, seed))
+    write_record(path, _origin(labels, folds, seed), FOLDS)
     return assigned
 
 
 def kept_folds(path: Path, labels: pd.DataFrame, folds: int, seed: int) -> pd.Series | None:
     """What `stored_folds` left there for these labels, folds and seed; None without. Writes nothing."""
-    if not is_current(path, _origin(labels, folds, seed)):
+    if not is_current(path, _origin(labels, folds, seed), FOLDS):
         return None
     return read_table(path, (UID, "fold")).set_index(UID)["fold"].astype(int)
 

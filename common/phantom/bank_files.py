@@ -16,11 +16,10 @@ from common.phantom.mesh.rest import Rest, make_rest
 from common.phantom.mesh.transplant import transplant
 from common.progress import progress
 from common.reading.nifti import write_nifti
+from common.schema import BANK_SUBJECT
 from common.volume import Volume
 
 ANALYTIC = "analytic"
-FORM = 2
-"""Counts changes of how a subject is made, so that older files are made again."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def make_bank(out: Path, plans: list[SubjectPlan], workers: int) -> tuple[int, d
     earlier plan are removed. Raises OutputError when `out` holds NIfTI files that weren't made here."""
     _remove_others(out, {plan.name for plan in plans})
     origins = {where: came_from(where) for plan in plans for where in plan.atlases}
-    missing = [plan for plan in plans if not store.is_current(_file(out, plan), _record(plan, origins))]
+    missing = [plan for plan in plans if not store.is_current(_file(out, plan), _record(plan, origins), BANK_SUBJECT)]
     jobs = {plan.name: (out, plan, _record(plan, origins)) for plan in missing}
     failures = dict(progress(make_each(make_one, jobs, workers, out / LOG), len(jobs), "anatomies"))
     failures = {name: reason for name, reason in failures.items() if reason}
@@ -111,7 +110,7 @@ def make_one(out: Path, plan: SubjectPlan, record: dict) -> None:
     with run_outputs_at([path]):
         write_nifti(volume, path)
         store.write_json(path.with_name(f"{plan.name}.json"), about)
-        store.write_record(path, record)
+        store.write_record(path, record, BANK_SUBJECT)
 
 
 def build(plan: SubjectPlan) -> tuple[Volume, str]:
@@ -137,7 +136,7 @@ def _file(out: Path, plan: SubjectPlan) -> Path:
 
 
 def _record(plan: SubjectPlan, origins: dict) -> dict:
-    return {"form": FORM, "seed": plan.seed, "source": plan.source, "atlases": [origins[w] for w in plan.atlases]}
+    return {"seed": plan.seed, "source": plan.source, "atlases": [origins[w] for w in plan.atlases]}
 
 
 def _remove_others(out: Path, wanted: set[str]) -> None:

@@ -17,6 +17,7 @@ from common.phantom.dicom_files import write_series
 from common.phantom.render import render
 from common.phantom.segmentation_files import write_segmentation
 from common.phantom.study_plan import StudyPlan
+from common.schema import PHANTOM_STUDY
 from common.volume import Volume
 
 OF_THE_COHORT = {"__main__.py", "cohort.py", "making.py", "tables.py", "preview.py"}
@@ -26,13 +27,17 @@ SEGMENTATIONS = {"train": "segmentations", "test": "test_segmentations"}
 
 
 def manifest_path(out: Path, uid: str) -> Path:
-    """Where the manifest of a study lies: its files with their fingerprints, its boxes, where its levels and
+    """Where the manifest of a study lies: its files, its boxes, where its levels and
     fractures are."""
     return out / SYNTHETIC / f"{uid}.json"
 
 
 def came_from(plan: StudyPlan, matrix: int) -> dict[str, Any]:
     return {"plan": plan.digest(), "matrix": matrix, "generator": generator_digest()}
+
+
+def _with_files(out: Path, names: list[str], plan: StudyPlan, matrix: int) -> dict[str, Any]:
+    return {**came_from(plan, matrix), "files": {name: store.Files(out / name) for name in names}}
 
 
 @cache
@@ -48,10 +53,11 @@ def generator_digest() -> str:
 def is_made(out: Path, plan: StudyPlan, matrix: int) -> bool:
     """True when the study's files are there, made from this plan by this generator, and haven't changed."""
     manifest = manifest_path(out, plan.uid)
-    if not store.is_current(manifest, came_from(plan, matrix)):
+    try:
+        names = list(store.read_json(manifest)["files"])
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    files = store.read_json(manifest)["files"]
-    return all(store.fingerprint(out / name) == value for name, value in files.items())
+    return store.is_current(manifest, _with_files(out, names, plan, matrix), PHANTOM_STUDY)
 
 
 def make_study(out: Path, plan: StudyPlan, matrix: int) -> None:
@@ -73,14 +79,15 @@ def make_study(out: Path, plan: StudyPlan, matrix: int) -> None:
     file_numbers = plan.style.file_numbers(rendered.ct.array.shape[2])
     boxes = find_boxes(rendered.crossing, file_numbers, np.random.default_rng([plan.seed, plan.study]))
     manifest = manifest_path(out, plan.uid)
+    names = [str(path.relative_to(out)) for path in made]
     content = {
-        "files": {str(path.relative_to(out)): store.fingerprint(path) for path in made},
+        "files": names,
         "boxes": [dataclasses.asdict(box) for box in boxes],
         "centres": _centres(rendered.labels),
         "fractures": _centres(rendered.crossing),
     }
     store.write_json(manifest, content)
-    store.write_record(manifest, came_from(plan, matrix))
+    store.write_record(manifest, _with_files(out, names, plan, matrix), PHANTOM_STUDY)
 
 
 def remove_study(out: Path, uid: str) -> None:

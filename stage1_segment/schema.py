@@ -1,0 +1,10 @@
+"""Stage 1's kinds of outputs; see `common.schema` for when to raise a number."""
+
+from common.schema import Schema
+
+SAMPLE = Schema("training sample of stage 1", 1)
+WEIGHTS = Schema("weights of stage 1", 1)
+"""Network, samples, augmentation, loss: all that a training of the same settings depends on in code."""
+MASK = Schema("mask of stage 1", 1)
+"""Mask, levels and preview: prediction, cleaning up, description."""
+EVALUATION = Schema("evaluation of stage 1", 1)

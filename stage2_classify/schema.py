@@ -1,0 +1,13 @@
+"""Stage 2's kinds of outputs; see `common.schema` for when to raise a number."""
+
+from common.schema import Schema
+
+CROPS = Schema("crops", 1)
+WEIGHTS = Schema("weights of stage 2", 1)
+"""Network, samples, augmentation, loss, of the encoder and of the whole: all that a training of the same settings
+depends on in code."""
+ANSWERS = Schema("answers of stage 2", 1)
+"""Out-of-fold answers, the decision fitted on them, and the answers for new studies."""
+CALIBRATION = Schema("calibration", 1)
+SUBMISSION = Schema("submission", 1)
+REPORT = Schema("report", 1)
