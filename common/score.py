@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common.errors import DatasetError
 from common.labels import LEVELS
 
 CLIP = 1e-15
@@ -20,7 +21,7 @@ def weights(labels: np.ndarray) -> np.ndarray:
 
 def row_scores(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """probabilities (N, 8), labels (N, 8) -> (N,): each study's weighted log loss over its total weight."""
-    labels = np.asarray(labels, dtype=np.float64)
+    labels = _some(np.asarray(labels, dtype=np.float64))
     p = np.clip(np.asarray(probabilities, dtype=np.float64), CLIP, 1 - CLIP)
     if p.shape != labels.shape or p.ndim != 2 or p.shape[1] != len(LEVELS) + 1:
         raise ValueError(f"probabilities {p.shape} and labels {labels.shape} must both be (N, 8)")
@@ -40,7 +41,7 @@ def best_constants(labels: np.ndarray) -> np.ndarray:
     With w the weight and S the row's total, the minimum of the expected loss lies at
     E[w/S; y=1] / (E[w/S; y=1] + E[w/S; y=0]). Never exactly 0 or 1.
     """
-    labels = np.asarray(labels, dtype=np.float64)
+    labels = _some(np.asarray(labels, dtype=np.float64))
     w = weights(labels)
     w = w / w.sum(axis=1, keepdims=True)
     positive, negative = (w * labels).sum(axis=0), (w * (1 - labels)).sum(axis=0)
@@ -56,8 +57,15 @@ def bootstrap_share(
     parts: np.ndarray, wholes: np.ndarray, draws: int = 2000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
     """Interval of sum(parts) / sum(wholes), each (N,) a number per study, over resampled studies, percentile method."""
+    _some(np.asarray(parts))
     picks = np.random.default_rng(seed).integers(0, len(parts), (draws, len(parts)))
     parts, wholes = np.asarray(parts, dtype=np.float64)[picks].sum(axis=1), np.asarray(wholes)[picks].sum(axis=1)
     drawn = np.divide(parts, wholes, out=np.full(draws, np.nan), where=wholes > 0)
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def _some(studies: np.ndarray) -> np.ndarray:
+    if len(studies) == 0:
+        raise DatasetError("no study: there is nothing to score; are the tables empty?")
+    return studies

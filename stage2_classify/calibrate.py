@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from common import store
-from common.dataset.competition import UID, read_labels, read_table
+from common.dataset.competition import read_labels
+from common.dataset.ids import UID
+from common.dataset.tables import read_table
 from common.errors import DatasetError
 from common.labels import LEVELS, OVERALL, TARGETS
 from common.score import bootstrap, row_scores
@@ -113,14 +115,7 @@ def _labels_of(given: pd.DataFrame, request: Request) -> np.ndarray:
             f"{request.predictions}: {len(unknown)} of {len(given)} studies have no row in {request.labels}, the first "
             f"is {unknown[0]}; leave them out, or give the labels that belong to these predictions"
         )
-    known = labels.loc[given.index, list(TARGETS)]
-    contradicts = known[list(LEVELS)].max(axis=1) != known[OVERALL]
-    if contradicts.any():
-        raise DatasetError(
-            f"{request.labels}: {contradicts.idxmax()} has {OVERALL} = {known.at[contradicts.idxmax(), OVERALL]}, "
-            f"expected the largest of {LEVELS[0]}..{LEVELS[-1]}; correct it"
-        )
-    return known.to_numpy(dtype=np.float64)
+    return labels.loc[given.index, list(TARGETS)].to_numpy(dtype=np.float64)
 
 
 def _folds_of(given: pd.DataFrame, request: Request) -> np.ndarray:

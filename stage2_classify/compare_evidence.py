@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.dataset.competition import UID
+from common.dataset.ids import UID
+from common.dataset.tables import read_table
 from common.errors import DatasetError
 from common.labels import LEVELS, TARGETS
 from stage2_classify.auc import aucs
@@ -18,8 +19,8 @@ DRAWS, AT_ONCE = 1000, 50
 def read_evidence(path: Path) -> pd.DataFrame:
     """What `judge --evidence` wrote. Raises DatasetError when it isn't such a table."""
     try:
-        table = pd.read_csv(path, dtype={UID: str}).set_index(UID)[list(TARGETS)].astype(float)
-    except (OSError, ValueError, KeyError) as error:
+        table = read_table(path, (UID, *TARGETS)).set_index(UID).astype(float)
+    except (DatasetError, ValueError) as error:
         raise DatasetError(f"{path}: is no table of evidence, as judge --evidence writes it: {error}") from None
     if not np.isfinite(table.to_numpy()).all() or table.index.duplicated().any():
         raise DatasetError(f"{path}: has a study twice, or evidence that is no number; write it again")

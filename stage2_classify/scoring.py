@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.dataset.ids import split_row_id
+from common.dataset.tables import read_table, shown
 from common.errors import SubmissionError
 from common.labels import LEVELS, TARGETS
 from common.score import best_constants, bootstrap, row_scores
@@ -18,34 +20,31 @@ def read_submission(path: Path) -> pd.DataFrame:
     SubmissionError when columns are absent, a row_id isn't `<uid>_<prediction type>` or comes twice, or a value is
     not within 0..1.
     """
-    try:
-        frame = pd.read_csv(path, dtype={"row_id": str})
-    except (OSError, ValueError) as error:
-        raise SubmissionError(f"{path}: can't be read as a submission: {error}") from None
-    if list(frame.columns) != ["row_id", "fractured"]:
-        raise SubmissionError(f"{path}: has the columns {', '.join(frame.columns)}; expected row_id, fractured")
-    parts = frame["row_id"].str.extract(r"^(?P<uid>[^_]+)_(?P<target>.+)$")
-    wrong = ~parts["target"].isin(TARGETS)
-    if wrong.any():
-        raise SubmissionError(
-            f"{path}: row_id {frame['row_id'][wrong].iloc[0]!r}; expected <StudyInstanceUID>_C1 and so on"
-        )
+    frame = read_table(path, ("row_id", "fractured"), error=SubmissionError)
+    parts = [split_row_id(row) for row in frame["row_id"]]
+    if None in parts:
+        wrong = frame["row_id"][parts.index(None)]
+        raise SubmissionError(f"{path}: row_id {wrong[:100]!r}; expected <StudyInstanceUID>_C1 and so on")
     if frame["row_id"].duplicated().any():
         raise SubmissionError(f"{path}: row_id {frame['row_id'][frame['row_id'].duplicated()].iloc[0]} comes twice")
-    frame["fractured"] = pd.to_numeric(frame["fractured"], errors="coerce")
-    if not frame["fractured"].between(0, 1).all():
-        raise SubmissionError(f"{path}: a value of `fractured` is not a number within 0..1")
-    table = frame.assign(uid=parts["uid"], target=parts["target"]).pivot(
-        index="uid", columns="target", values="fractured"
-    )
-    return table.reindex(columns=list(TARGETS))
+    values = pd.to_numeric(frame["fractured"], errors="coerce").astype(float)
+    outside = ~values.between(0, 1)
+    if outside.any():
+        row = int(outside.to_numpy().argmax())
+        raise SubmissionError(
+            f"{path}: {frame['row_id'][row]} has fractured = {shown(frame['fractured'][row])}, which is not a number "
+            f"within 0..1 ({int(outside.sum())} such values)"
+        )
+    table = pd.DataFrame(parts, columns=["uid", "target"]).assign(value=values.to_numpy())
+    return table.pivot(index="uid", columns="target", values="value").reindex(columns=list(TARGETS))
 
 
 def judge(predictions: pd.DataFrame, labels: pd.DataFrame, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Predictions and labels, indexed by study, a column per target -> figures as plain JSON values.
 
-    Every labelled study must be answered (SubmissionError). `best_constant` is the constant row that scores best on
-    these very labels, a bound that no honest constant beats; it is held fixed in the paired interval.
+    There must be a labelled study, and every one must be answered (SubmissionError). `best_constant` is the constant
+    row that scores best on these very labels, a bound that no honest constant beats; it is held fixed in the paired
+    interval.
     """
     p, y = _answers_to(labels, predictions), labels.to_numpy(dtype=np.float64)
     constants = best_constants(y)
@@ -77,6 +76,8 @@ def paired(
 
 def _answers_to(labels: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray:
     """(N, 8) float64, rows in the order of the labels."""
+    if labels.empty:
+        raise SubmissionError("the labels name no study; there is nothing to score")
     answered = predictions.reindex(labels.index)
     missing = answered.isna().any(axis=1)
     if missing.any():

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from common import store
-from common.dataset.competition import UID
+from common.dataset.competition import check_uids
+from common.dataset.ids import UID
+from common.dataset.tables import read_table, shown
 from common.errors import DatasetError
 from common.labels import TARGETS
 
@@ -46,30 +48,35 @@ def write_predictions(path: Path, predictions: list[Prediction]) -> None:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """The table, indexed by StudyInstanceUID; DatasetError when it is absent or lacks a column."""
-    try:
-        frame = pd.read_csv(path, dtype={UID: str, "flags": str}, keep_default_na=True)
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: can't be read as a table of predictions: {error}") from None
-    missing = [column for column in (UID, *TARGETS) if column not in frame.columns]
-    if missing:
-        raise DatasetError(f"{path}: lacks the columns {', '.join(missing)}; expected {UID}, {', '.join(TARGETS)}")
-    return frame.set_index(UID)
-
-
-def read_probabilities(path: Path) -> pd.DataFrame:
-    """A table of anyone's predictions: index StudyInstanceUID, columns labels.TARGETS, within 0..1. DatasetError."""
-    table = read_predictions(path)[list(TARGETS)]
-    if table.empty:
-        raise DatasetError(f"{path}: holds no study; expected a row for each")
+    """The table, indexed by StudyInstanceUID: the targets, and `CALIBRATED`, `NETWORK` and "flags" where it has them;
+    numbers but for the flags. DatasetError when it is absent, lacks a column, or holds what is no id."""
+    table = read_table(path, (UID, *TARGETS), (*CALIBRATED, *NETWORK, "flags"))
+    check_uids(path, table[UID])
+    table = table.set_index(UID)
     if table.index.has_duplicates:
         raise DatasetError(f"{path}: {table.index[table.index.duplicated()][0]} has more than one row; keep one")
+    for column in (*CALIBRATED, *NETWORK):
+        if column in table:
+            table[column] = pd.to_numeric(table[column], errors="coerce")
+    return table.assign(**_probabilities(path, table[list(TARGETS)].replace("", "nan")))
+
+
+def read_probabilities(path: Path, may_be_empty: bool = False) -> pd.DataFrame:
+    """A table of anyone's predictions: index StudyInstanceUID, columns labels.TARGETS, within 0..1. DatasetError, also
+    for one without rows unless it `may_be_empty`."""
+    table = read_predictions(path)[list(TARGETS)].astype(float)
+    if table.empty and not may_be_empty:
+        raise DatasetError(f"{path}: holds no study; expected a row for each")
+    return table
+
+
+def _probabilities(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     numbers = table.apply(pd.to_numeric, errors="coerce")
     for wrong, found in ((numbers.isna(), "is no number"), ((numbers < 0) | (numbers > 1), "is not within 0..1")):
         if wrong.any(axis=None):
             uid, target = wrong.stack()[lambda cell: cell].index[0]
             raise DatasetError(
-                f"{path}: {uid} has {target} = `{table.at[uid, target]}`, which {found}; expected a probability "
+                f"{path}: {uid} has {target} = {shown(table.at[uid, target])}, which {found}; expected a probability "
                 f"({int(wrong.sum().sum())} such values); predict these studies again, or leave their rows out"
             )
     return numbers

@@ -1,6 +1,5 @@
 """The competition's folder, as RSNA laid it out in 2022; the synthetic cohort looks the same."""
 
-import re
 import reprlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,10 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from common.dataset.ids import UID, is_uid
+from common.dataset.tables import read_table, shown
 from common.errors import DatasetError
-from common.labels import TARGETS
+from common.labels import LEVELS, OVERALL, TARGETS
 
-UID = "StudyInstanceUID"
+LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+"""Text in a table of labels -> the label."""
 LARGEST_NUMBER = 1e6
 """Beyond this nothing in a table is a pixel or a slice."""
 SYNTHETIC = ".phantom"
@@ -53,13 +55,16 @@ class Competition:
         return list(self._train_labels.index)
 
     def test_studies(self) -> list[str]:
-        """In the order in which test.csv first names them."""
-        return list(self.test_rows()[UID].drop_duplicates())
+        """In the order in which test.csv first names them; none without test.csv."""
+        return [] if not (self.root / "test.csv").is_file() else list(self.test_rows()[UID].drop_duplicates())
 
     def images(self, uid: str) -> Path:
-        """The folder of a study's DICOM files, whether or not it exists (a missing one is read as NothingFound)."""
-        test = self.root / "test_images" / uid
-        return test if uid in self._test_uids else self.root / "train_images" / uid
+        """The folder of a study's DICOM files, in train_images or in test_images, first where the tables have it. It
+        may not exist (a missing one is read as NothingFound)."""
+        folders = [self.root / f"{part}_images" / uid for part in ("train", "test")]
+        if uid in self._test_uids and uid not in self._train_uids:
+            folders.reverse()
+        return next((folder for folder in folders if folder.is_dir()), folders[0])
 
     def segmentation(self, uid: str) -> Path | None:
         """The mask of a training study, None where it has none."""
@@ -80,9 +85,10 @@ class Competition:
         return self._test_rows
 
     def test_labels(self) -> pd.DataFrame | None:
-        """As `train_labels`; None on real data, where nobody has them. For score, evaluate and report only."""
+        """As `train_labels`; None without any, as on real data. For score, evaluate and report only."""
         path = self.root / "test_labels.csv"
-        return read_labels(path) if path.is_file() else None
+        labels = read_labels(path) if path.is_file() else None
+        return None if labels is None or labels.empty else labels
 
     def test_segmentation(self, uid: str) -> Path | None:
         """The true mask of a test study of the synthetic cohort, else None."""
@@ -105,55 +111,63 @@ class Competition:
         return frozenset(self._test_rows[UID]) if known else frozenset()
 
     @cached_property
+    def _train_uids(self) -> frozenset[str]:
+        known = (self.root / "train.csv").is_file()
+        return frozenset(self._train_labels.index) if known else frozenset()
+
+    @cached_property
     def _boxes(self) -> pd.DataFrame:
         path = self.root / "train_bounding_boxes.csv"
         if not path.is_file():
             return pd.DataFrame({UID: pd.Series(dtype=str), **{c: pd.Series(dtype=float) for c in BOX_COLUMNS}})
         table = read_table(path, (UID, *BOX_COLUMNS))
         check_uids(path, table[UID])
-        for column in BOX_COLUMNS:
-            table[column] = _numbers(path, table[column])
-        table["slice_number"] = table["slice_number"].astype(int)
-        return table
-
-
-def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """A CSV with at least `columns`, in these, all text. Raises DatasetError."""
-    try:
-        table = pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False)
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: missing; the competition's folder has it, copy it there") from None
-    except (ValueError, OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: can't be read as a table ({str(error).strip()[:300]}); copy it again") from None
-    if not isinstance(table.index, pd.RangeIndex):
-        raise DatasetError(f"{path}: its rows have more values than its header names; take the competition's file")
-    absent = [column for column in columns if column not in table.columns]
-    if absent:
-        raise DatasetError(
-            f"{path}: column {', '.join(absent)} is missing, found {', '.join(map(reprlib.repr, table.columns[:20]))}; "
-            "take the competition's file"
-        )
-    return table[list(columns)]
+        values, good = box_values(table)
+        if not good.all():
+            row = int((~good).to_numpy().argmax())
+            found = ", ".join(f"{column} {shown(table[column].iloc[row])}" for column in BOX_COLUMNS)
+            raise DatasetError(f"{path}: line {row + 2} is no box: {found}; correct it (`verify` names all)")
+        return pd.concat([table[[UID]], values.astype({"slice_number": int})], axis=1)
 
 
 def read_labels(path: Path) -> pd.DataFrame:
-    """A table of labels: index StudyInstanceUID, columns labels.TARGETS, int 0 or 1. Raises DatasetError."""
+    """A table of labels: index StudyInstanceUID, columns labels.TARGETS, int 0 or 1. Raises DatasetError, also where
+    patient_overall isn't the largest of the levels."""
     table = read_table(path, (UID, *TARGETS))
     check_uids(path, table[UID])
     table = table.set_index(UID)
     if table.index.has_duplicates:
         twice = table.index[table.index.duplicated()][0]
         raise DatasetError(f"{path}: {twice} has more than one row; keep one")
-    wrong = ~table.isin(["0", "1", "0.0", "1.0"])
-    if wrong.any(axis=None):
-        row, column = next((r, c) for r in table.index for c in TARGETS if wrong.at[r, c])
-        raise DatasetError(f"{path}: {row} has {column} = `{table.at[row, column][:50]}`, expected 0 or 1")
-    return table.astype(float).astype(int)
+    values, usable = label_values(table)
+    if not usable.all(axis=None):
+        row, column = next((r, c) for r in table.index for c in TARGETS if not usable.at[r, c])
+        raise DatasetError(f"{path}: {row} has {column} = {shown(table.at[row, column])}, expected 0 or 1")
+    for uid, contradiction in contradictions(values).items():
+        raise DatasetError(f"{path}: {uid} has {contradiction}; correct it (`verify` names all)")
+    return values
 
 
-def is_uid(text: str) -> bool:
-    """Whether a StudyInstanceUID can name files: letters, digits, `.`, `-`, `_`, at most 64, no dot in front."""
-    return re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", text) is not None
+def label_values(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A table's text, columns TARGETS -> the labels as int (-1: none), and which of them are 0 or 1."""
+    values = table[list(TARGETS)].apply(lambda column: column.map(LABELS)).astype(float).fillna(-1).astype(int)
+    return values, values >= 0
+
+
+def contradictions(labels: pd.DataFrame) -> dict[str, str]:
+    """Study -> what contradicts in its labels: a patient has a fracture where a level has one, and only there."""
+    expected = labels[list(LEVELS)].max(axis=1)
+    return {
+        uid: f"{OVERALL} = {labels.at[uid, OVERALL]}, expected the largest of C1..C7, {expected[uid]}"
+        for uid in labels.index[labels[OVERALL] != expected]
+    }
+
+
+def box_values(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """A table's text, columns BOX_COLUMNS -> its numbers, and which rows are boxes: of some size, on a whole slice."""
+    values = table[list(BOX_COLUMNS)].apply(pd.to_numeric, errors="coerce").astype(float)
+    good = (values.abs() < LARGEST_NUMBER).all(axis=1) & (values["width"] > 0) & (values["height"] > 0)
+    return values, good & (values["slice_number"] == values["slice_number"].round())
 
 
 def check_uids(path: Path, uids: pd.Series) -> None:
@@ -178,13 +192,3 @@ def mask_uid(path: Path) -> str:
 
 def _mask(folder: Path, uid: str) -> Path | None:
     return next((p for p in (folder / f"{uid}.nii", folder / f"{uid}.nii.gz") if p.is_file()), None)
-
-
-def _numbers(path: Path, column: pd.Series) -> pd.Series:
-    values = pd.to_numeric(column, errors="coerce").astype(float)
-    wrong = ~(values.abs() < LARGEST_NUMBER)
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        found = reprlib.repr(column.iloc[row])
-        raise DatasetError(f"{path}: line {row + 2} has {column.name} = {found}, expected a number")
-    return values

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.dataset.competition import UID, read_table
-from common.errors import ConfigError
+from common.dataset.ids import UID
+from common.dataset.tables import read_table
+from common.errors import ConfigError, DatasetError
 from common.labels import LEVELS, OVERALL, TARGETS
 from common.schema import FOLDS
 from common.store import atomic, digest_value, is_current, write_record
@@ -16,10 +17,13 @@ def assign_folds(labels: pd.DataFrame, folds: int, seed: int) -> pd.Series:
     """labels (index StudyInstanceUID, columns labels.TARGETS) -> fold number 0..folds-1 of each study.
 
     Stratified by patient_overall and the study's rarest fractured level; keys rarer than `folds` are merged.
-    A study has one row, hence one fold. Raises ConfigError when there are fewer studies than folds.
+    A study has one row, hence one fold. Raises ConfigError when there are fewer studies than folds, DatasetError
+    without any.
     """
     from sklearn.model_selection import StratifiedKFold
 
+    if labels.empty:
+        raise DatasetError("train.csv names no study: there is nothing to split into folds or to train on")
     if not 2 <= folds <= len(labels):
         raise ConfigError(f"data.folds is {folds}, expected 2..{len(labels)}, the number of training studies")
     keys = _stratum(labels, folds)

@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from common.dataset.competition import UID, is_uid, mask_uid, masks_in, read_table
+from common.dataset.competition import mask_uid, masks_in
 from common.dataset.faults import KINDS, Fault
+from common.dataset.ids import UID, is_uid
+from common.dataset.tables import read_table
 from common.dataset.verify_scans import Job, check_study
 from common.dataset.verify_tables import check_boxes, check_labels, check_test
 from common.errors import DatasetError

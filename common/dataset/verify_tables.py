@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.dataset.competition import BOX_COLUMNS, LARGEST_NUMBER, UID, is_uid, read_table
+from common.dataset.competition import BOX_COLUMNS, box_values, contradictions, label_values
 from common.dataset.faults import Fault
+from common.dataset.ids import UID, is_uid
+from common.dataset.ids import row_id as make_row_id
+from common.dataset.tables import read_table
 from common.errors import DatasetError
-from common.labels import LEVELS, OVERALL, TARGETS
+from common.labels import OVERALL, TARGETS
 
 
 def table_or_fault(path: Path, columns: tuple[str, ...], faults: list[Fault]) -> pd.DataFrame | None:
@@ -35,16 +38,13 @@ def check_labels(path: Path, faults: list[Fault]) -> pd.DataFrame | None:
         if count > 1:
             faults.append(Fault("duplicate row", uid, f"{count} rows in {path.name}"))
     table = table.drop_duplicates(UID).set_index(UID)
-    values = table.apply(pd.to_numeric, errors="coerce")
-    usable = values.isin([0, 1])
+    values, usable = label_values(table)
     for uid, row in table[~usable.all(axis=1)].iterrows():
         wrong = ", ".join(f"{c} = `{row[c]}`" for c in TARGETS if not usable.at[uid, c])
         faults.append(Fault("label value", uid, f"{wrong} in {path.name}"))
-    values = values[usable.all(axis=1)].astype(int)
-    expected = values[list(LEVELS)].max(axis=1)
-    for uid in values.index[values[OVERALL] != expected]:
-        found = f"{OVERALL} is {values.at[uid, OVERALL]}, the highest of C1..C7 is {expected[uid]} in {path.name}"
-        faults.append(Fault("contradiction", uid, found))
+    values = values[usable.all(axis=1)]
+    for uid, contradiction in contradictions(values).items():
+        faults.append(Fault("contradiction", uid, f"{contradiction} in {path.name}"))
     return values
 
 
@@ -53,9 +53,7 @@ def check_boxes(path: Path, labels: pd.DataFrame, known: set[str] | None, faults
     table = table_or_fault(path, (UID, *BOX_COLUMNS), faults)
     if table is None:
         return pd.DataFrame(columns=[UID, *BOX_COLUMNS])
-    numbers = table[list(BOX_COLUMNS)].apply(pd.to_numeric, errors="coerce")
-    good = (numbers.astype(float).abs() < LARGEST_NUMBER).all(axis=1) & (numbers["width"] > 0) & (numbers["height"] > 0)
-    good &= numbers["slice_number"] == numbers["slice_number"].round()
+    numbers, good = box_values(table)
     for line in table.index[~good]:
         row = ", ".join(f"{c} `{table.at[line, c]}`" for c in BOX_COLUMNS)
         faults.append(Fault("box", table.at[line, UID], f"line {line + 2} of {path.name}: {row}"))
@@ -80,8 +78,9 @@ def check_test(root: Path, faults: list[Fault]) -> list[str] | None:
         number = line + 2
         if kind not in TARGETS:
             faults.append(Fault("test row", f"test.csv:{number}", f"prediction_type `{kind}`, expected one of TARGETS"))
-        elif row_id != f"{uid}_{kind}":
-            faults.append(Fault("test row", f"test.csv:{number}", f"row_id `{row_id}`, expected `{uid}_{kind}`"))
+        elif row_id != make_row_id(uid, kind):
+            expected = f"row_id `{row_id}`, expected `{make_row_id(uid, kind)}`"
+            faults.append(Fault("test row", f"test.csv:{number}", expected))
     _check_ids(rows["row_id"], "test.csv", faults)
     if sample is not None:
         _check_ids(sample["row_id"], "sample_submission.csv", faults)

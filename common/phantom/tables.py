@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from common import store
+from common.dataset.ids import row_id
 from common.labels import LEVELS, OVERALL, TARGETS
 from common.phantom.boxes import Box
 from common.phantom.study_plan import StudyPlan
@@ -27,7 +28,7 @@ def write_tables(out: Path, plans: list[StudyPlan], boxes: dict[str, list[Box]])
         if plan.has_boxes
     ]
     test_rows = [
-        {"row_id": f"{plan.uid}_{target}", "StudyInstanceUID": plan.uid, "prediction_type": target}
+        {"row_id": row_id(plan.uid, target), "StudyInstanceUID": plan.uid, "prediction_type": target}
         for plan in test
         for target in TARGETS
     ]
