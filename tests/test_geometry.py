@@ -138,3 +138,20 @@ def test_block_means_of_an_odd_length_leave_the_rest():
     small = shrink(Volume(np.arange(7, dtype=np.int16).reshape(7, 1, 1), np.diag([2.0, 1, 1, 1])), [3, 1, 1])
     assert small.array.ravel().tolist() == [1, 4]
     assert small.grid.to_world([1, 0, 0]).tolist() == [8, 0, 0]
+
+
+def test_a_grid_at_another_spacing_has_the_same_outer_faces():
+    """7 x 5 x 4 voxels of 0.6, 1 and 2.5 mm: at 1.2 mm 4 (3.5, to even), 4 and 8 cells, about the same centre."""
+    affine = np.diag([0.6, 1.0, 2.5, 1.0])
+    affine[:3, 3] = [5, -7, 11]
+    grid = grid_at_spacing(Grid((7, 5, 4), affine), 1.2)
+    assert grid.shape == (4, 4, 8) and grid.spacing == pytest.approx([1.2] * 3)
+    assert grid.centre == pytest.approx([5 + 3 * 0.6, -7 + 2, 11 + 1.5 * 2.5])
+
+
+def test_a_crop_that_begins_before_the_array_is_cut_to_it():
+    volume = ramp((6, 6, 6), SAGITTAL)
+    part = volume.crop([-3, -1, 4], [2, 3, 99])
+    assert part.array.shape == (2, 3, 2)
+    assert np.array_equal(part.array, volume.array[:2, :3, 4:])
+    assert np.array_equal(part.array, ramp(part.array.shape, part.affine).array)

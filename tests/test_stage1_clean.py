@@ -125,3 +125,17 @@ def test_fragments_go_to_the_vertebra_that_they_touch_most() -> None:
     mask[25:35, 25, bottom - 2] = 6
     expected = np.where(mask == 6, 4, mask)
     assert np.array_equal(cleaned(mask), expected)
+
+
+def test_a_level_with_too_little_bone_is_absent_and_what_goes_is_told() -> None:
+    """C5 a pitch below C4 with 300 mm3: no level, and too little to speak of; stray bone of 0.6 ml is told of."""
+    good = column([3, 4, 0])
+    mask = good.copy()
+    low = bottom_of(good, 4) - 6
+    mask[25:35, 25:30, low : low + 2] = 5
+    labels, notices = clean(mask, FLAT, CleanSettings())
+    assert np.array_equal(labels, good) and notices == ()
+    mask = good.copy()
+    mask[2:12, 2:12, 1:3] = 4  # in a corner, more than a pitch away
+    labels, notices = clean(mask, FLAT, CleanSettings())
+    assert np.array_equal(labels, good) and notices == ("0.6 ml of stray bone removed",)

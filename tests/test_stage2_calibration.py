@@ -11,7 +11,7 @@ from stage2_classify.best_answer import best_answer
 from stage2_classify.calibration import calibrate, fit_calibration
 from stage2_classify.decide import decide
 from stage2_classify.evidence import LEVEL_NAMES, evidence_of
-from stage2_classify.label_prior import NAMES, TOGETHER, USUAL, fit_prior, prior_of
+from stage2_classify.label_prior import FEATURES, NAMES, TOGETHER, USUAL, fit_prior, prior_of
 from stage2_classify.patterns import marginals
 from stage2_classify.posterior import COUNTS, Posterior
 
@@ -165,3 +165,18 @@ def test_an_interval_holds_ninety_five_percent() -> None:
     low, high = bootstrap(values, draws=4000)
     assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(4000), rel=0.06)
     assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.002)
+
+
+def test_what_comes_together_by_hand() -> None:
+    def features(*levels: int) -> dict[str, float]:
+        row = FEATURES[sum(1 << (level - 1) for level in levels)]
+        return {name: value for name, value in zip(NAMES, row) if value}
+
+    assert features() == {}
+    assert features(4) == {"C4": 1}
+    assert features(1, 2) == {"C1": 1, "C2": 1, "more than one": 1, "C1 and C2": 1}
+    assert features(1, 3) == {"C1": 1, "C3": 1, "more than one": 1, "two apart": 1}
+    assert features(5, 6, 7) == {
+        "C5": 1, "C6": 1, "C7": 1, "more than one": 2, "C5 and C6": 1, "C6 and C7": 1, "two apart": 1,
+    }  # fmt: skip
+    assert features(1, 7) == {"C1": 1, "C7": 1, "more than one": 1}

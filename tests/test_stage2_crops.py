@@ -222,3 +222,28 @@ def test_a_level_is_cut_off_at_the_scan_s_upper_or_lower_end_whichever_axis_that
     stored = array.transpose([[2, 0, 1], [1, 2, 0], [0, 1, 2]][superior])
     _, flags = vertebra_grids(Volume(np.ascontiguousarray(stored), affine), SETTINGS)
     assert flags["C2"] == ["cut off"] and "C3" not in flags
+
+
+def test_a_box_far_away_is_as_far_as_can_be_said():
+    """Distances are kept in a byte: 400 mm become 255, and not 144."""
+    ct, mask, _ = leaning()
+    boxes = np.array([[[3.0, -4, 410], [4, -3, 411]]])
+    distance = cut_study(ct, mask, SETTINGS, boxes).distance
+    assert (distance[2] == 255).all()
+    near = cut_study(ct, mask, SETTINGS, np.array([[[3.0, -4, 110], [4, -3, 111]]])).distance[2]
+    assert 80 < near.min() < near.max() < 120
+
+
+def test_a_shrunken_study_says_where_its_cells_lie():
+    """Bright spots in the corners of a scan of 32 x 24 x 16 voxels, 16 x 8 x 4 cells: the cell there lies there."""
+    affine = np.diag([-0.5, 0.75, 2.0, 1.0])
+    affine[:3, 3] = [20, -30, 7]
+    for corner in ((0, 0, 0), (31, 23, 15)):
+        array = np.full((32, 24, 16), -200, np.int16)
+        array[tuple(slice(max(c - 6, 0), c + 7) for c in corner)] = 1300
+        crops = shrink_study(Volume(array, affine), CropSettings(study_shape=(16, 8, 4)))
+        cell = tuple(0 if c == 0 else n - 1 for c, n in zip(corner, (16, 8, 4)))
+        assert crops.images[0, 0][cell] > 240
+        place = Grid((16, 8, 4), crops.affines[0]).to_world(cell)
+        away = np.abs(place - Grid(array.shape, affine).to_world(corner))
+        assert (away <= np.array([0.5, 0.75, 2.0]) * 1.51).all()  # the middle of the outermost block of 2, 3, 4 voxels
