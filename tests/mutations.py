@@ -23,6 +23,7 @@ COPIED = ("common", "stage1_segment", "stage2_classify", "tests", "configs", "py
 LIBRARIES = ("torch", "monai.inferers", "lightning_fabric", "albumentations", "scipy.optimize", "SimpleITK", "pandas")
 PASSED, FAILED, BROKEN = 0, 1, 2
 """pytest's exit codes; 2: a test file can't be imported."""
+SAID = "said.txt"
 LONGEST_S = 900
 """A mutation may make a loop that never ends; that is noticed, too."""
 
@@ -57,9 +58,9 @@ def run_tests(folder: Path, tests: tuple[str, ...]) -> int:
         code = BROKEN
         try:
             os.setsid()
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 1)
-            os.dup2(nowhere, 2)
+            said = os.open(folder / SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(said, 1)
+            os.dup2(said, 2)
             os.chdir(folder)
             sys.path[:] = [str(folder), *(path for path in sys.path if path not in ("", str(ROOT)))]
             # Without .pyc files: they are taken for current by size and second, and mutations come faster.
@@ -114,8 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
             ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache")
             shutil.copytree(source, copy, ignore=ignored) if source.is_dir() else shutil.copy(source, copy)
         tests = tuple(sorted({test for _, mutation in chosen for test in mutation.tests}))
-        if (code := run_tests(folder, tests)) != PASSED:
-            print(f"the tests of the list don't pass on the code as it is (pytest ended with {code})", file=sys.stderr)
+        if run_tests(folder, tests) != PASSED:
+            print("the tests of the list don't pass on the code as it is:", (folder / SAID).read_text(), file=sys.stderr)
             return 1
         found = []
         for number, mutation in chosen:
