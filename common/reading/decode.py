@@ -6,13 +6,14 @@ import numpy as np
 import pydicom
 from pydicom.encaps import get_frame
 from pydicom.pixels import pixel_array
-from pydicom.uid import UID, ImplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
+from pydicom.uid import UID, ImplicitVRLittleEndian, JPEGExtended12Bit, JPEGTransferSyntaxes, RLELossless
 
 from common.errors import CorruptFile, StudyError, UnsupportedStudy
 from common.reading import codestream, gdcm_frame, library_messages
 from common.reading.frames import Groups
 from common.reading.header import Slice
 from common.reading.parse import brief, opened, parse
+from common.reading.plausibility import HIGHEST_HU, refuse_beyond, sampled
 from common.reading.stored import meaningful, padded
 from common.resample import AIR_HU
 
@@ -39,7 +40,6 @@ TAGS = [
     "ExtendedOffsetTableLengths",
     "PixelData",
 ]
-HIGHEST_HU = np.iinfo(np.int16).max
 HIGHEST_TISSUE = 3071
 """HU that 12-bit CT ends at; padding above it is taken for air, padding below it is left as it is."""
 COMPLAINTS = ("Corrupt JPEG data", "inconsistent with stream length", "remature end", "unknown marker")
@@ -47,10 +47,17 @@ COMPLAINTS = ("Corrupt JPEG data", "inconsistent with stream length", "remature 
 
 
 class Decoder:
-    """Turns slices into HU; keeps the last multi-frame file open."""
+    """Turns slices into HU; keeps the last multi-frame file open.
 
-    def __init__(self) -> None:
+    `offset`: what is to be subtracted from what the files call HU; `voxels`: of the whole volume, then `seen` keeps a
+    sample of its values (n,) as the files have them, without padding; `beyond`: how many values were kept that need
+    more bits than the header promises."""
+
+    def __init__(self, offset: int = 0, voxels: int | None = None) -> None:
         self._source = self._dataset = None
+        self._offset, self._voxels = offset, voxels
+        self.seen: list[np.ndarray] = []
+        self.beyond = 0
 
     def hounsfield(self, item: Slice) -> np.ndarray:
         """(rows, columns) int16 HU of a slice, clipped to [-1024, 32767], rounded to whole HU.
@@ -61,13 +68,22 @@ class Decoder:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                return _hounsfield(item, self._parsed(item))
+                hu, padding, beyond = _hounsfield(item, self._parsed(item))
             except StudyError:
                 raise
             except Exception as error:  # damaged values raise anything when they are looked at
                 raise CorruptFile(
                     f"{item.name}: damaged DICOM ({brief(error)}); copy the study again"
                 ) from None
+        self.beyond += beyond
+        if self._voxels:
+            self.seen.append(sampled(hu if padding is None else hu[~padding], self._voxels))
+        hu = hu - self._offset
+        if padding is not None:
+            hu[padding & (hu > HIGHEST_TISSUE)] = AIR_HU
+        if hu.max() > HIGHEST_HU:
+            refuse_beyond(item.name, hu)
+        return np.clip(hu, AIR_HU, HIGHEST_HU).astype(np.int16)
 
     def _parsed(self, item: Slice) -> pydicom.Dataset:
         if item.frame is not None and item.source == self._source:
@@ -81,20 +97,15 @@ class Decoder:
         return dataset
 
 
-def _hounsfield(item: Slice, dataset: pydicom.Dataset) -> np.ndarray:
+def _hounsfield(item: Slice, dataset: pydicom.Dataset) -> tuple[np.ndarray, np.ndarray | None, int]:
+    """What the file calls HU, unclipped; where it is padding; how many values need more bits than promised."""
     slope, intercept = _rescale(item, dataset)
     raw = _pixels(item, dataset)
     padding = padded(raw, dataset)
-    raw = meaningful(item.name, raw, dataset, padding)
+    raw, beyond = meaningful(item.name, raw, dataset, padding)
     if slope == 1 and intercept == int(intercept):
-        hu = raw.astype(np.int32) + int(intercept)
-    else:
-        hu = np.rint(raw * slope + intercept)
-    if padding is not None:
-        hu[padding & (hu > HIGHEST_TISSUE)] = AIR_HU
-    if hu.max() > HIGHEST_HU:
-        raise CorruptFile(f"{item.name}: values up to {hu.max():.0f} can't be HU; export the series again")
-    return np.clip(hu, AIR_HU, HIGHEST_HU).astype(np.int16)
+        return raw.astype(np.int32) + int(intercept), padding, beyond
+    return np.rint(raw * slope + intercept), padding, beyond
 
 
 def _rescale(item: Slice, dataset: pydicom.Dataset) -> tuple[float, float]:
@@ -149,7 +160,7 @@ def _pixels(item: Slice, dataset: pydicom.Dataset) -> np.ndarray:
         pixels = _decoded(item, dataset, syntax)
     else:
         pixels = _attempt(
-            item, syntax, lambda: pixel_array(dataset, raw=True, index=item.frame, correct_unused_bits=False)
+            item, syntax, lambda: pixel_array(dataset, **_as_stored(item))
         )
     if pixels.shape != item.shape[::-1]:
         raise CorruptFile(
@@ -163,22 +174,28 @@ def _decoded(item: Slice, dataset: pydicom.Dataset, syntax: UID) -> np.ndarray:
     stream = _attempt(
         item, syntax, lambda: get_frame(dataset.PixelData, item.frame or 0, number_of_frames=frames)
     )
-    promise = _inspect(item, dataset, stream, syntax)
+    promise, asked = _inspect(item, dataset, stream, syntax), _as_stored(item)
     if syntax == RLELossless:
         return _attempt(
-            item, syntax, lambda: pixel_array(dataset, raw=True, index=item.frame, decoding_plugin="pydicom")
+            item, syntax, lambda: pixel_array(dataset, decoding_plugin="pydicom", **asked)
         )
     with library_messages.captured() as messages:
         if syntax == JPEGExtended12Bit and promise.bits > 8:
             pixels = _attempt(item, syntax, lambda: gdcm_frame.decode(stream, dataset, promise.bits))
         else:
-            pixels = _attempt(
-                item, syntax, lambda: pixel_array(dataset, raw=True, index=item.frame, decoding_plugin="gdcm")
-            )
+            if syntax in JPEGTransferSyntaxes and promise and promise.bits > int(dataset.BitsStored):
+                asked["bits_stored"] = promise.bits  # gdcm takes off what lies above
+            pixels = _attempt(item, syntax, lambda: pixel_array(dataset, decoding_plugin="gdcm", **asked))
     complaint = next((line for line in messages if any(text in line for text in COMPLAINTS)), None)
     if complaint:
         raise CorruptFile(f"{item.name}: {syntax.name} stream is damaged ({complaint}); copy the study again")
     return pixels
+
+
+def _as_stored(item: Slice) -> dict:
+    """What pydicom is asked for: a slice's values as they are stored. By itself it takes off the bits above BitsStored
+    without a word; `meaningful` looks at them."""
+    return {"raw": True, "index": item.frame, "correct_unused_bits": False}
 
 
 def _inspect(item: Slice, dataset: pydicom.Dataset, stream: bytes, syntax: UID) -> codestream.Promise | None:

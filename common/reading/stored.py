@@ -5,6 +5,8 @@ import pydicom
 
 from common.errors import CorruptFile
 
+FEW_BEYOND = 0.001
+"""Part of a slice's values that may need one bit more than the header promises."""
 OVERLAY_BIT = 0x60000102
 """OverlayBitPosition of the first overlay: old files keep drawings in the unused bits."""
 
@@ -25,15 +27,16 @@ def padded(raw: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray | None:
 
 def meaningful(
     name: str, raw: np.ndarray, dataset: pydicom.Dataset, padding: np.ndarray | None
-) -> np.ndarray:
-    """`raw` as numbers of BitsStored bits: above them a signed value's sign is filled in anew.
+) -> tuple[np.ndarray, int]:
+    """`raw` as numbers of BitsStored bits: above them a signed value's sign is filled in anew. And how many values were
+    kept though they need one bit more: a few of an unsigned picture, such as metal above the range of 12 bits.
 
-    Raises CorruptFile when the bits above say something of their own, but for padding and for an overlay that the
-    header announces there: then either BitsStored or the values are wrong.
+    Raises CorruptFile when the bits above say something else, but for padding and for an overlay that the header
+    announces there: then either BitsStored or the values are wrong.
     """
     allocated, stored = 8 * raw.dtype.itemsize, int(dataset.BitsStored)
     if stored >= allocated:
-        return raw
+        return raw, 0
     if stored < 1 or int(dataset.get("HighBit", stored - 1)) != stored - 1:
         raise CorruptFile(
             f"{name}: {stored} bits stored up to bit {dataset.get('HighBit')}; export the series again"
@@ -46,9 +49,12 @@ def meaningful(
         odd &= ~padding
         numbers = np.where(padding, raw, numbers)
     overlay = OVERLAY_BIT in dataset and dataset[OVERLAY_BIT].value
-    if odd.any() and not overlay:
-        raise CorruptFile(
-            f"{name}: {int(odd.sum())} values need more than the {stored} bits that its header promises; "
-            "export the series again"
-        )
-    return numbers
+    count = int(odd.sum())
+    if not count or overlay:
+        return numbers, 0
+    if raw.dtype.kind == "u" and (above[odd] == 1).all() and count <= FEW_BEYOND * raw.size:
+        return np.where(odd, raw, numbers), count
+    raise CorruptFile(
+        f"{name}: {count} values need more than the {stored} bits that its header promises, up to {raw[odd].max()}; "
+        "export the series again"
+    )

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import NothingFound, StudyError, UnsupportedStudy
+from common.errors import CorruptFile, NothingFound, StudyError, UnsupportedStudy
 from common.reading.choice import choose
-from common.reading.decode import HIGHEST_HU
 from common.reading.header import Slice, read_header
 from common.reading.hints import fewer_than_counted
 from common.reading.nifti import is_nifti, read_nifti
+from common.reading.plausibility import HIGHEST_HU, judge, refuse_beyond, sampled
 from common.reading.series import Series, grouped
 from common.reading.sources import Source, study_files
 from common.reading.stack import Stack, stacked
@@ -73,7 +73,8 @@ def read_study(path: Path, series_uid: str | None = None) -> Study:
         return Study(volume, (), None, volume.grid)
     with _named(path), study_files(_dicom_path(path)) as sources:
         stack, notices = _stack(sources, series_uid)
-        volume = Volume(read_voxels(stack), stack.grid.affine, notices)
+        array, about_values = read_voxels(stack)
+        volume = Volume(array, stack.grid.affine, (*notices, *about_values))
         return Study(volume, stack.stems, stack.slices[0].study_uid or None, stack.file_grid)
 
 
@@ -132,19 +133,21 @@ def _stack(sources: list[Source], series_uid: str | None) -> tuple[Stack, tuple[
 
 
 def _as_hounsfield(path: Path, volume: Volume) -> Volume:
-    highest, lowest = volume.array.max(), volume.array.min()
-    if highest > HIGHEST_HU:
-        raise UnsupportedStudy(f"{path}: values up to {highest:.0f} can't be HU; give the CT in HU")
-    array = np.clip(volume.array, AIR_HU, HIGHEST_HU)
+    with _named(path):
+        if volume.array.max() > HIGHEST_HU:
+            try:
+                refuse_beyond("its voxels", volume.array)
+            except CorruptFile as error:
+                raise UnsupportedStudy(f"{error}") from None
+        verdict = judge(sampled(volume.array), volume.array.shape)
+    array = np.clip(_less(volume.array, verdict.offset), AIR_HU, HIGHEST_HU)
     whole = array.astype(np.int16)
     whole = (
         whole
         if np.issubdtype(array.dtype, np.integer) or (whole == array).all()
         else array.astype(np.float32)
     )
-    notices = volume.notices
-    if lowest > -200:
-        notices = (*notices, f"no value below {lowest:.0f}: neither air nor fat, perhaps not HU")
+    notices = (*volume.notices, *verdict.notices)
     axes = volume.affine[:3, :3] / volume.spacing
     aslant = float(np.degrees(np.arcsin(min(1.0, np.abs(axes.T @ axes - np.eye(3)).max()))))
     if aslant > ASLANT_DEGREES:
@@ -153,6 +156,13 @@ def _as_hounsfield(path: Path, volume: Volume) -> Volume:
             f"its axes stand {aslant:.1f} degrees off the right angle; used as they are, sheared",
         )
     return Volume(whole, volume.affine, notices)
+
+
+def _less(array: np.ndarray, offset: int) -> np.ndarray:
+    """`array` - `offset`, in a type that holds it."""
+    if not offset:
+        return array
+    return array.astype(np.int32) - offset if array.dtype.kind in "iub" else array - np.float32(offset)
 
 
 @contextmanager

@@ -3,14 +3,31 @@
 import numpy as np
 
 from common.reading.decode import Decoder
+from common.reading.plausibility import judge
 from common.reading.stack import WHOLE_PIXEL, Stack
 from common.resample import AIR_HU
 
 
-def read_voxels(stack: Stack) -> np.ndarray:
-    """(column, row, slice) int16 HU on `stack.grid`; air where a tilted slice doesn't reach. Raises StudyError."""
+def read_voxels(stack: Stack) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(column, row, slice) int16 HU on `stack.grid`, air where a tilted slice doesn't reach; and what is to be said of
+    its values. Raises StudyError, UnsupportedStudy for what can't be HU."""
+    decoder = Decoder(voxels=len(stack.slices) * int(np.prod(stack.slices[0].shape)))
+    array = _filled(stack, decoder)
+    notices: tuple[str, ...] = ()
+    if decoder.beyond:
+        notices = (
+            f"{decoder.beyond} values need one bit more than the header promises: kept as they are (metal?), "
+            "look at the brightest places",
+        )
+    verdict = judge(np.concatenate(decoder.seen), stack.grid.shape)
+    if verdict.offset:
+        del array
+        array = _filled(stack, Decoder(verdict.offset))
+    return array, (*notices, *verdict.notices)
+
+
+def _filled(stack: Stack, decoder: Decoder) -> np.ndarray:
     columns, rows, count = stack.grid.shape
-    decoder = Decoder()
     array = np.empty((count, rows, columns), dtype=np.int16)
     planes: dict[int, np.ndarray] = {}
 
