@@ -61,7 +61,7 @@ segment: cohort ## stage 1: train, then label C1-C7 in every study (masks in RUN
 evaluate: setup ## stage 1 against the true masks
 	@$(PY) -m stage1_segment evaluate $(DATA_ARGS) $(SEGMENT)
 
-classify: cohort ## stage 2 on the masks that segment left, or on MASKS=dir (SCHEME=rsna, verse, totalsegmentator)
+classify: cohort ## stage 2 on the masks that segment left, or on MASKS=dir (SCHEME=rsna, verse, totalsegmentator ...: docs/masks.md)
 	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
 	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
 	$(call finish)

@@ -1,4 +1,4 @@
-"""The levels of the neck: names, ids, colours and the label schemes of other projects."""
+"""The levels of the neck: names, ids and colours (other projects' numbers: label_schemes)."""
 
 LEVELS = ("C1", "C2", "C3", "C4", "C5", "C6", "C7")
 OVERALL = "patient_overall"
@@ -22,20 +22,3 @@ COLOURS = {
     8: (0.60, 0.60, 0.60),
 }
 """RGB in 0..1 by mask value."""
-
-_RSNA = {**{i: i for i in range(1, 8)}, **dict.fromkeys(range(8, 20), THORACIC)}
-SCHEMES: dict[str, dict[int, int]] = {
-    # The competition's own: 1..7 = C1..C7, 8..19 = T1..T12.
-    "rsna": _RSNA,
-    # This project's masks: as above, the thoracic vertebrae merged.
-    "merged": {i: i for i in range(1, 9)},
-    # VerSe: C1..C7 = 1..7, T1..T12 = 8..19, L1..L6 = 20..25, T13 = 28; lumbar is not of the neck.
-    "verse": {**_RSNA, 28: THORACIC, **dict.fromkeys(range(20, 28), BACKGROUND)},
-    # TotalSegmentator v2 "total": C1 = 50 down to C7 = 44, T1 = 43 down to T12 = 32; all else is background.
-    "totalsegmentator": {
-        **dict.fromkeys(range(1, 118), BACKGROUND),
-        **{51 - i: i for i in range(1, 8)},
-        **dict.fromkeys(range(32, 44), THORACIC),
-    },
-}
-"""Mask value of a scheme -> mask value of this project. Values that a scheme doesn't name are unexpected."""

@@ -108,7 +108,7 @@ def _compare_all(truth: dict[str, Path], run: RunFolder, workers: int) -> tuple[
 
 def _compare_files(mask: Path, truth: Path) -> dict[str, Any]:
     answer = read_nifti(mask)
-    return compare(answer, segmentation_on(answer, truth, "rsna"))
+    return compare(answer, segmentation_on(answer, truth, "rsna", is_ct=False))
 
 
 def _box(inside: np.ndarray) -> tuple[slice, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from common import commandline
 from common.device import check_device
+from common.label_schemes import SCHEMES
 from common.own_files import outputs_at
 
 if TYPE_CHECKING:
@@ -50,9 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="answer for the test studies, or for one study (-i)")
     predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip or NIfTI")
     predict.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
-    predict.add_argument("--mask", type=Path, metavar="MASK", help="NIfTI mask of that study's vertebrae")
+    predict.add_argument("--mask", type=Path, metavar="MASK", help="NIfTI, or a folder with a file per vertebra")
     predict.add_argument("-o", "--output", type=Path, metavar="RESULT", help="JSON to write")
-    predict.add_argument("--scheme", default=None, help="label scheme of MASK (default: masks.scheme, merged)")
+    predict.add_argument(
+        "--scheme", choices=tuple(SCHEMES), help="what MASK's values mean (docs/masks.md); default: merged"
+    )
     predict.add_argument("--weights", type=Path, nargs="+", metavar="PATH", help="weights files or folders of folds")
     predict.add_argument("--device", default=None, help="auto, cpu, cuda or cuda:N")
     commandline.add_overwrite(predict)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import store
 from common.config import DataSettings
+from common.dataset import mask_files
 from common.errors import ConfigError, NothingFound
-from common.labels import SCHEMES
+from common.label_schemes import NAMES, SCHEMES
 from common.notices import kept_beside
 from stage2_classify.settings import MaskSettings
 
@@ -16,7 +16,8 @@ ENDINGS = (".nii.gz", ".nii")
 
 @dataclass(frozen=True)
 class Masks:
-    """A folder of masks `<uid>.nii.gz` or `<uid>.nii` whose values follow `scheme` (`labels.SCHEMES`)."""
+    """A folder of masks `<uid>.nii.gz` or `<uid>.nii` whose values follow `scheme` (`label_schemes.SCHEMES`), or of
+    folders `<uid>` with one file per vertebra."""
 
     folder: Path
     scheme: str
@@ -27,6 +28,8 @@ class Masks:
             path = self.folder / f"{uid}{ending}"
             if path.is_file():
                 return path
+        if (self.folder / uid).is_dir():
+            return self.folder / uid
         raise NothingFound(
             f"{self.folder / uid}.nii.gz: no mask of this study; run stage 1 (`make segment`) "
             "or name a folder that holds one (masks.folder)"
@@ -36,7 +39,7 @@ class Masks:
         """What a mask's use depends on: its bytes, what is said of it, and its scheme."""
         try:
             path = self.path(uid)
-            return {"mask": store.digest_file(path), "notices": kept_beside(path), "scheme": self.scheme}
+            return {"mask": mask_files.digest(path), "notices": kept_beside(path), "scheme": self.scheme}
         except NothingFound:
             return {"mask": "absent", "scheme": self.scheme}
 
@@ -45,9 +48,12 @@ def masks_of(data: DataSettings, settings: MaskSettings) -> Masks:
     """Stage 1's masks (scheme "merged") unless `settings.folder` names others; ConfigError for an unknown folder
     or scheme."""
     if settings.scheme not in SCHEMES:
-        raise ConfigError(f"masks.scheme is {settings.scheme!r}; known are {', '.join(SCHEMES)}")
+        raise ConfigError(f"masks.scheme is {settings.scheme!r}; known are {NAMES}")
     if settings.folder is None:
         return Masks(data.run / "masks", "merged")
     if not settings.folder.is_dir():
-        raise ConfigError(f"masks.folder is {settings.folder}: no such folder; it must hold <StudyInstanceUID>.nii.gz")
+        raise ConfigError(
+            f"masks.folder is {settings.folder}: no such folder; it must hold a mask "
+            "<StudyInstanceUID>.nii.gz of each study, or a folder <StudyInstanceUID> with one file per vertebra"
+        )
     return Masks(settings.folder, settings.scheme)

@@ -8,6 +8,7 @@ import numpy as np
 from common import __version__, store
 from common.commandline import NOT_MEDICAL
 from common.config import DataSettings
+from common.dataset import mask_files
 from common.dataset.competition import Competition
 from common.dataset.masks import segmentation_on
 from common.device import check_device, prediction_precision
@@ -84,7 +85,8 @@ def predict_study(
     precision: str = "32-true",
     overwrite: bool = False,
 ) -> None:
-    """One CT (DICOM folder, zip, NIfTI) and its mask (`scheme`: labels.SCHEMES) -> RESULT.json.
+    """One CT (DICOM folder, zip, NIfTI) and its mask (a NIfTI whose values follow `scheme`, or a folder with
+    one file per vertebra) -> RESULT.json.
 
     Everything else comes out of the weights files, and from decision.json beside their folders where it lies. What an
     older answer left there goes first; `overwrite`: so do files that aren't ours. Raises NoCervicalLevel after the
@@ -109,7 +111,7 @@ def predict_study(
         tell(prediction.uid, content["notices"])
         store.write_json(output, content)
         origin = {
-            "mask": store.digest_file(mask) if mask.is_file() else "absent",
+            "mask": mask_files.digest(mask),
             "scheme": scheme,
             "series": series_uid,
             "weights": digests,

@@ -16,7 +16,7 @@ class MaskSettings(Settings):
     folder: Path | None = None
     """None: those that stage 1 left in the run's folder."""
     scheme: str = "merged"
-    """What the values of the masks in `folder` mean: rsna, merged, verse or totalsegmentator."""
+    """What the values of the masks in `folder` mean: a key of `label_schemes.SCHEMES`."""
 
 
 class CropSettings(Settings):

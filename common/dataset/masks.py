@@ -1,14 +1,18 @@
 """A mask brought onto its scan through world coordinates, its values into this project's."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from common.errors import ConfigError, GridMismatch, UnsupportedStudy
-from common.labels import BACKGROUND, SCHEMES
+from common.dataset.mask_checks import check_numbers, check_place
+from common.dataset.mask_files import OF_FOLDER, is_own, read_mask_files
+from common.dataset.mask_labels import measure
+from common.errors import GridMismatch, UnsupportedStudy
+from common.label_schemes import LARGEST_VALUE, known, to_ours, values_in
+from common.labels import BACKGROUND
 from common.notices import kept_beside
-from common.reading.nifti import read_nifti
 from common.resample import canonical, resample
 from common.volume import Grid, Volume
 
@@ -18,15 +22,19 @@ LEAST_OVERLAP = 0.5
 """Of the smaller of mask and scan, the part that must lie within the other."""
 
 
-def segmentation_on(volume: Volume, path: Path, scheme: str) -> Volume:
-    """The mask file `path` on `volume`'s grid: array (X, Y, Z) uint8, values of common.labels.
+def segmentation_on(volume: Volume, path: Path, scheme: str, is_ct: bool = True) -> Volume:
+    """The mask at `path` on `volume`'s grid: array (X, Y, Z) uint8, values of common.labels; its notices
+    are the reader's, those in the JSON file beside it, and those of the checks.
 
-    Its notices are the reader's, and those in the JSON file beside it.
-    Lossless when the two grids differ by the order and direction of their axes, else the nearest voxel's value.
-    `scheme`: a key of labels.SCHEMES. Raises GridMismatch when the mask lies elsewhere, UnsupportedStudy for
-    values that the scheme doesn't name, and what `read_nifti` raises.
+    `path`: a NIfTI file whose values follow `scheme` (label_schemes.SCHEMES), or a folder with one file per vertebra,
+    for which any scheme will do. Lossless when the two grids differ by the order and direction of their axes, else the
+    nearest voxel's value. `is_ct=False`: `volume` holds no HU, bone can't be looked for.
+    Raises GridMismatch when the mask lies elsewhere, is upside down or beside the bone, UnsupportedStudy for values
+    that can't be meant by the scheme (and names the one that would fit), and what `read_nifti` raises. What stage 1
+    itself left is not refused for its anatomy, but gets a notice.
     """
-    mask = read_nifti(path)
+    known(scheme)
+    mask = read_mask_files(path)
     mask = replace(mask, notices=(*mask.notices, *kept_beside(path)))
     overlap = overlap_of(mask.grid, volume.grid)
     if overlap < LEAST_OVERLAP:
@@ -34,7 +42,22 @@ def segmentation_on(volume: Volume, path: Path, scheme: str) -> Volume:
             f"{path}: {overlap:.0%} of it lies within the scan, expected at least {LEAST_OVERLAP:.0%}; "
             "is it the mask of this study, with its affine?"
         )
-    return onto(mask.with_array(map_values(mask.array, scheme, path)), volume.grid)
+    scheme = OF_FOLDER if path.is_dir() else scheme
+    own = scheme == "merged" and is_own(path)
+    notices = _noted(own, lambda: check_mask(mask, scheme, path, volume.grid))
+    ours = onto(mask.with_array(to_ours(mask.array, scheme)), volume.grid)
+    if is_ct:
+        notices += _noted(own, lambda: check_place(volume, ours, path))
+    return Volume(ours.array, ours.affine, (*mask.notices, *notices))
+
+
+def check_mask(mask: Volume, scheme: str, path: Path, scan: Grid | None = None) -> list[str]:
+    """A mask with its file's own whole numbers, by itself; `scan`: the grid that it belongs to, where known. Returns
+    notices; raises UnsupportedStudy and GridMismatch as `segmentation_on` does."""
+    values = values_in(mask.array)
+    if odd := [value for value in values if not 0 <= value <= LARGEST_VALUE]:
+        raise UnsupportedStudy(f"{path}: unexpected label {odd[0]}; no scheme has such a value")
+    return check_numbers(values, measure(mask), scheme, path, scan)
 
 
 def onto(mask: Volume, grid: Grid) -> Volume:
@@ -45,25 +68,6 @@ def onto(mask: Volume, grid: Grid) -> Volume:
         array = mask.array.transpose(axes)[tuple(slice(None, None, -1 if f else 1) for f in flipped)]
         return Volume(np.ascontiguousarray(array), grid.affine, mask.notices)
     return resample(mask, grid, order=0, fill=BACKGROUND)
-
-
-def map_values(array: np.ndarray, scheme: str, path: Path) -> np.ndarray:
-    """Mask values of a scheme -> uint8 values of common.labels. Raises UnsupportedStudy, ConfigError."""
-    if scheme not in SCHEMES:
-        raise ConfigError(f"label scheme `{scheme}`: known are {', '.join(SCHEMES)}")
-    known = {BACKGROUND: BACKGROUND, **SCHEMES[scheme]}
-    whole = array if array.dtype.kind in "iu" else np.rint(array).astype(np.int32)
-    if whole is not array and (whole != array).any():
-        raise UnsupportedStudy(f"{path}: holds fractions, expected whole label values of the scheme `{scheme}`")
-    low, high = int(whole.min()), int(whole.max())
-    unexpected = sorted(set(np.unique(whole).tolist()) - set(known)) if low < 0 or high > 255 else _odd(whole, known)
-    if unexpected:
-        found = ", ".join(map(str, unexpected[:10]))
-        raise UnsupportedStudy(
-            f"{path}: unexpected label {found}; the scheme `{scheme}` knows 0 and {_span(SCHEMES[scheme])}"
-        )
-    table = np.array([known.get(value, BACKGROUND) for value in range(256)], dtype=np.uint8)
-    return table[whole]
 
 
 def overlap_of(a: Grid, b: Grid) -> float:
@@ -107,10 +111,11 @@ def _empty(grid: Grid) -> Volume:
     return Volume(np.broadcast_to(np.zeros(1, np.uint8), grid.shape), grid.affine)
 
 
-def _odd(whole: np.ndarray, known: dict[int, int]) -> list[int]:
-    counts = np.bincount(whole.astype(np.uint8).reshape(-1), minlength=256)
-    return [value for value in np.flatnonzero(counts).tolist() if value not in known]
-
-
-def _span(scheme: dict[int, int]) -> str:
-    return f"{min(scheme)}..{max(scheme)}"
+def _noted(own: bool, check: Callable[[], list[str]]) -> list[str]:
+    """What a check has to say; for a mask of our own, its refusal is a notice too."""
+    try:
+        return check()
+    except (GridMismatch, UnsupportedStudy) as error:
+        if not own:
+            raise
+        return [str(error)]

@@ -8,9 +8,9 @@ import pandas as pd
 
 from common.dataset.boxes import slice_numbers
 from common.dataset.faults import Fault
-from common.dataset.masks import apart_mm, map_values
-from common.errors import StudyError, UnsupportedStudy
-from common.reading.nifti import read_nifti
+from common.dataset.mask_files import read_mask_files
+from common.dataset.masks import apart_mm, check_mask
+from common.errors import StudyError
 from common.reading.study import Layout, read_layout, read_study
 from common.volume import Grid
 
@@ -53,15 +53,15 @@ def _check_images(job: Job, faults: list[Fault]) -> Layout | None:
 
 def _check_mask(uid: str, path: Path, layout: Layout | None, faults: list[Fault]) -> None:
     try:
-        mask = read_nifti(path)
+        mask = read_mask_files(path)
     except StudyError as error:
         faults.append(Fault("mask", uid, f"{type(error).__name__}: {error}"))
         return
     if layout is not None:
         _check_place(uid, mask.grid, layout, faults)
     try:
-        map_values(mask.array, "rsna", path)
-    except UnsupportedStudy as error:
+        check_mask(mask, "rsna", path)
+    except StudyError as error:
         faults.append(Fault("mask label", uid, str(error)))
 
 
