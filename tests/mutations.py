@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
             shutil.copytree(source, copy, ignore=ignored) if source.is_dir() else shutil.copy(source, copy)
         tests = tuple(sorted({test for _, mutation in chosen for test in mutation.tests}))
         if run_tests(folder, tests) != PASSED:
-            print("the tests of the list don't pass on the code as it is:", (folder / SAID).read_text(), file=sys.stderr)
+            print("the tests don't pass on the code as it is:", (folder / SAID).read_text(), file=sys.stderr)
             return 1
         found = []
         for number, mutation in chosen:
