@@ -16,6 +16,8 @@ from common.errors import ProjectError
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
 CAME_FROM = "came_from"
+PRECISION = "precision"
+"""Fabric's name of the precision that a state was trained in; no other goes on from it."""
 
 
 class Unusable(ProjectError):
@@ -50,6 +52,17 @@ def candidates(folder: Path, came_from: str) -> Iterator[dict[str, Any]]:
             if isinstance(error, Damaged):
                 with suppress(OSError):
                     path.unlink()
+
+
+def begun_in(folder: Path, came_from: str) -> str | None:
+    """The precision of the training that may be gone on with in `folder`; None when there is none. Says nothing of
+    checkpoints that can't be used: `candidates` does."""
+    for path in (folder / LAST, folder / PREVIOUS):
+        with suppress(FileNotFoundError, Unusable):
+            found = read(path, came_from).get(PRECISION)
+            if isinstance(found, str):
+                return found
+    return None
 
 
 def read(path: Path, came_from: str) -> dict[str, Any]:

@@ -38,7 +38,8 @@ class TrainSettings(Settings):
     ema: float = Field(0.99, ge=0, lt=1)
     """Decay of the running mean of the weights, which is what is kept; 0 keeps the last step's weights."""
     precision: str = "auto"
-    """auto: 16-bit mixed where the device is fast at it, else 32-true; or any precision of Lightning Fabric."""
+    """auto: 16-bit mixed where the device is fast at it, else 32-true, and where the training goes on elsewhere what it
+    began in; or one of `device.TRAINING`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(1, ge=1)
     nodes: int = Field(1, ge=1)

@@ -21,15 +21,19 @@ from common.training import WEIGHTS, Task, TrainSettings
 from common.training_log import TrainingLog
 from common.weights import save_weights
 
+NEEDS_GPU = ("16-mixed", "16-true")
+"""Fabric would train in another precision on a CPU, saying so only in passing."""
+
 
 def fit(
     task: Task, settings: TrainSettings, folder: Path, came_from: dict[str, Any], description: dict[str, Any]
 ) -> None:
     """Trains in as many processes as the settings say; see `training.train`."""
-    fabric = make_fabric(settings)
+    digest = store.digest_value({**came_from, "schema": str(TRAINING)})
+    fabric = make_fabric(settings, checkpoint.begun_in(folder, digest))
     if fabric.device.type == "cpu":
         torch.set_num_threads(threads(settings))
-    fabric.launch(_fit_process, task, settings, folder, came_from, description)
+    fabric.launch(_fit_process, task, settings, folder, came_from, digest, description)
 
 
 def _fit_process(
@@ -38,9 +42,9 @@ def _fit_process(
     settings: TrainSettings,
     folder: Path,
     came_from: dict[str, Any],
+    digest: str,
     description: dict[str, Any],
 ) -> None:
-    digest = store.digest_value({**came_from, "schema": str(TRAINING)})
     averaged = copy.deepcopy(task.network).float().requires_grad_(False)
     optimizer = torch.optim.AdamW(task.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     network, optimizer = fabric.setup(task.network, optimizer)
@@ -68,7 +72,7 @@ def _fit_process(
             fabric.barrier()
 
     if fabric.is_global_zero:
-        save_weights(folder / WEIGHTS, averaged, description)
+        save_weights(folder / WEIGHTS, averaged, {**description, "trained_in": precision_of(fabric)})
         store.write_record(folder / WEIGHTS, came_from, TRAINING)
     fabric.barrier()
 
@@ -79,8 +83,9 @@ def threads(settings: TrainSettings) -> int:
     return max(usable_cores() // settings.devices - settings.workers, 1)
 
 
-def make_fabric(settings: TrainSettings) -> Fabric:
-    """The processes, devices and precision of a training."""
+def make_fabric(settings: TrainSettings, begun_in: str | None = None) -> Fabric:
+    """The processes, devices and precision of a training, which goes on in the precision that it has `begun_in` (of
+    settings with another fixed one there is no checkpoint to go on from). Raises ConfigError for what isn't there."""
     cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
     check_device("cuda" if cuda else "cpu")
     world = settings.devices * settings.nodes
@@ -91,8 +96,28 @@ def make_fabric(settings: TrainSettings) -> Fabric:
         devices=settings.devices,
         num_nodes=settings.nodes,
         strategy=settings.strategy,
-        precision=choose_precision(settings.precision, cuda),
+        precision=_precision(settings.precision, cuda, begun_in),
     )
+
+
+def _precision(wanted: str, cuda: bool, begun_in: str | None) -> str:
+    chosen = choose_precision(wanted, cuda)
+    if begun_in is not None and begun_in != chosen:
+        if begun_in in NEEDS_GPU and not cuda:
+            raise ConfigError(
+                f"this training began in {begun_in}, which needs a GPU, and there is none here (or device=cpu): go on "
+                f"where it began, or remove its {checkpoint.LAST} and {checkpoint.PREVIOUS} to begin again"
+            )
+        print(f"going on in {begun_in}, as this training began; {wanted} would be {chosen} here", file=sys.stderr)
+        return choose_precision(begun_in, cuda)
+    if chosen in NEEDS_GPU and not cuda:
+        raise ConfigError(f"precision is {wanted}, which needs a GPU; use auto, bf16-mixed or 32-true")
+    return chosen
+
+
+def precision_of(fabric: Fabric) -> str:
+    """Fabric's name of the precision that it works in."""
+    return str(fabric.strategy.precision.precision)
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
@@ -132,7 +157,8 @@ def _state(network, averaged, optimizer, fabric, step: int) -> dict[str, Any]:
         "network": network.module.state_dict(),
         "averaged": averaged.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "precision": fabric.strategy.precision.state_dict(),
+        checkpoint.PRECISION: precision_of(fabric),
+        "scaler": fabric.strategy.precision.state_dict(),
         "step": step,
     }
 
@@ -146,7 +172,7 @@ def _resume(folder, digest, network, averaged, optimizer, fabric, steps: int) ->
             network.module.load_state_dict(state["network"])
             averaged.load_state_dict(state["averaged"])
             optimizer.load_state_dict(state["optimizer"])
-            fabric.strategy.precision.load_state_dict(state["precision"])
+            fabric.strategy.precision.load_state_dict(state["scaler"])
             return state["step"], state.get("log")
         print(f"{folder}: a checkpoint that doesn't fit this network; not used", file=sys.stderr)
     return 0, None
@@ -162,7 +188,9 @@ def _fits(state: dict[str, Any], now: dict[str, Any], steps: int) -> bool:
             and checkpoint.same_shapes(state["averaged"], now["averaged"])
             and groups == [group["params"] for group in now["optimizer"]["param_groups"]]
             and set(moments) <= {number for group in groups for number in group}
-            and isinstance(state["precision"], dict)
+            and state[checkpoint.PRECISION] == now[checkpoint.PRECISION]
+            and isinstance(state["scaler"], dict)
+            and state["scaler"].keys() == now["scaler"].keys()
             and 0 <= state["step"] <= steps
         )
     except (KeyError, TypeError):

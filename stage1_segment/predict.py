@@ -20,15 +20,10 @@ from common.volume import Grid, Volume
 from common.weights import fill, load_weights
 from stage1_segment.clean import clean
 from stage1_segment.enlarge import enlarged_labels
+from stage1_segment.guard import spine_pieces
 from stage1_segment.network import build_network
 from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, PredictSettings
 from stage1_segment.window import as_hint, covering_grid, scaled
-
-LEAST_HU = 100.0
-"""Mean of a spine, its marrow and its partial volumes with it; soft tissue has 80 at most."""
-LEAST_SPREAD_HU = 40.0
-"""Standard deviation within a spine: shells, marrow and partial volumes differ. Real scans looked at have 108 or more,
-the flattest synthetic ones 45, a rod of one density its noise alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,34 +81,15 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
 
 
 def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:
-    """Level numbers (float32, 0 = nothing) of the whole scan at the coarse spacing; only the spine's pieces, and
-    nothing when they aren't dense enough for bone, or of one density."""
+    """Level numbers (float32, 0 = nothing) of the whole scan at the coarse spacing; only the spine's pieces."""
     grid = covering_grid(scan.grid, segmenter.patch.coarse_mm)
     hu = resample(scan, grid).array
     logits = _infer(scaled(hu.astype(np.float32), segmenter.patch), None, segmenter)
     probabilities = torch.softmax(logits, dim=0).cpu().numpy()
     bone = 1 - probabilities[BACKGROUND]
-    pieces = spine_pieces(bone > 0.5)
-    if pieces.any() and (hu[pieces].mean() < LEAST_HU or hu[pieces].std() < LEAST_SPREAD_HU):
-        return Volume(np.zeros(grid.shape, np.float32), grid.affine)
+    pieces = spine_pieces(bone > 0.5, hu)
     numbers = np.tensordot(np.arange(len(CLASS_NAMES)), probabilities, axes=1) / np.maximum(bone, 1e-6)
     return Volume(np.where(pieces, numbers, 0).astype(np.float32), grid.affine)
-
-
-def spine_pieces(bone: np.ndarray) -> np.ndarray:
-    """The connected pieces (two voxels apart at most) of `bone` (X, Y, Z) bool, axes nearest to R, A, S, with at least
-    a fifth of the largest one's voxels; none whose middle lies beside that one, such as a shoulder."""
-    pieces, count = ndimage.label(ndimage.binary_dilation(bone), np.ones((3, 3, 3)))
-    if count == 0:
-        return bone
-    sizes = np.bincount(pieces[bone], minlength=count + 1)
-    largest = int(sizes.argmax())
-    along = ndimage.find_objects(pieces)[largest - 1][2]
-    kept = sizes >= 0.2 * sizes.max()
-    for number in np.flatnonzero(kept):
-        middle = np.argwhere(bone & (pieces == number))[:, 2].mean()
-        kept[number] = number == largest or not along.start <= middle < along.stop
-    return bone & kept[pieces]
 
 
 def spine_region(coarse: Volume, grid: Grid, margin_mm: float) -> tuple[np.ndarray, np.ndarray] | None:
@@ -148,10 +124,14 @@ def _infer(ct: np.ndarray, hint: np.ndarray | None, segmenter: Segmenter) -> Ten
     image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if coarse else hint]))[None]
 
     def predictor(windows: Tensor) -> Tensor:
-        if not windows[:, 0 if coarse else 1].any():
-            logits = torch.zeros((len(windows), len(CLASS_NAMES), *windows.shape[2:]), device=windows.device)
-            logits[:, BACKGROUND] = 8.0
-            return logits
+        looked_at = windows[:, 0 if coarse else 1].flatten(1).any(dim=1)  # each by itself, however many come together
+        logits = torch.zeros((len(windows), len(CLASS_NAMES), *windows.shape[2:]), device=windows.device)
+        logits[:, BACKGROUND] = 8.0
+        if looked_at.any():
+            logits[looked_at] = answer(windows[looked_at])
+        return logits
+
+    def answer(windows: Tensor) -> Tensor:
         with autocast(windows.device, segmenter.predict.precision):
             logits = segmenter.network(windows).float()
             if segmenter.predict.flip:

@@ -17,10 +17,11 @@ from stage1_segment.clean import best_levels, clean, find_pieces, gaps_between
 from stage1_segment.describe import CUT, RELATIVE_VOLUME, describe
 from stage1_segment.enlarge import enlarged_labels
 from stage1_segment.evaluate import compare
+from stage1_segment.guard import spine_pieces
 from stage1_segment.network import build_network
 from stage1_segment.one_study import predict_study
 from stage1_segment.patches import Pose, cut, make_patch
-from stage1_segment.predict import Segmenter, segment, spine_pieces
+from stage1_segment.predict import Segmenter, segment
 from stage1_segment.samples import make_sample
 from stage1_segment.settings import (
     KIND,
@@ -244,7 +245,8 @@ def test_a_shoulder_is_no_spine() -> None:
     spine[26:32, 8:14, 33:40] = True  # above: the neck, where a vertebra between was missed
     bone = spine.copy()
     bone[5:12, 8:14, 10:20] = True  # beside it, a third of its size
-    assert np.array_equal(spine_pieces(bone), spine)
+    hu = np.random.default_rng(0).normal(300, 100, bone.shape)
+    assert np.array_equal(spine_pieces(bone, hu), spine)
 
 
 def test_describe_by_hand() -> None:

@@ -16,8 +16,9 @@ from test_training import TinyTask, run
 from torch import nn
 
 from common import checkpoint
-from common.errors import OutputError, ProjectError, RunBusy
+from common.errors import ConfigError, OutputError, ProjectError, RunBusy
 from common.lock import only_one
+from common.weights import read_description
 
 LONG = {"steps": 12, "checkpoint_every": 3, "warmup": 4, "ema": 0.9, "log_every": 5}
 
@@ -234,3 +235,53 @@ def test_other_errors_of_a_training_are_raised(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="something else"):
         run(tmp_path, Broken())
+
+
+def _fast_at_bfloat16(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": fast}, raising=False)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_begun_on_one_machine_and_gone_on_with_on_another(tmp_path: Path, monkeypatch, capsys, first: bool) -> None:
+    """precision auto is bf16-mixed on one of them and 32-true on the other: it ends as it would have on the first."""
+    began = "bf16-mixed" if first else "32-true"
+    _fast_at_bfloat16(monkeypatch, first)
+    run(tmp_path / "whole", TinyTask(), precision="auto")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "moved", TinyTask(stop_at=10), precision="auto")
+    assert "going on in" not in capsys.readouterr().err
+    _fast_at_bfloat16(monkeypatch, not first)
+    run(tmp_path / "moved", TinyTask(), precision="auto")
+    assert f"going on in {began}, as this training began" in capsys.readouterr().err
+    assert weights(tmp_path / "moved") == weights(tmp_path / "whole")
+    assert read_description(tmp_path / "moved/weights.safetensors")["trained_in"] == began
+    run(tmp_path / "there", TinyTask(), precision="auto")
+    assert weights(tmp_path / "there") != weights(tmp_path / "whole")
+
+
+def test_a_precision_that_needs_a_gpu(tmp_path: Path, monkeypatch) -> None:
+    """Begun in 16-mixed on a GPU, as its checkpoint says, and gone on with on a CPU; or asked for there."""
+    with pytest.raises(ConfigError, match="16-mixed, which needs a GPU; use auto"):
+        run(tmp_path / "asked", TinyTask(), precision="16-mixed")
+    with pytest.raises(ConfigError, match="expected one of"):
+        run(tmp_path / "asked", TinyTask(), precision="half")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "moved", TinyTask(stop_at=10), precision="auto")
+    last = tmp_path / "moved/last.pt"
+    scaler = {"scale": 65536.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 2000}
+    torch.save({**torch.load(last, weights_only=True), "precision": "16-mixed", "scaler": scaler}, last)
+    before = last.read_bytes()
+    with pytest.raises(ConfigError, match=r"began in 16-mixed, which needs a GPU.*remove its last\.pt"):
+        run(tmp_path / "moved", TinyTask(), precision="auto")
+    assert last.read_bytes() == before
+
+
+def test_a_state_of_another_precision_is_never_loaded(tmp_path: Path, capsys) -> None:
+    run(tmp_path / "whole", TinyTask())
+    stopped(tmp_path / "other")
+    last = tmp_path / "other/last.pt"
+    state = torch.load(last, weights_only=True)
+    torch.save({**state, "scaler": {"scale": 1.0}}, last)  # says 32-true and holds what 16-mixed leaves
+    run(tmp_path / "other", TinyTask())
+    assert weights(tmp_path / "other") == weights(tmp_path / "whole")
+    assert "doesn't fit" in capsys.readouterr().err

@@ -1,0 +1,38 @@
+"""Which pieces of what the first pass calls bone may be a spine: each is judged by itself, before size chooses."""
+
+import numpy as np
+from scipy import ndimage
+
+LEAST_HU = 100.0
+"""Mean of a spine, its marrow and its partial volumes with it; soft tissue has 80 at most."""
+LEAST_SPREAD_HU = 40.0
+"""Standard deviation within a spine: shells, marrow and partial volumes differ. Real scans looked at have 108 or more,
+the flattest synthetic ones 45, a rod of one density its noise alone."""
+NEAR = np.ones((3, 3, 3))
+
+
+def is_dense(hu: np.ndarray) -> bool:
+    """Whether values (N,) HU are those of a spine: dense enough for bone, and not of one density."""
+    return bool(len(hu)) and float(hu.mean()) >= LEAST_HU and float(hu.std()) >= LEAST_SPREAD_HU
+
+
+def spine_pieces(bone: np.ndarray, hu: np.ndarray) -> np.ndarray:
+    """The connected pieces (two voxels apart at most) of `bone` (X, Y, Z) bool, axes nearest to R, A, S, that are
+    dense by `hu` (X, Y, Z), with at least a fifth of the largest one's voxels; none whose middle lies beside that one,
+    such as a shoulder."""
+    pieces, count = ndimage.label(ndimage.binary_dilation(bone), NEAR)
+    boxes = ndimage.find_objects(pieces)
+    sizes = np.zeros(count + 1, int)
+    middles = np.zeros(count + 1)
+    for number, box in enumerate(boxes, start=1):
+        inside = bone[box] & (pieces[box] == number)
+        if is_dense(hu[box][inside]):
+            sizes[number] = np.count_nonzero(inside)
+            middles[number] = box[2].start + np.nonzero(inside)[2].mean()
+    largest = int(sizes.argmax())
+    if sizes[largest] == 0:
+        return np.zeros_like(bone)
+    along = boxes[largest - 1][2]
+    beside = (along.start <= middles) & (middles < along.stop)
+    beside[largest] = False
+    return bone & ((sizes >= max(0.2 * sizes[largest], 1)) & ~beside)[pieces]
