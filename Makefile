@@ -9,6 +9,7 @@ SEED         ?= 2023
 OUT          ?= out
 SEGMENT      ?=
 CLASSIFY     ?=
+SUBMIT       ?=
 ifeq ($(CONFIG),configs/phantom.yaml)   # its steps are those of a network that has practised; these entries haven't
 SLICES25D    ?= encoder.start_from=null encoder.steps=1400 encoder.lr=6e-3
 NAIVE        ?= train.steps=1500 train.lr=2e-3 train.warmup=50 train.ema=0.99
@@ -30,6 +31,13 @@ define finish
 @if [ -e $(RUN)/.partly-failed ]; then rm $(RUN)/.partly-failed; echo "done, but some studies failed: see above" >&2; exit 20; fi
 endef
 
+# The report is made whether or not the submission is whole; the exit code is that of the submission.
+define submit_and_report
+@code=0; $(PY) -m stage2_classify submit $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY) $(SUBMIT) || code=$$?; \
+$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY) || { other=$$?; [ $$code -ne 0 ] || code=$$other; }; \
+[ $$code -eq 0 ] || { rm -f "$(RUN)/.partly-failed"; exit $$code; }
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help setup cohort verify segment evaluate classify submit report submission compare predict ship bench-readers test test-mutations lint clean
 
@@ -37,6 +45,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 	@echo "Variables: DATA, CONFIG, RUN, MASKS and SCHEME, STUDY and OUT, STUDIES, TEST_STUDIES, SEED;"
 	@echo "SEGMENT, CLASSIFY, and for compare SLICES25D, NAIVE hold overrides of a configuration: CLASSIFY='train.steps=300'."
+	@echo "SUBMIT=--fill-missing answers what has no prediction with the prior."
 
 setup: .venv/.ready ## make .venv with everything the project needs
 .venv/.ready: pyproject.toml constraints.txt
@@ -67,8 +76,7 @@ classify: cohort ## stage 2 on the masks that segment left, or on MASKS=dir (SCH
 	$(call finish)
 
 submit: setup ## submission.csv, metrics.json and report.html from what the stages left
-	@$(PY) -m stage2_classify submit $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
-	@$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
+	$(call submit_and_report)
 
 submission: cohort ## the main job: both stages, then RUN/submission.csv, metrics.json and report.html
 	$(call step,$(PY) -m stage1_segment train $(DATA_ARGS) $(SEGMENT))
@@ -76,8 +84,7 @@ submission: cohort ## the main job: both stages, then RUN/submission.csv, metric
 	$(call step,$(PY) -m stage1_segment evaluate $(DATA_ARGS) $(SEGMENT))
 	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
 	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
-	@$(PY) -m stage2_classify submit $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
-	@$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
+	$(call submit_and_report)
 	$(call finish)
 
 compare: setup ## the 2.5D + LSTM entry and the naive network on the same cohort, then the report again

@@ -157,7 +157,7 @@ def _predict(args: argparse.Namespace) -> int:
     from common.errors import ConfigError
     from common.lock import only_one
     from stage2_classify.predict import predict_cohort, predict_study
-    from stage2_classify.run_folder import stage_folder
+    from stage2_classify.run_folder import stage_folder, weights_paths
 
     data, settings = _load(args)
     if args.device is not None:
@@ -171,11 +171,14 @@ def _predict(args: argparse.Namespace) -> int:
             return predict_cohort(data, settings)
     if args.mask is None or args.output is None:
         raise ConfigError("predict -i STUDY needs --mask MASK.nii.gz and -o RESULT.json as well")
-    weights = args.weights or [stage_folder(data, settings)]
+    # Without a configuration the run's weights are taken as they are, else they must be those of it.
+    own = [override for override in args.overrides if not override.startswith("data.")]
+    configured = bool(args.config or own) and not args.weights
+    weights = args.weights or (weights_paths(data, settings) if configured else [stage_folder(data, settings)])
     scheme = args.scheme or settings.masks.scheme
     predict_study(
         args.input, args.mask, args.output, weights, scheme, settings.train.device, args.series_uid,
-        settings.decision.precision, args.overwrite,
+        settings.decision.precision, args.overwrite, settings if configured else None,
     )  # fmt: skip
     return 0
 

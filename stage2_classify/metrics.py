@@ -25,8 +25,9 @@ FOLDERS = {"stage1": "stage1", "vertebra3d": "stage2", "slices25d": "stage2/slic
 def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     """What metrics.json holds, as plain JSON values.
 
-    Of the test studies, None where their truth isn't known (real data): `test`, figures of submission.csv; `curves`,
-    see `discrimination`; `operating_points`, with thresholds from the training studies' out-of-fold answers;
+    `notices`: what people should know of these figures. Of the test studies, None where their truth isn't known (real
+    data): `test`, figures of submission.csv; `curves`, see `discrimination`; `operating_points`, with thresholds from
+    the training studies' out-of-fold answers;
     `reliability`, how often what was called likely was there; `entries`, kind of network -> the same figures of its
     test.csv. `out_of_fold`: the training studies' figures. `segmentation`: what `stage1_segment evaluate` left, None
     without it. `attention`: see `attention_hits`.
@@ -36,9 +37,10 @@ def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     competition = Competition.open(data.root)
     truth, train_truth = competition.test_labels(), competition.train_labels()
     held_out = {kind: _held_out(data, kind, train_truth) for kind in KINDS}
-    known = truth is not None and (data.run / "submission.csv").exists()
-    submission = read_submission(data.run / "submission.csv").reindex(truth.index) if known else None
+    submission, truth, notices = _scored(data.run / "submission.csv", truth)
+    known = submission is not None
     return {
+        "notices": notices,
         "test": judge(submission, truth) if known else None,
         "curves": discrimination(submission.to_numpy(), truth.to_numpy()) if known else {},
         "operating_points": _operating(submission, truth, held_out["vertebra3d"], train_truth) if known else {},
@@ -51,6 +53,16 @@ def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
         "attention": attention_hits(data, settings),
         "training": {kind: curves(data.run / folder) for kind, folder in FOLDERS.items()},
     }
+
+
+def _scored(path: Path, truth: pd.DataFrame | None) -> tuple[pd.DataFrame | None, pd.DataFrame | None, list[str]]:
+    """The submission of the studies that can be scored, their truth, and notices; None where there are none."""
+    if truth is None or not path.exists():
+        return None, None, []
+    submission = read_submission(path).reindex(truth.index).dropna()
+    left = len(truth) - len(submission)
+    notices = [f"{left} of {len(truth)} test studies with labels aren't wholly answered and not scored"] if left else []
+    return (None, None, notices) if submission.empty else (submission, truth.loc[submission.index], notices)
 
 
 def curves(folder: Path) -> list[dict[str, Any]]:
@@ -122,7 +134,7 @@ def _held_out(data: DataSettings, kind: str, truth: pd.DataFrame) -> pd.DataFram
 
 def _answers(data: DataSettings, kind: str, name: str) -> pd.DataFrame | None:
     path = folder_of(data, kind) / name
-    return read_probabilities(path) if path.exists() else None
+    return read_probabilities(path, may_be_empty=True) if path.exists() else None
 
 
 def _segmentation(path: Path) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,17 +50,7 @@ def answer_out_of_fold(
     table, decision_path = stage / "out_of_fold.csv", stage / "decision.json"
     weights = {fold: folder / training.WEIGHTS for fold, folder in folders.items()}
     held_out = {fold: [uid for uid in usable.index if folds[uid] == fold] for fold in weights}
-    crops = {
-        uid: store.recorded_digest(crop_files.path_of(data, settings.network.kind, uid))
-        for uids in held_out.values()
-        for uid in uids
-    }
-    origin = {
-        "weights": {fold: store.digest_file(path) for fold, path in weights.items()},
-        "crops": store.digest_value(list(crops.items())),
-        "decision": settings.decision.model_dump(mode="json"),
-        "precision": prediction_precision(settings.decision.precision, settings.train.device),
-    }
+    origin = decision_origin(folders, usable, folds, data, settings)
     if all(store.is_current(path, origin, ANSWERS) for path in (table, decision_path)):
         return
     from stage2_classify.predictor import load_predictor
@@ -82,12 +73,34 @@ def answer_out_of_fold(
         {
             "decision": None if posterior is None else posterior.to_json(),
             "prior": best_constants(usable.to_numpy()).tolist(),
-            "out_of_fold_score": score(np.stack([d.answer for d in decided]), truth),
-            "without_recalibration": score(np.stack([d.network for d in decided]), truth),
-            "best_constant": score(np.tile(best_constants(truth), (len(truth), 1)), truth),
+            "networks": origin["weights"],
+            "settings": origin["decision"],
+            **(_scores(decided, truth) if found else {}),
         },
     )
     store.write_record(decision_path, origin, ANSWERS)
+
+
+def decision_origin(
+    folders: dict[int, Path], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
+) -> dict[str, Any]:
+    """What out_of_fold.csv and decision.json depend on: fold -> its network, the crops of the studies held out."""
+    held_out = [uid for fold in folders for uid in usable.index if folds[uid] == fold]
+    crops = [[uid, store.recorded_digest(crop_files.path_of(data, settings.network.kind, uid))] for uid in held_out]
+    return {
+        "weights": {str(fold): store.digest_file(folder / training.WEIGHTS) for fold, folder in folders.items()},
+        "crops": store.digest_value(crops),
+        "decision": settings.decision.model_dump(mode="json"),
+        "precision": prediction_precision(settings.decision.precision, settings.train.device),
+    }
+
+
+def _scores(decided: list[decide.Decided], truth: np.ndarray) -> dict[str, float]:
+    return {
+        "out_of_fold_score": score(np.stack([d.answer for d in decided]), truth),
+        "without_recalibration": score(np.stack([d.network for d in decided]), truth),
+        "best_constant": score(np.tile(best_constants(truth), (len(truth), 1)), truth),
+    }
 
 
 def fit_decision(

@@ -10,6 +10,7 @@ from common.commandline import NOT_MEDICAL
 from common.config import DataSettings
 from common.dataset import mask_files
 from common.dataset.competition import Competition
+from common.dataset.folds import stored_folds
 from common.dataset.masks import segmentation_on
 from common.device import check_device, prediction_precision
 from common.errors import PARTLY_FAILED, NoCervicalLevel, WeightsError
@@ -21,12 +22,12 @@ from common.progress import progress
 from common.reading.study import read_study
 from common.resample import canonical
 from common.volume import Volume
-from stage2_classify import crop_files, decide
+from stage2_classify import crop_files, decide, training_studies
+from stage2_classify.belongs import check_alike, check_described, check_run, read_decision
 from stage2_classify.crops import Crops, cut_study, shrink_study
 from stage2_classify.masks import masks_of
 from stage2_classify.posterior import Posterior
-from stage2_classify.posterior_file import load_posterior
-from stage2_classify.run_folder import stage_folder, weights_paths
+from stage2_classify.run_folder import chosen_folds, fold_folder, stage_folder, weights_paths
 from stage2_classify.schema import ANSWERS
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.tables import Prediction, write_predictions
@@ -37,29 +38,36 @@ NO_LEVEL = "no level in view, prior"
 
 def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     """Writes stage2/test.csv for the test studies; a study that fails has no row. Returns an exit code. Raises
-    ConfigError for a device that isn't there, before anything is read."""
+    ConfigError for a device that isn't there, before anything is read; WeightsError for networks or a decision that
+    aren't of this configuration and these training studies."""
     check_device(settings.train.device)
     output = stage_folder(data, settings) / "test.csv"
     refuse_unrecorded(output)
     competition = Competition.open(data.root)
+    weights = _existing(weights_paths(data, settings))
+    check_described(weights, settings)
+    labels = competition.train_labels()
+    folds = stored_folds(data.run / "folds.csv", labels, data.folds, data.fold_seed)
+    usable, _ = training_studies.usable_labels(competition, labels, data, settings)
+    folders = {fold: fold_folder(data, settings, fold) for fold in chosen_folds(data, settings)}
+    check_run(folders, usable, folds, data, settings)
     kind = settings.network.kind
     uids = competition.test_studies()
     failed = crop_files.make_crops(uids, data, masks_of(data, settings.masks), settings.crops, kind, competition)
     for uid, error in failed.items():
         print(f"not answered: {uid}: {error}")
     paths = {uid: crop_files.path_of(data, kind, uid) for uid in uids if uid not in failed}
-    stage = stage_folder(data, settings)
-    weights = _existing(weights_paths(data, settings))
+    decision = stage_folder(data, settings) / "decision.json"
     origin = {
         "weights": [store.digest_file(path) for path in weights],
         "crops": store.digest_value([[uid, store.recorded_digest(path)] for uid, path in paths.items()]),
-        "decision": store.digest_file(stage / "decision.json") if (stage / "decision.json").exists() else None,
+        "decision": store.digest_file(decision),
         "settings": settings.decision.model_dump(mode="json"),
         "precision": prediction_precision(settings.decision.precision, settings.train.device),
     }
     if not store.is_current(output, origin, ANSWERS):
         ensemble = _load(weights, settings.train.device, origin["precision"])
-        posterior = read_decision(stage)
+        posterior, _ = read_decision(decision, origin["weights"])
         predictions = [
             answer(uid, crop_files.load(path), ensemble, posterior, settings.decision.flip)
             for uid, path in progress(paths.items(), len(paths), "answering")
@@ -84,11 +92,13 @@ def predict_study(
     series_uid: str | None = None,
     precision: str = "32-true",
     overwrite: bool = False,
+    settings: ClassifySettings | None = None,
 ) -> None:
     """One CT (DICOM folder, zip, NIfTI) and its mask (a NIfTI whose values follow `scheme`, or a folder with
     one file per vertebra) -> RESULT.json.
 
-    Everything else comes out of the weights files, and from decision.json beside their folders where it lies. What an
+    Everything else comes out of the weights files, and from decision.json beside their folders where it lies, which
+    must have been fitted on these networks. `settings`: what the weights must have been trained with, if given. What an
     older answer left there goes first; `overwrite`: so do files that aren't ours. Raises NoCervicalLevel after the
     result is written when no level is in view; StudyError, WeightsError, OutputError, RunBusy, ConfigError (no such
     device or precision), and then nothing is there.
@@ -98,15 +108,19 @@ def predict_study(
         check_device(device)
         precision = prediction_precision(precision, device)
         weights = find_weights(weights)
+        if settings is not None:
+            check_described(weights, settings)
+        check_alike(weights)
         ensemble = _load(weights, device, precision)
-        posterior = read_decision(_stage_of(weights))
+        digests = [predictor.digest for predictor in ensemble]
+        posterior, fitted = read_decision(_stage_of(weights) / "decision.json", digests)
 
         scan = read_study(study, series_uid)
         crops = _crops_of(scan.volume, mask, scheme, ensemble[0].settings)
-        prediction = answer(scan.uid or study.name, crops, ensemble, posterior, ensemble[0].settings.decision.flip)
+        flip = (fitted or ensemble[0].settings.decision).flip
+        prediction = answer(scan.uid or study.name, crops, ensemble, posterior, flip)
 
         synthetic = any(predictor.synthetic for predictor in ensemble)
-        digests = [predictor.digest for predictor in ensemble]
         content = result(prediction, digests, scheme, synthetic, precision)
         tell(prediction.uid, content["notices"])
         store.write_json(output, content)
@@ -178,12 +192,6 @@ def find_weights(given: list[Path]) -> list[Path]:
         else:
             found.append(path)
     return _existing(found)
-
-
-def read_decision(stage: Path) -> Posterior | None:
-    """The posterior that training left in decision.json, None without one. WeightsError when it can't be used."""
-    path = stage / "decision.json"
-    return load_posterior(path, "decision") if path.is_file() else None
 
 
 def _stage_of(weights: list[Path]) -> Path:

@@ -13,11 +13,8 @@ from common.weights import fill, load_weights
 from stage2_classify.crops import Crops
 from stage2_classify.networks import build, build_encoder
 from stage2_classify.samples import plain
-from stage2_classify.settings import ClassifySettings
+from stage2_classify.settings import KIND, ClassifySettings
 from stage2_classify.shipped_encoder import KIND as ENCODER
-
-KIND = "classification"
-"""Of the weights files of this stage."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from common import __version__, store
 from common.commandline import NOT_MEDICAL
 from common.config import DataSettings
+from common.dataset.competition import Competition
+from common.dataset.consistency import inconsistencies
 from common.errors import SubmissionError
 from common.labels import LEVELS, OVERALL, TARGETS
 from stage2_classify import figures
@@ -28,27 +30,42 @@ NAMES = {OVERALL: "any", ALL: "all vertebrae"}
 
 
 def make_report(data: DataSettings, settings: ClassifySettings) -> int:
-    """Writes metrics.json and report.html into the run's folder where they aren't current; returns 0. Raises
-    SubmissionError without a submission."""
+    """Writes metrics.json and report.html into the run's folder where they aren't current; returns 0. Without a
+    submission they tell of the training studies alone, and SubmissionError is raised after; before, where these aren't
+    answered either."""
     # The submission is that of the default kind, whatever entry the command names.
     network = settings.network.model_copy(update={"kind": "vertebra3d"})
     settings = settings.model_copy(update={"network": network})
     submission = data.run / "submission.csv"
-    if not submission.is_file():
-        raise SubmissionError(f"{submission}: no submission yet; run `python -m stage2_classify submit` first")
-    came_from = _came_from(data, settings)
+    missing = SubmissionError(f"{submission}: no submission yet; run `python -m stage2_classify submit` first")
+    if not submission.is_file() and not (folder_of(data, "vertebra3d") / "out_of_fold.csv").is_file():
+        raise missing
+    notices = inconsistencies(Competition.open(data.root))
+    notices += [] if submission.is_file() else ["there is no submission: what follows is of the training studies alone"]
+    came_from = {**_came_from(data, settings), "notices": notices}
     outputs = (data.run / "metrics.json", data.run / "report.html")
-    if all(store.is_current(output, came_from, REPORT) for output in outputs):
-        return 0
+    if not all(store.is_current(output, came_from, REPORT) for output in outputs):
+        _write(outputs, data, settings, notices, came_from)
+    if not submission.is_file():
+        raise missing
+    return 0
+
+
+def _write(
+    outputs: tuple[Path, Path], data: DataSettings, settings: ClassifySettings, notices: list[str], came_from: dict
+) -> None:
     metrics, shown = collect(data, settings), studies(data, settings)
+    metrics["notices"] = [*notices, *metrics["notices"]]
     metrics["studies"] = [_as_json(study) for study in shown]
     store.write_json(outputs[0], metrics)
     store.write_text(outputs[1], page(str(data.root), metrics, shown))
     for output in outputs:
         store.write_record(output, came_from, REPORT)
+    for kind, judged in metrics["out_of_fold"].items():
+        ours, constant = judged["score"], judged["best_constant_score"]
+        print(f"training studies, out of fold, {kind}: score {ours:.6f}, best constant answer {constant:.6f}")
     print(report(metrics["test"]) if metrics["test"] else "the test studies' truth isn't known here")
     print(f"see {outputs[1]}")
-    return 0
 
 
 def page(cohort: str, metrics: dict[str, Any], shown: list[ShownStudy]) -> str:

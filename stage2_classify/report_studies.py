@@ -47,9 +47,15 @@ class ShownStudy:
 
 
 def studies(data: DataSettings, settings: ClassifySettings) -> list[ShownStudy]:
-    """All studies of the submission, the worst answered first; in its order where the truth isn't known."""
-    truth = Competition.open(data.root).test_labels()
+    """All studies of the submission, the worst answered first; in its order where the truth isn't known. [] without a
+    submission."""
+    if not (data.run / "submission.csv").is_file():
+        return []
     answers = read_submission(data.run / "submission.csv")
+    truth = Competition.open(data.root).test_labels()
+    if truth is not None:
+        truth = truth.loc[truth.index.intersection(answers.dropna().index)]
+        truth = None if truth.empty else truth
     said = read_predictions(folder_of(data, "vertebra3d") / "test.csv").reindex(answers.index)
     if truth is None:
         scores, reasons = pd.Series(np.nan, index=answers.index), dict.fromkeys(answers.index[: 2 * SHOWN], "first")

@@ -9,6 +9,9 @@ from common.config import Settings
 from common.device import Precision
 from common.training import StartedTrainSettings, TrainSettings
 
+KIND = "classification"
+"""Of the weights files of this stage."""
+
 
 class MaskSettings(Settings):
     """Where the masks are."""

@@ -15,7 +15,7 @@ from common.score import best_constants
 from stage2_classify import training_studies
 from stage2_classify.out_of_fold import answer_out_of_fold
 from stage2_classify.run_folder import chosen_folds, fold_folder
-from stage2_classify.settings import ClassifySettings
+from stage2_classify.settings import KIND, ClassifySettings
 from stage2_classify.train_encoder import train_encoder
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ def train(data: DataSettings, settings: ClassifySettings) -> int:
     folds = stored_folds(data.run / "folds.csv", labels, data.folds, data.fold_seed)
     usable, failed = training_studies.usable_labels(competition, labels, data, settings)
     folders = {fold: fold_folder(data, settings, fold) for fold in chosen_folds(data, settings)}
-    origins = {
-        fold: {"fold": fold, **training_studies.origin(usable[folds[usable.index] != fold], data, settings)}
-        for fold in folders
-    }
+    origins = training_studies.fold_origins(list(folders), usable, folds, data, settings)
     due = [fold for fold in origins if not training.is_current(folders[fold], settings.train, origins[fold])]
     if due:
         examples = training_studies.load_examples(usable, data, settings)
@@ -51,7 +48,6 @@ def _train_fold(
     settings: ClassifySettings,
     synthetic: bool,
 ) -> None:
-    from stage2_classify.predictor import KIND
     from stage2_classify.task import ClassifyTask
 
     kept = [example for uid, example in examples.items() if folds[uid] != fold]

@@ -60,6 +60,15 @@ def origin(learned: pd.DataFrame, data: DataSettings, settings: ClassifySettings
     }
 
 
+def fold_origins(
+    chosen: list[int], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
+) -> dict[int, dict[str, Any]]:
+    """Fold -> what its network's weights depend on: the studies of the other folds."""
+    return {
+        fold: {"fold": fold, **origin(usable[folds[usable.index] != fold], data, settings)} for fold in chosen
+    }
+
+
 def load_examples(usable: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> "dict[str, Example]":
     """uid -> crops and labels of the studies that show a vertebra, in memory."""
     from stage2_classify.samples import Example
