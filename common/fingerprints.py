@@ -4,9 +4,11 @@ A data set that is copied anew has other times and the same bytes: then its file
 competition's), nothing is made again, and the new times are kept. As long as nothing is touched only times are asked.
 """
 
+import errno
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -68,7 +70,7 @@ def times(path: Path) -> str:
     path = Path(path)
     if not path.exists():
         return ABSENT
-    return digest_value([[name, (s := file.stat()).st_size, s.st_mtime_ns] for name, file in _files(path)])
+    return digest_value([[name, (s := file.stat()).st_size, s.st_mtime_ns] for name, file in files_below(path)])
 
 
 def fingerprint(path: Path) -> str:
@@ -84,7 +86,7 @@ def _fingerprint(path: Path, times: str) -> str:
         return ABSENT
     if not path.is_dir():
         return _digest_or_reason(path)
-    return digest_value([[name, _digest_or_reason(file)] for name, file in _files(path)])
+    return digest_value([[name, _digest_or_reason(file)] for name, file in files_below(path)])
 
 
 def _digest_or_reason(file: Path) -> str:
@@ -95,15 +97,21 @@ def _digest_or_reason(file: Path) -> str:
         return f"can't be read ({type(error).__name__})"
 
 
-def _files(path: Path) -> list[tuple[str, Path]]:
-    """Name within `path` and file, by name; links to folders are followed, once each."""
+def files_below(path: Path, troubled: Callable[[OSError], None] | None = None) -> list[tuple[str, Path]]:
+    """Name within `path` and file, by name; links to folders are followed, once each. `troubled` is told of folders
+    that can't be read and of links that lead nowhere."""
     if not path.is_dir():
         return [("", path)]
     found, seen = [], {path.resolve()}
-    for folder, folders, files in os.walk(path, followlinks=True):
+    for folder, folders, files in os.walk(path, onerror=troubled, followlinks=True):
         here = Path(folder)
-        folders[:] = [name for name in folders if _new((here / name).resolve(), seen)]
+        real_first = sorted(folders, key=lambda name: ((here / name).is_symlink(), name))
+        folders[:] = [name for name in real_first if _new((here / name).resolve(), seen)]
         found += [(str(file.relative_to(path)), file) for name in files if (file := here / name).is_file()]
+        if troubled is not None:
+            for name in files:
+                if (here / name).is_symlink() and not (here / name).exists():
+                    troubled(FileNotFoundError(errno.ENOENT, "a link that leads nowhere", str(here / name)))
     return sorted(found)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from common import store
 from common.errors import OutputError
+from common.fingerprints import files_below
 from common.lock import only_one
 from common.own_files import is_unchanged, outputs_at, remove
 
@@ -54,7 +55,7 @@ def fingerprint(study: Path) -> str:
     if not study.is_dir():
         return store.fingerprint(study)
     ours = (".record.json", ".lock")
-    files = [p for p in sorted(study.rglob("*")) if p.is_file() and not p.name.endswith(ours)]
+    files = [p for _, p in files_below(study) if not p.name.endswith(ours)]
     kept = [p for p in files if store.SCRATCH not in str(p) and not store.record_path(p).exists()]
     return store.digest_value([[str(p.relative_to(study)), store.fingerprint(p)] for p in kept])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from common import store
 from common.errors import OutputError
+from common.fingerprints import files_below
 from common.schema import PLAIN
 
 CLAIM: dict[str, Any] = {"came_from": {}, "output": None}
@@ -115,7 +116,7 @@ def _input_at(path: Path, inputs: Iterable[Path]) -> Path | None:
     if not os.path.lexists(path):
         return None
     for given in inputs:
-        files = [given, *given.rglob("*")] if given.is_dir() else [given]
+        files = [given, *given.rglob("*"), *(file for _, file in files_below(given))] if given.is_dir() else [given]
         for file in files:
             if _same(path, file) and not (file != given and _record(file) is not None):
                 return file

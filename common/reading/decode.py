@@ -11,7 +11,7 @@ from pydicom.uid import UID, ImplicitVRLittleEndian, JPEGExtended12Bit, JPEGTran
 from common.errors import CorruptFile, StudyError, UnsupportedStudy
 from common.reading import codestream, gdcm_frame, library_messages
 from common.reading.frames import Groups
-from common.reading.header import Slice
+from common.reading.header import Slice, with_comma
 from common.reading.parse import brief, opened, parse
 from common.reading.plausibility import HIGHEST_HU, refuse_beyond, sampled
 from common.reading.stored import meaningful, padded
@@ -121,6 +121,8 @@ def _rescale(item: Slice, dataset: pydicom.Dataset) -> tuple[float, float]:
     try:
         slope, intercept = float(found[0]), float(found[1])
     except (TypeError, ValueError):
+        if comma := with_comma(RescaleSlope=found[0], RescaleIntercept=found[1]):
+            raise CorruptFile(f"{item.name}: {comma}") from None
         raise UnsupportedStudy(
             f"{item.name}: no RescaleSlope and RescaleIntercept, so its values can't be brought to HU; "
             "export the original CT series"

@@ -1,5 +1,6 @@
 """What one DICOM file says about where its slices lie and what they are."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ TAGS = [
     "Rows",
     "Columns",
     "PixelSpacing",
+    "ImagerPixelSpacing",
     "NumberOfFrames",
     "LossyImageCompression",
     "SharedFunctionalGroupsSequence",
@@ -175,7 +177,7 @@ def _slices(source: Source, dataset: pydicom.Dataset, has_pixels: bool) -> list[
             dataset,
             dataset.ImagePositionPatient,
             dataset.ImageOrientationPatient,
-            dataset.PixelSpacing,
+            dataset.get("PixelSpacing"),
             image_type=image_type,
             kernel=" ".join(_words(dataset.get("ConvolutionKernel"))),
             acquisition=str(dataset.get("AcquisitionNumber") or ""),
@@ -195,6 +197,8 @@ def one_slice(
 ) -> Slice:
     """A Slice from the values of its geometry as DICOM writes them (`spacing` between rows first). `about`: its
     other fields. Raises CorruptFile when the geometry isn't possible."""
+    if spacing is None or not len(np.atleast_1d(spacing)):
+        raise CorruptFile(_without_spacing(source, dataset, spacing))
     try:
         position = _numbers(position, 3)
         orientation = _numbers(orientation, 6)
@@ -202,7 +206,9 @@ def one_slice(
         shape = (int(dataset.Columns), int(dataset.Rows))
         series = str(dataset.SeriesInstanceUID)
     except (AttributeError, TypeError, ValueError) as error:
-        raise CorruptFile(f"{source.name}: geometry is missing or not numbers ({brief(error)})") from None
+        comma = with_comma(PixelSpacing=spacing, ImagePositionPatient=position, ImageOrientationPatient=orientation)
+        what = comma or f"geometry is missing or not numbers ({brief(error)})"
+        raise CorruptFile(f"{source.name}: {what}") from None
     along, down = orientation[:3], orientation[3:]
     lengths = np.linalg.norm(along), np.linalg.norm(down)
     possible = min(row_spacing, column_spacing) >= 0.01 and max(row_spacing, column_spacing) <= 20
@@ -239,6 +245,26 @@ def one_slice(
         or dataset.get("LossyImageCompression") == "01",
         **about,
     )
+
+
+def _without_spacing(source: Source, dataset: pydicom.Dataset, spacing: Sequence | None) -> str:
+    missing = spacing is None and "PixelSpacing" not in dataset
+    found = f"PixelSpacing (0028,0030) is {'missing' if missing else 'empty'}"
+    imager = dataset.get("ImagerPixelSpacing")
+    if imager:
+        sizes = list(map(float, imager))
+        found += f"; ImagerPixelSpacing {sizes} is there, but that is the detector's size, not the patient's"
+    return f"{source.name}: {found}: the size of a pixel is unknown; export the series again with PixelSpacing"
+
+
+def with_comma(**values: object) -> str | None:
+    """What to say where one of the `values` of tags holds decimal commas, which no DICOM number has; else None."""
+    for tag, value in values.items():
+        parts = [value] if isinstance(value, str) else value if isinstance(value, Sequence) else ()
+        if any(re.search(r"\d,\d", str(part)) for part in parts):
+            found = "\\".join(map(str, parts))[:60]
+            return f"{tag} is `{found}`: decimal commas, DICOM has points; export the series again"
+    return None
 
 
 def set_aside(image_type: tuple[str, ...]) -> str | None:

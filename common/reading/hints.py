@@ -1,7 +1,13 @@
-"""What headers hint at and don't prove: worth a notice, no refusal."""
+"""What headers and names hint at and don't prove: worth a notice, or a word about what to do."""
 
+from pathlib import Path
+
+from common.reading.nifti import is_nifti
 from common.reading.series import Series
+from common.reading.sources import Source
 from common.reading.stack import Stack
+
+PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".gz", ".7z", ".rar", ".bz2", ".xz")
 
 
 def fewer_than_counted(stack: Stack, series: list[Series], aside: int) -> tuple[str, ...]:
@@ -29,3 +35,16 @@ def fewer_than_counted(stack: Stack, series: list[Series], aside: int) -> tuple[
         f"the header counts {first.of_acquisition} images of this acquisition, {len(alike)} are there: the series may "
         "be incomplete at an end; compare with the archive",
     )
+
+
+def instead(sources: list[Source]) -> str:
+    """What to give where there is no DICOM, by what lies there."""
+    names = [source.name for source in sources]
+    nifti = [name for name in names if is_nifti(Path(name))]
+    packed = [name for name in names if name.lower().endswith(PACKED)]
+    if nifti:
+        more = f" and {len(nifti) - 1} more" if len(nifti) > 1 else ""
+        return f", but NIfTI: {nifti[0]}{more}; give one such file itself (unpacked, where it lies in a zip)"
+    if packed:
+        return f", but a packed file: {packed[0]}; unpack it and give the folder or zip with the DICOM files"
+    return "; give the folder that holds the CT series"

@@ -13,6 +13,7 @@ import numpy as np
 
 from common.errors import CorruptFile, NothingFound, UnsupportedStudy
 from common.reading.parse import brief
+from common.reading.sources import no_permission
 from common.store import atomic
 from common.volume import Grid, Volume
 
@@ -104,6 +105,8 @@ def _bytes(path: Path) -> bytes:
                 )
             _read_to_end(path, stream)
             return bytes(content)
+    except PermissionError:
+        raise no_permission(str(path)) from None
     except (OSError, EOFError, zlib.error) as error:
         raise CorruptFile(f"{path}: cut off or damaged ({error}); copy it again") from None
 
@@ -167,10 +170,19 @@ def _affine(path: Path, image: nib.Nifti1Image) -> tuple[np.ndarray, tuple[str, 
             f"{path}: neither sform nor qform, so its place is unknown; write one (code 1)"
         )
     try:
-        factor = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
+        unit = header.get_xyzt_units()[0]
     except KeyError:
-        factor = 1.0
+        unit = "unknown"
+    factor = {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
+    in_file = affine
     affine = np.diag([factor, factor, factor, 1.0]) @ affine if np.isfinite(affine).all() else affine
+    if factor != 1.0 and _usable(in_file) and not (_usable(affine) and _of_a_body(image.shape[:3], affine)):
+        sizes = np.linalg.norm(in_file[:3, :3], axis=0)
+        written, meant = (" x ".join(f"{size:.4g}" for size in each) for each in (sizes, factor * sizes))
+        raise UnsupportedStudy(
+            f"{path}: xyzt_units says `{unit}`, so its voxels of {written} would be {meant} mm; that looks like a "
+            "mistake: if they are mm, set xyzt_units to 2 (nibabel: image.header.set_xyzt_units('mm'))"
+        )
     if not _usable(affine):
         raise UnsupportedStudy(
             f"{path}: affine isn't usable: {affine.tolist()}; write the voxels' place in mm"
@@ -181,6 +193,12 @@ def _affine(path: Path, image: nib.Nifti1Image) -> tuple[np.ndarray, tuple[str, 
         if apart > 1.0:
             return affine, (f"sform and qform lie {apart:.1f} mm apart; the sform is used",)
     return affine, ()
+
+
+def _of_a_body(shape: tuple[int, ...], affine: np.ndarray) -> bool:
+    """Longest side between 10 mm and 3 m."""
+    sides = np.linalg.norm(affine[:3, :3], axis=0)[: len(shape)] * shape
+    return bool(10 <= sides.max() <= 3000)
 
 
 def _usable(affine: np.ndarray) -> bool:

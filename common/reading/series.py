@@ -77,7 +77,29 @@ def grouped(slices: list[Slice]) -> list[Series]:
             candidates.append(group)
             groups.append(group)
         group.append(item)
-    return [part for group in groups for part in _split(_ordered(group))]
+    return [part for group in _joined(groups) for part in _split(_ordered(group))]
+
+
+def _joined(groups: list[list[Slice]]) -> list[list[Slice]]:
+    """Where every slice has a SeriesInstanceUID of its own, as some exports number them, and those of one study, shape,
+    kernel and type lie evenly on one line, they are one series; else the groups as they are."""
+    if len(groups) < FEWEST_SPLIT or any(len(group) > 1 for group in groups):
+        return groups
+    by_kind: dict[tuple, list[Slice]] = defaultdict(list)
+    for (item,) in groups:
+        by_kind[item.study_uid, item.shape, item.kernel, item.image_type].append(item)
+    joined = []
+    for items in by_kind.values():
+        one = len(items) >= FEWEST_SPLIT and all(_alike(items[0], item) for item in items) and _evenly(_ordered(items))
+        joined += [items] if one else [[item] for item in items]
+    return joined
+
+
+def _evenly(series: Series) -> bool:
+    """Whether slices follow each other at one distance, straight up or along a tilted gantry's line."""
+    steps = np.diff(np.stack([item.position for item in series.slices]), axis=0)
+    off = np.linalg.norm(steps - np.median(steps, axis=0), axis=1)
+    return series.step > SAME_PLACE_MM and bool((off <= max(0.12, 0.1 * series.step)).all())
 
 
 def _ordered(slices: list[Slice]) -> Series:

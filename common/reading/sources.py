@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from common.errors import CorruptFile, UnsupportedStudy
+from common.errors import CorruptFile, StudyError, UnsupportedStudy
+from common.fingerprints import files_below
 
 MAX_UNPACKED_BYTES = 8 * 2**30
 """Zips that unpack to more are refused; the largest neck CT known (1,082 slices of 512 x 512) needs 0.6 GB."""
 MAX_FILE_BYTES = 2 * 2**30
 """Larger single files aren't opened; 4,000 slices of 512 x 512 in one multi-frame file are as large."""
 MAX_MEMBERS = 20_000
+LEFTOVERS = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir"}
+"""What macOS, Windows and network disks leave in folders and zips; names that begin with a dot aside."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Source:
     def _complaints(self) -> Iterator[None]:
         try:
             yield
+        except PermissionError:
+            raise no_permission(self.name) from None
         except (OSError, zipfile.BadZipFile, EOFError, ValueError, zlib.error) as error:
             raise CorruptFile(f"{self.name}: can't be read ({error}); copy the study again") from None
         except (RuntimeError, NotImplementedError) as error:
@@ -70,19 +75,20 @@ class Source:
 
 @contextmanager
 def study_files(path: Path) -> Iterator[list[Source]]:
-    """The files of a folder (nested) or of a zip, sorted by name; hidden ones (`.DS_Store`, `._1.dcm`) left out.
+    """The files of a folder (nested, through links) or of a zip, sorted by name; hidden ones (`.DS_Store`, `._1.dcm`)
+    and what systems leave behind (`__MACOSX`, `Thumbs.db`) are left out.
 
     A zip is never unpacked to disk. Raises CorruptFile, and UnsupportedStudy for a zip with members that
     point outside of it, with links, or too large.
     """
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
-        yield [
-            Source(str(p.relative_to(path)), path=p) for p in files if not _hidden(p.relative_to(path).parts)
-        ]
+        files = files_below(path, lambda error: _refuse(path, error))
+        yield [Source(name, path=file) for name, file in files if not _hidden(PurePosixPath(name).parts)]
         return
     try:
         archive = zipfile.ZipFile(path)
+    except PermissionError:
+        raise no_permission("the zip") from None
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
         raise CorruptFile(f"not a whole zip file ({error}); copy it again") from None
     with archive:
@@ -115,5 +121,21 @@ def _members(archive: zipfile.ZipFile) -> list[Source]:
     ]
 
 
+def no_permission(name: str) -> StudyError:
+    """What to say of a file or folder that may not be read."""
+    return StudyError(f"{name}: no permission to read it; change its rights (chmod u+r, for folders u+rx)")
+
+
+def _refuse(study: Path, error: OSError) -> None:
+    """A folder that can't be read, or a link that leads nowhere: a part of the study would be missing."""
+    place = Path(str(error.filename))
+    name = str(place.relative_to(study)) if place != study else "the folder"
+    if _hidden(PurePosixPath(name).parts):
+        return
+    if isinstance(error, PermissionError):
+        raise no_permission(name) from None
+    raise CorruptFile(f"{name}: can't be read ({error.strerror}); copy the study again, its files themselves") from None
+
+
 def _hidden(parts: tuple[str, ...]) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return any(part.startswith(".") or part.lower() in LEFTOVERS for part in parts)

@@ -15,6 +15,8 @@ ROUNDING_MM = 0.06
 UNEVEN = 0.25
 """Largest deviation of a gap from the usual one, as a part of it."""
 WIDEST_BRIDGED_MM = 5.0
+WIDEST_STEP_MM = 12.0
+"""Slices wider apart aren't a volume: a whole vertebra lies between two of them."""
 MOST_MISSING_IN_A_ROW = 2
 MOST_MISSING = 0.05
 """Part of all slices that may be interpolated; a single one always may."""
@@ -50,10 +52,19 @@ def stacked(series: Series) -> Stack:
     """Judges a series. Raises IncompleteSeries, CorruptFile, UnsupportedStudy, naming the slices."""
     slices, notices = _without_copies(series)
     if len(slices) < 2:
-        raise UnsupportedStudy(f"{slices[0].name}: a single slice, expected a series; give the whole folder")
+        raise UnsupportedStudy(
+            f"{slices[0].name}: a single slice, expected a series; give the whole folder (and where each slice has a "
+            "SeriesInstanceUID of its own: they don't lie evenly one above the other; export them as one series)"
+        )
     normal, first = series.normal, slices[0]
     positions = np.stack([item.position for item in slices])
     along = (positions - positions[0]) @ normal
+    usual = float(np.median(np.diff(along)))
+    if usual > WIDEST_STEP_MM:
+        raise UnsupportedStudy(
+            f"slices lie {usual:.1f} mm apart ({slices[0].name}, {slices[1].name}, ...), at most {WIDEST_STEP_MM:.0f} "
+            "make a volume; give the thin series"
+        )
     index, about_gaps = _numbered(slices, along)
     count = int(index[-1]) + 1
     step = along[-1] / (count - 1)

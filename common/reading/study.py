@@ -11,12 +11,12 @@ import numpy as np
 from common.errors import CorruptFile, NothingFound, StudyError, UnsupportedStudy
 from common.reading.choice import choose
 from common.reading.header import Slice, read_header
-from common.reading.hints import fewer_than_counted
+from common.reading.hints import fewer_than_counted, instead
 from common.reading.nifti import is_nifti, read_nifti
 from common.reading.plausibility import HIGHEST_HU, judge, refuse_beyond, sampled
 from common.reading.series import Series, grouped
-from common.reading.sources import Source, study_files
-from common.reading.stack import Stack, stacked
+from common.reading.sources import Source, no_permission, study_files
+from common.reading.stack import WIDEST_STEP_MM, Stack, stacked
 from common.reading.voxels import read_voxels
 from common.resample import AIR_HU
 from common.volume import Grid, Volume
@@ -112,7 +112,7 @@ def _contents(sources: list[Source]) -> Contents:
         elif header:
             slices += header
     if not slices and not others:
-        raise NothingFound(f"no DICOM among {len(sources)} files; give the folder that holds the CT series")
+        raise NothingFound(f"no DICOM among {len(sources)} files{instead(sources)}")
     return Contents(grouped(slices), others)
 
 
@@ -124,6 +124,8 @@ def _stack(sources: list[Source], series_uid: str | None) -> tuple[Stack, tuple[
         raise UnsupportedStudy(f"no CT slices; found {found}; give the CT series")
     chosen, notices = choose(contents.series, series_uid)
     stack = stacked(chosen)
+    if len(uids := {item.series_uid for item in chosen.slices}) > 1:
+        notices = (*notices, f"{len(uids)} series of one slice each, evenly one above the other: read as one")
     if contents.others:
         notices = (*notices, f"left out: {found}")
     if any(item.lossy for item in stack.slices):
@@ -148,6 +150,11 @@ def _as_hounsfield(path: Path, volume: Volume) -> Volume:
         else array.astype(np.float32)
     )
     notices = (*volume.notices, *verdict.notices)
+    if volume.spacing.max() > WIDEST_STEP_MM:
+        sizes = " x ".join(f"{size:.4g}" for size in volume.spacing)
+        raise UnsupportedStudy(
+            f"{path}: voxels of {sizes} mm, at most {WIDEST_STEP_MM:.0f} make a volume; give the thin series"
+        )
     axes = volume.affine[:3, :3] / volume.spacing
     aslant = float(np.degrees(np.arcsin(min(1.0, np.abs(axes.T @ axes - np.eye(3)).max()))))
     if aslant > ASLANT_DEGREES:
@@ -172,3 +179,5 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except StudyError as error:
         raise type(error)(f"{path}: {error}") from None
+    except PermissionError as error:
+        raise no_permission(str(error.filename or path)) from None
