@@ -15,7 +15,7 @@ NOT_MEDICAL = "Research software, not a medical device."
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Adds `--config FILE` and the dotted overrides."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML, such as configs/phantom.yaml")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML, or one that comes along: phantom")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="dotted overrides, such as train.lr=1e-3")
 
 

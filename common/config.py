@@ -37,14 +37,17 @@ class DataSettings(Settings):
 
 
 S = TypeVar("S", bound=Settings)
+COME_ALONG = Path(__file__).parent / "configs"
+"""Configurations that come with the project, installed or not; in a checkout a link to configs/."""
 
 
 def load(path: Path | None, part: str, model: type[S], overrides: list[str]) -> tuple[DataSettings, S]:
-    """The `data` part and the part named `part` of a configuration file.
+    """The `data` part and the part named `part` of a configuration file, or of one that comes along, by its name.
 
     `overrides` are `key.sub=value`, the value in YAML; they reach into `part`, or into the data part when they
     begin with `data.`. Raises ConfigError naming file, key and the nearest known key.
     """
+    path = found(path) if path else None
     content = _read(path) if path else {}
     origin = str(path) if path else "the defaults"
     for key in content:
@@ -65,6 +68,12 @@ def load(path: Path | None, part: str, model: type[S], overrides: list[str]) -> 
     )
 
 
+def found(path: Path) -> Path:
+    """The file, or of a bare name (`phantom`) that is no file here the configuration of that name that comes along."""
+    known = COME_ALONG / f"{path.name}.yaml"
+    return known if path.name == str(path) and not path.is_file() and known.is_file() else path
+
+
 def parse(content: dict[str, Any], model: type[S], origin: str, prefix: str = "") -> S:
     """A settings object from plain values; `origin` and `prefix` are named in the error."""
     try:
@@ -80,7 +89,8 @@ def _read(path: Path) -> dict[str, Any]:
             text = stream.read(LARGEST + 1).decode("utf-8")
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: no such configuration file; configs/ holds the ones that come with the project"
+            f"{path}: no such configuration file; those that come with the project are named by --config "
+            + ", ".join(sorted(known.stem for known in COME_ALONG.glob("*.yaml")))
         ) from None
     except (UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: can't be read as YAML: {error}") from None

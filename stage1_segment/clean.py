@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import ndimage
 
+from common.label_values import translate
 from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
 from stage1_segment.settings import CleanSettings
 
@@ -59,23 +60,22 @@ def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tup
         notices = ["what looks like vertebrae of a neck stands in no row of levels, or is too large; none is named"]
     if removed >= settings.level_mm3:
         notices.append(f"{removed / 1000:.1f} ml of stray bone removed")
-    return np.array([0, *names], np.uint8)[owner], tuple(notices)
+    return translate(owner, np.array([0, *names], np.uint8)), tuple(notices)
 
 
 def find_pieces(mask: np.ndarray, label: int, spacing: np.ndarray) -> list[Piece]:
     """The connected pieces (26 neighbours) of a label, largest first."""
-    box = ndimage.find_objects((mask == label).view(np.uint8))
-    if not box:
+    box = ndimage.find_objects(mask, max_label=label)[label - 1]
+    if box is None:
         return []
-    origin = np.array([s.start for s in box[0]])
-    parts, _ = ndimage.label(mask[box[0]] == label, TOUCHING)
-    sizes = np.bincount(parts.ravel())[1:]
+    origin = np.array([s.start for s in box])
+    parts, _ = ndimage.label(mask[box] == label, TOUCHING)
     pieces = []
     for number, part_box in enumerate(ndimage.find_objects(parts), start=1):
         inside = parts[part_box] == number
         whole = tuple(slice(s.start + o, s.stop + o) for s, o in zip(part_box, origin))
         middle = (np.array(ndimage.center_of_mass(inside)) + [s.start for s in whole]) * spacing
-        volume = float(sizes[number - 1] * np.prod(spacing))
+        volume = float(np.count_nonzero(inside) * np.prod(spacing))
         pieces.append(Piece(label, whole, inside, volume, middle))
     return sorted(pieces, key=lambda piece: -piece.volume)
 

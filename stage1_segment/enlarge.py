@@ -5,11 +5,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+SLAB = 2**24
 
-def enlarged_labels(logits: Tensor, shape: np.ndarray, slab: int = 64) -> np.ndarray:
-    """The likeliest class of logits (C, x, y, z) enlarged linearly to `shape`, faces aligned; uint8. In slabs
-    along z, since nine times a whole scan wouldn't fit a small machine."""
+
+def enlarged_labels(logits: Tensor, shape: np.ndarray, slab: int | None = None) -> np.ndarray:
+    """The likeliest class of logits (C, x, y, z) enlarged linearly to `shape`, faces aligned; uint8. `slab`
+    slices along z at a time, by default as many as hold `SLAB` logits: nine times a whole scan wouldn't fit a small
+    machine."""
     nx, ny, nz = (int(n) for n in shape)
+    slab = slab or max(SLAB // (len(logits) * nx * ny), 1)
     labels = np.empty((nx, ny, nz), np.uint8)
     low, high, part = _linear(logits.shape[3], nz, logits.device)
     for begin in range(0, nz, slab):

@@ -7,6 +7,7 @@ import numpy as np
 
 from common.commandline import NOT_MEDICAL
 from common.dataset.masks import onto
+from common.label_values import count_values
 from common.labels import CLASS_NAMES, COLOURS, LEVELS
 from common.resample import canonical
 from common.store import atomic
@@ -103,7 +104,7 @@ def zoom(axes, labels: np.ndarray, spacing: np.ndarray, shown_mm: tuple[float, f
 
 
 def _legend(figure, labels: np.ndarray) -> None:
-    counts = np.bincount(labels.ravel(), minlength=len(CLASS_NAMES))
+    counts = count_values(labels)
     for place, (value, colour) in enumerate(COLOURS.items()):
         y = 0.85 - 0.05 * place
         figure.text(0.872, y, "\u25a0", color=colour, fontsize=14, va="center")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from common.label_values import count_values
 from common.labels import LEVEL_IDS, LEVELS
 from common.resample import AIR_HU, resample, shrink
 from common.volume import Grid, Volume
@@ -52,7 +53,7 @@ def cut_study(ct: Volume, mask: Volume, settings: CropSettings, boxes: np.ndarra
             continue
         grid = grids[level]
         images[row, 0] = _bone_window(_cut(ct, grid, AIR_HU), settings.window_hu)
-        images[row, 1] = _cut(mask.with_array(mask.array == LEVEL_IDS[level]), grid, 0.0, scale=255.0)
+        images[row, 1] = _cut(mask, grid, 0.0, LEVEL_IDS[level])
         affines[row] = grid.affine
         if boxes is not None:
             distance[row] = np.minimum(box_distance(_coarse_grid(grid), boxes), FAR_MM)
@@ -78,7 +79,7 @@ def vertebra_grids(mask: Volume, settings: CropSettings) -> tuple[dict[str, Grid
     """Mask (ids 1..8) -> the grid of every level in view, and remarks by level name ("not in view", "cut off")."""
     points = frame.level_points(mask)
     centroids = {level: p.mean(axis=0) for level, p in points.items()}
-    counts = np.bincount(mask.array.reshape(-1), minlength=9)
+    counts = count_values(mask.array)
     cell_mm3 = abs(np.linalg.det(mask.affine[:3, :3]))
     grids, flags = {}, {}
     for level, number in LEVEL_IDS.items():
@@ -105,8 +106,9 @@ def box_distance(grid: Grid, boxes: np.ndarray) -> np.ndarray:
     return nearest
 
 
-def _cut(volume: Volume, grid: Grid, fill: float, scale: float = 1.0) -> np.ndarray:
-    """Values of `volume` times `scale` on `grid`, float32; only the part of the volume that is needed is read."""
+def _cut(volume: Volume, grid: Grid, fill: float, label: int | None = None) -> np.ndarray:
+    """Values of `volume` on `grid`, float32, or 255 where they are `label` and 0 elsewhere; only the part of the volume
+    that is needed is read."""
     index = volume.grid.to_index(grid.corners())
     margin = 2 + np.ceil(grid.spacing.max() / volume.spacing)
     start, stop = np.floor(index.min(axis=0) - margin), np.ceil(index.max(axis=0) + margin)
@@ -114,8 +116,8 @@ def _cut(volume: Volume, grid: Grid, fill: float, scale: float = 1.0) -> np.ndar
         part = volume.crop(start, stop)
     except ValueError:
         return np.full(grid.shape, fill, np.float32)
-    array = part.array.astype(np.float32)
-    return resample(part.with_array(array * scale if scale != 1 else array), grid, order=1, fill=fill).array
+    array = part.array.astype(np.float32) if label is None else np.float32(255) * (part.array == label)
+    return resample(part.with_array(array), grid, order=1, fill=fill).array
 
 
 def _bone_window(hu: np.ndarray, window: tuple[float, float]) -> np.ndarray:

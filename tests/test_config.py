@@ -57,5 +57,18 @@ def test_mistakes_are_named(tmp_path, text, override, expected):
 
 
 def test_missing_file():
-    with pytest.raises(ConfigError, match="no such configuration file"):
+    with pytest.raises(ConfigError, match=r"no such configuration file.*--config atlas, phantom"):
         load(Path("/nowhere.yaml"), "segment", Stage, [])
+
+
+def test_a_configuration_that_comes_along_is_known_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stage1_segment.settings import SegmentSettings
+
+    monkeypatch.chdir(tmp_path)
+    assert load(Path("phantom"), "segment", SegmentSettings, []) == load(
+        Path(__file__).parents[1] / "configs" / "phantom.yaml", "segment", SegmentSettings, []
+    )
+    Path("phantom").write_text("data: {folds: 3}")  # a file here goes before
+    assert load(Path("phantom"), "segment", SegmentSettings, [])[0].folds == 3
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load(Path("elsewhere/phantom"), "segment", SegmentSettings, [])

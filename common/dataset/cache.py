@@ -12,7 +12,7 @@ from common.dataset.boxes import world_boxes
 from common.errors import CorruptFile, NothingFound
 from common.failing import LOG
 from common.progress import progress
-from common.reading.study import read_study
+from common.reading.study import Study, read_study
 from common.resample import canonical
 from common.schema import CT_CACHE
 from common.store import Files, atomic, is_current, is_intact, record_path, recorded_digest, write_record
@@ -124,23 +124,32 @@ class CtCache:
 
 def store_scan(source: Path, path: Path, came_from: dict) -> None:
     """Reads a study and writes its cache entry with its record. Raises StudyError."""
-    study = read_study(source)
-    scan = canonical(study.volume)
-    array = np.ascontiguousarray(np.rint(scan.array), dtype=np.int16)
-    shape = np.array(array.shape)
+    stored = _compressed(read_study(source))
     with atomic(path) as scratch:
-        stored = blosc2.asarray(  # in memory first: blosc2 can't say that a disk is full
-            array,
-            chunks=tuple(np.minimum(CHUNK, shape).tolist()),
-            blocks=tuple(np.minimum(BLOCK, shape).tolist()),
-            cparams=blosc2.CParams(codec=CODEC, clevel=LEVEL, filters=[blosc2.Filter.BITSHUFFLE], nthreads=1),
-        )
-        stored.schunk.vlmeta["scan"] = {
-            "affine": scan.affine.tolist(),
-            "source_affine": study.file_grid.affine.tolist(),
-            "source_shape": list(study.file_grid.shape),
-            "slices": list(study.slices),
-            "notices": list(study.volume.notices),
-        }
         scratch.write_bytes(stored.to_cframe())
     write_record(path, came_from, CT_CACHE, by_digest=False)
+
+
+def _compressed(study: Study) -> blosc2.NDArray:
+    """In memory: blosc2 can't say that a disk is full. A row of chunks at a time, so that there is no second copy."""
+    scan = canonical(study.volume)
+    shape = np.array(scan.array.shape)
+    stored = blosc2.empty(
+        scan.array.shape,
+        np.int16,
+        chunks=tuple(np.minimum(CHUNK, shape).tolist()),
+        blocks=tuple(np.minimum(BLOCK, shape).tolist()),
+        cparams=blosc2.CParams(codec=CODEC, clevel=LEVEL, filters=[blosc2.Filter.BITSHUFFLE], nthreads=1),
+    )
+    for start in range(0, len(scan.array), CHUNK):
+        part = scan.array[start : start + CHUNK]
+        whole = part if part.dtype.kind in "iu" else np.rint(part)
+        stored[start : start + CHUNK] = np.ascontiguousarray(whole, np.int16)
+    stored.schunk.vlmeta["scan"] = {
+        "affine": scan.affine.tolist(),
+        "source_affine": study.file_grid.affine.tolist(),
+        "source_shape": list(study.file_grid.shape),
+        "slices": list(study.slices),
+        "notices": list(study.volume.notices),
+    }
+    return stored

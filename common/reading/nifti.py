@@ -1,7 +1,6 @@
 """NIfTI, read strictly and written whole."""
 
 import gzip
-import io
 import math
 import warnings
 import zlib
@@ -40,7 +39,8 @@ def read_nifti(path: Path) -> Volume:
     CorruptFile, UnsupportedStudy (4D, colour, NaN, no affine).
     """
     path = Path(path)
-    image = _image(path, _bytes(path))
+    content = _bytes(path)
+    image = _image(path, content)
     affine, notices = _affine(path, image)
     if image.get_data_dtype().kind not in "iufb":
         raise UnsupportedStudy(f"{path}: voxels are {image.get_data_dtype()}, expected plain numbers")
@@ -50,8 +50,12 @@ def read_nifti(path: Path) -> Volume:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            scaled = image.dataobj.slope, image.dataobj.inter
-            array = image.dataobj.get_unscaled() if scaled == (1, 0) else image.dataobj.get_scaled(np.float32)
+            if (image.dataobj.slope, image.dataobj.inter) == (1, 0):
+                # Where they lie already: nibabel would copy them once more.
+                begin, kind = image.dataobj.offset, image.get_data_dtype()
+                array = np.frombuffer(content, kind, math.prod(shape), begin).reshape(shape, order="F")
+            else:
+                array = type(image).from_bytes(bytes(content)).dataobj.get_scaled(np.float32)
     except Exception as error:  # a parser on damaged bytes may raise anything
         raise CorruptFile(f"{path}: its voxels can't be read ({brief(error)}); copy it again") from None
     array = np.asarray(array).reshape(shape[:3])
@@ -83,7 +87,7 @@ def write_nifti(volume: Volume, path: Path) -> None:
         nib.save(image, scratch)
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path) -> bytearray:
     """The file, unpacked: header and voxels, no more than the header promises. Raises StudyError."""
     if not path.exists():
         raise NothingFound(f"{path}: no such file")
@@ -104,7 +108,7 @@ def _bytes(path: Path) -> bytes:
                     f"{path}: cut off, its voxels aren't all there ({len(content)} of {size} bytes); copy it again"
                 )
             _read_to_end(path, stream)
-            return bytes(content)
+            return content
     except PermissionError:
         raise no_permission(str(path)) from None
     except (OSError, EOFError, zlib.error) as error:
@@ -114,7 +118,7 @@ def _bytes(path: Path) -> bytes:
 def _promised_bytes(path: Path, start: bytes) -> int:
     """How long the header says that the file is. Raises CorruptFile, UnsupportedStudy."""
     try:
-        header = _kind(start).header_class.from_fileobj(io.BytesIO(start))
+        header = _header(start)
         size = (
             int(header.get_data_offset())
             + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
@@ -147,9 +151,18 @@ def _kind(content: bytes) -> type[nib.Nifti1Image]:
     return nib.Nifti2Image if wide else nib.Nifti1Image
 
 
-def _image(path: Path, content: bytes) -> nib.Nifti1Image:
+def _header(start: bytes) -> nib.Nifti1Header:
+    """Without its extensions, which may be long."""
+    kind = _kind(start).header_class
+    return kind(start[: kind.template_dtype.itemsize])
+
+
+def _image(path: Path, content: bytearray) -> nib.Nifti1Image:
+    """Header and extensions alone; the voxels are still those of `content`."""
     try:
-        return _kind(content).from_bytes(content)
+        start = bytes(content[:HEADER_BYTES])
+        begin = int(_header(start).get_data_offset())
+        return _kind(start).from_bytes(bytes(content[: max(begin, HEADER_BYTES)]))
     except Exception as error:  # a parser on damaged bytes may raise anything
         raise CorruptFile(f"{path}: not NIfTI ({brief(error)}); copy it again") from None
 

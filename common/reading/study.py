@@ -142,8 +142,10 @@ def _as_hounsfield(path: Path, volume: Volume) -> Volume:
             except CorruptFile as error:
                 raise UnsupportedStudy(f"{error}") from None
         verdict = judge(sampled(volume.array), volume.array.shape)
-    array = np.clip(_less(volume.array, verdict.offset), AIR_HU, HIGHEST_HU)
-    whole = array.astype(np.int16)
+    array = _less(volume.array, verdict.offset)
+    own = array if array.dtype == np.int16 and array.flags.writeable else None  # no copy of a large scan
+    array = np.clip(array, AIR_HU, HIGHEST_HU, out=own)
+    whole = array.astype(np.int16, copy=False)
     whole = (
         whole
         if np.issubdtype(array.dtype, np.integer) or (whole == array).all()

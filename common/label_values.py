@@ -1,0 +1,33 @@
+"""Mask values counted and translated in slabs: numpy widens every voxel to 8 bytes for either, which for a large scan
+is four times the scan itself."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+SLAB = 2**18
+"""Voxels looked at together."""
+
+
+def count_values(array: np.ndarray) -> np.ndarray:
+    """(256,) how often each value occurs in an array (X, Y, Z) of whole numbers 0..255, whatever its memory's order."""
+    counts = np.zeros(256, np.int64)
+    for part in slabs(array):
+        counts += np.bincount(array[part].reshape(-1).astype(np.uint8, copy=False), minlength=256)
+    return counts
+
+
+def translate(array: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """table[array], for an array (X, Y, Z) of whole numbers that `table` (n,) has; in the array's memory order."""
+    result = np.empty_like(array, dtype=table.dtype)
+    for part in slabs(array):
+        result[part] = table[array[part]]
+    return result
+
+
+def slabs(array: np.ndarray) -> Iterator[tuple[slice, ...]]:
+    """Parts of an array that hold about `SLAB` voxels, cut along the axis that lies outermost in memory."""
+    along = int(np.argmax(np.abs(array.strides)))
+    thick = max(SLAB * array.shape[along] // max(array.size, 1), 1)
+    for start in range(0, array.shape[along], thick):
+        yield (slice(None),) * along + (slice(start, start + thick),)
