@@ -65,7 +65,7 @@ class Verdict:
 def sampled(array: np.ndarray, voxels: int | None = None) -> np.ndarray:
     """(n,) every k-th value of `array`, which is all or a part of a volume of `voxels`: SAMPLE of that, or all."""
     flat = array.T.reshape(-1) if array.flags.f_contiguous else array.reshape(-1)
-    return flat[:: max(1, (voxels or array.size) // SAMPLE) | 1]
+    return flat[:: max(1, (voxels or array.size) // SAMPLE) | 1].copy()  # a view would keep the whole alive
 
 
 def judge(values: np.ndarray, shape: tuple[int, int, int]) -> Verdict:
