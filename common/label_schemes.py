@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import ConfigError, UnsupportedStudy
+from common.label_values import translate
 from common.labels import BACKGROUND, LEVEL_IDS, THORACIC
 
 LARGEST_VALUE = 65535
@@ -90,7 +91,7 @@ def to_ours(whole: np.ndarray, scheme: str) -> np.ndarray:
     table = np.zeros(256, np.uint8)
     for value, ours in known(scheme).items():
         table[value] = ours
-    return table[whole]
+    return translate(whole, table)
 
 
 def _slabs(array: np.ndarray) -> Iterator[np.ndarray]:
