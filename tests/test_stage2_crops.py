@@ -235,15 +235,16 @@ def test_a_box_far_away_is_as_far_as_can_be_said():
 
 
 def test_a_shrunken_study_says_where_its_cells_lie():
-    """Bright spots in the corners of a scan of 32 x 24 x 16 voxels, 16 x 8 x 4 cells: the cell there lies there."""
+    """Bright spots in the corners of 24 x 20 x 14 voxels, in blocks of 1 x 2 x 3 and then in 16 x 8 x 4 cells, none
+    of which divides evenly: the cell there lies there, but for what doesn't fill a block."""
     affine = np.diag([-0.5, 0.75, 2.0, 1.0])
     affine[:3, 3] = [20, -30, 7]
-    for corner in ((0, 0, 0), (31, 23, 15)):
-        array = np.full((32, 24, 16), -200, np.int16)
+    for corner in ((0, 0, 0), (23, 19, 13)):
+        array = np.full((24, 20, 14), -200, np.int16)
         array[tuple(slice(max(c - 6, 0), c + 7) for c in corner)] = 1300
         crops = shrink_study(Volume(array, affine), CropSettings(study_shape=(16, 8, 4)))
         cell = tuple(0 if c == 0 else n - 1 for c, n in zip(corner, (16, 8, 4)))
         assert crops.images[0, 0][cell] > 240
         place = Grid((16, 8, 4), crops.affines[0]).to_world(cell)
         away = np.abs(place - Grid(array.shape, affine).to_world(corner))
-        assert (away <= np.array([0.5, 0.75, 2.0]) * 1.51).all()  # the middle of the outermost block of 2, 3, 4 voxels
+        assert (away <= np.array([0.5, 0.75, 2.0]) * [0.01, 0.51, 3.01]).all()  # a block's middle, and two slices left

@@ -144,3 +144,14 @@ def test_a_step_looks_at_its_own_samples(tmp_path: Path) -> None:
     run(tmp_path, Seen(0.1), steps=3)
     assert seen == [[0, 1], [2, 3], [4, 5]]
     assert set(load_weights(tmp_path / "weights.safetensors")[0]) == {"weight"}
+
+
+def test_the_checkpoint_before_the_last_is_gone_on_from(tmp_path: Path) -> None:
+    """Stopped in step 6, after those of steps 2 and 4; the last is damaged: step 3, of samples 4 and 5, comes next."""
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, TinyTask(stop_at=10))
+    assert torch.load(tmp_path / "previous.pt", weights_only=True)["step"] == 2
+    (tmp_path / "last.pt").write_bytes((tmp_path / "last.pt").read_bytes()[:-100])
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, TinyTask(stop_at=4))
+    run(tmp_path, TinyTask(stop_at=3))  # which it has done already

@@ -130,7 +130,7 @@ def _run(folder: Path, script: str, **files: str) -> subprocess.CompletedProcess
         (folder / f"{name}.py").write_text(text)
     environment = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}"}
     return subprocess.run(
-        [sys.executable, folder / "main.py"], capture_output=True, text=True, env=environment, timeout=120
+        [sys.executable, folder / "main.py"], capture_output=True, text=True, env=environment, timeout=1800
     )
 
 
