@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from common.turned import KEY
 from common.volume import Volume
 from stage1_segment.describe import describe
 
@@ -19,4 +20,4 @@ def levels_of(uid: str | None, ct: Volume, mask: Volume, result: "Segmentation",
     notices = [*ct.notices, *result.notices]
     if not any(level["present"] for level in levels.values()):
         notices.append(NO_LEVEL)
-    return {"study": uid, "levels": levels, "notices": notices, "turned": list(result.turned), **more}
+    return {"study": uid, "levels": levels, "notices": notices, KEY: list(result.turned), **more}

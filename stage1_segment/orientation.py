@@ -3,19 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from common.dataset.masks import onto
 from common.errors import WrongOrientation
-from common.resample import canonical
+from common.turned import AXES, turned
 from common.volume import Volume
 from stage1_segment.body_directions import balance, direction_cues
 from stage1_segment.predict import Segmentation
 from stage1_segment.row_check import row_contradictions
 from stage1_segment.settings import Orientation
 
-AXES = {"forward": 1, "up": 2}
-"""Direction -> axis of a canonical array that runs along it."""
 TURNS: dict[tuple[str, ...], str] = {
     ("up",): "upside down",
     ("forward",): "front to back, as an LPS array under a RAS header is",
@@ -78,10 +74,3 @@ def judge(ct: Volume, mask: Volume) -> Judgement:
     reasons = tuple(cue.text for cue in cues if cue.along in against and cue.weight < 0)
     agreed = all(balance(cues, along) > (SURE if along == "up" else 0) for along in AXES)
     return Judgement(against, reasons, row, agreed and not against)
-
-
-def turned(volume: Volume, directions: tuple[str, ...]) -> Volume:
-    """The same voxels with axes nearest to R, A, S, in the opposite order along `directions`; the affine stays, so that
-    what was up is down. Done twice, nothing is changed but the order of the axes."""
-    scan = canonical(volume)
-    return Volume(np.flip(scan.array, [AXES[d] for d in directions]), scan.affine, scan.notices)

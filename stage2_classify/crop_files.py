@@ -14,6 +14,7 @@ from common.dataset.competition import BOX_COLUMNS, UID, Competition
 from common.dataset.masks import segmentation_on
 from common.failing import LOG
 from common.progress import progress
+from common.turned import turned, turned_beside
 from common.workers import failures
 from stage2_classify.crops import Crops, cut_study, shrink_study
 from stage2_classify.masks import Masks
@@ -110,8 +111,9 @@ def _make_one(
     if kind == "naive":
         crops = shrink_study(ct, settings)
     else:
-        mask = segmentation_on(ct, masks.path(uid), masks.scheme)
-        crops = cut_study(ct, mask, settings, cache.boxes(uid, boxes))
+        mask, turn = segmentation_on(ct, masks.path(uid), masks.scheme), turned_beside(masks.path(uid))
+        known = None if turn else cache.boxes(uid, boxes)  # boxes lie where the header says
+        crops = cut_study(turned(ct, turn), turned(mask, turn), settings, known)
     path = path_of(data, kind, uid)
     save(path, crops)
     store.write_record(path, origin, CROPS)

@@ -21,6 +21,7 @@ from common.own_files import refuse_unrecorded, run_outputs_at
 from common.progress import progress
 from common.reading.study import read_study
 from common.resample import canonical
+from common.turned import turned, turned_beside
 from common.volume import Volume
 from stage2_classify import crop_files, decide, training_studies
 from stage2_classify.belongs import check_alike, check_described, check_run, read_decision
@@ -144,7 +145,9 @@ def _crops_of(scan: Volume, mask: Path, scheme: str, settings: ClassifySettings)
     ct = canonical(scan)
     if settings.network.kind == "naive":
         return shrink_study(ct, settings.crops)
-    return cut_study(ct, segmentation_on(ct, mask, scheme), settings.crops)
+    turn = turned_beside(mask)
+    labels = segmentation_on(ct, mask, scheme)
+    return cut_study(turned(ct, turn), turned(labels, turn), settings.crops)
 
 
 def answer(uid: str, crops: Crops, ensemble: list[Any], posterior: Posterior | None, flip: bool) -> Prediction:

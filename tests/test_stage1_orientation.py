@@ -1,14 +1,19 @@
 """A header that turns the patient round is found out by anatomy; sizes and distances that no neck has are named."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from drawn_neck import drawn_neck
 
+from common import store
 from common.errors import WrongOrientation
+from common.reading.nifti import write_nifti
 from common.resample import canonical
+from common.turned import turned, turned_beside
 from common.volume import Volume
 from stage1_segment.body_directions import balance, direction_cues
-from stage1_segment.orientation import TURNS, checked, turned
+from stage1_segment.orientation import TURNS, checked
 from stage1_segment.predict import Segmentation
 from stage1_segment.row_check import row_contradictions
 
@@ -127,3 +132,23 @@ def test_levels_that_the_edge_cuts_are_compared_with_nobody() -> None:
     assert row_contradictions(cut) == ()
     small = row(14, 14, 14, 4, pitch=17)
     assert any(text.startswith("C4 has 0 ml") for text in row_contradictions(small))
+
+
+def test_stage_2_sees_a_repaired_scan_upright(tmp_path: Path) -> None:
+    """What stage 1 says beside the mask turns scan and mask before vertebrae are cut: the same crops as upright."""
+    from stage2_classify.crops import cut_study
+    from stage2_classify.predict import _crops_of
+    from stage2_classify.settings import ClassifySettings
+
+    ct, mask = drawn_neck()
+    settings = ClassifySettings()
+    upside_down = turned(ct, ("up",))
+    write_nifti(turned(mask, ("up",)), tmp_path / "mask.nii.gz")
+    store.write_record(tmp_path / "mask.nii.gz", {"weights": "of stage 1"})
+    store.write_json(tmp_path / "mask.json", {"turned": ["up"], "notices": ["turned round"]})
+    assert turned_beside(tmp_path / "mask.nii.gz") == ("up",)
+    crops = _crops_of(upside_down, tmp_path / "mask.nii.gz", "merged", settings)
+    upright = cut_study(ct, mask, settings.crops)
+    assert upright.present.all() and np.array_equal(crops.images, upright.images)
+    store.write_json(tmp_path / "mask.json", {"turned": "up"})
+    assert turned_beside(tmp_path / "mask.nii.gz") == () == turned_beside(tmp_path / "none.nii.gz")

@@ -14,6 +14,7 @@ from common.label_schemes import LARGEST_VALUE, known, to_ours, values_in
 from common.labels import BACKGROUND
 from common.notices import kept_beside
 from common.resample import canonical, resample
+from common.turned import turned_beside
 from common.volume import Grid, Volume
 
 SAME_PLACE_MM = 0.05
@@ -44,7 +45,8 @@ def segmentation_on(volume: Volume, path: Path, scheme: str, is_ct: bool = True)
         )
     scheme = OF_FOLDER if path.is_dir() else scheme
     own = scheme == "merged" and is_own(path)
-    notices = _noted(own, lambda: check_mask(mask, scheme, path, volume.grid))
+    judged = own and turned_beside(path)  # upside down as its header has it, which stage 1 has found out
+    notices = [] if judged else _noted(own, lambda: check_mask(mask, scheme, path, volume.grid))
     ours = onto(mask.with_array(to_ours(mask.array, scheme)), volume.grid)
     if is_ct:
         notices += _noted(own, lambda: check_place(volume, ours, path))
