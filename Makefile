@@ -1,7 +1,11 @@
 # Finds the cervical vertebrae in a CT of the neck and says which are fractured. `make help` lists the targets.
+# Paths may hold spaces: every use of one stands in double quotes, and make's functions see it without its spaces.
+empty :=
+joined        = $(subst $(empty) $(empty),?,$(1))
+spaced        = $(subst ?, ,$(1))
 PYTHON       ?= $(shell command -v python3.11 || command -v python3)
 CONFIG       ?= configs/phantom.yaml
-RUN          ?= runs/$(basename $(notdir $(CONFIG)))
+RUN          ?= runs/$(call spaced,$(basename $(notdir $(call joined,$(CONFIG)))))
 DATA         ?= data/phantom
 STUDIES      ?= 88
 TEST_STUDIES ?= 60
@@ -14,27 +18,28 @@ ifeq ($(CONFIG),configs/phantom.yaml)   # its steps are those of a network that 
 SLICES25D    ?= encoder.start_from=null encoder.steps=1400 encoder.lr=6e-3
 NAIVE        ?= train.steps=1500 train.lr=2e-3 train.warmup=50 train.ema=0.99
 endif
+# Another PY=python is an environment of one's own, and setup has nothing to do.
 PY           := .venv/bin/python
-DATA_ARGS     = --config $(CONFIG) data.root=$(DATA) data.run=$(RUN)
+DATA_ARGS     = --config "$(CONFIG)" "data.root=$(DATA)" "data.run=$(RUN)"
 # For one study the stage 1 that comes with the project, unless a run or a configuration is named.
 STUDY_ARGS    = $(if $(filter command environment,$(origin RUN) $(origin CONFIG)),$(DATA_ARGS),--weights $(SHIPPED))
 SHIPPED       = stage1_segment/shipped/weights.safetensors
-MASKS_ARGS    = $(if $(MASKS),masks.folder=$(MASKS) masks.scheme=$(or $(SCHEME),rsna))
+MASKS_ARGS    = $(if $(MASKS),"masks.folder=$(MASKS)" masks.scheme=$(or $(SCHEME),rsna))
 
 # A step that could not do some studies of a cohort (exit code 20) doesn't stop the others; `finish` reports it.
 define step
-@mkdir -p $(RUN); $(1) || { code=$$?; [ $$code -eq 20 ] || exit $$code; touch $(RUN)/.partly-failed; }
+@mkdir -p "$(RUN)"; $(1) || { code=$$?; [ $$code -eq 20 ] || exit $$code; touch "$(RUN)/.partly-failed"; }
 endef
 # Another entry than the main one: its kind, and what its networks begin with. It needs the mask as a channel.
 other = $(DATA_ARGS) $(MASKS_ARGS) network.kind=$(1) network.sees=all $(2)
 define finish
-@if [ -e $(RUN)/.partly-failed ]; then rm $(RUN)/.partly-failed; echo "done, but some studies failed: see above" >&2; exit 20; fi
+@if [ -e "$(RUN)/.partly-failed" ]; then rm "$(RUN)/.partly-failed"; echo "done, but some studies failed: see above" >&2; exit 20; fi
 endef
 
 # The report is made whether or not the submission is whole; the exit code is that of the submission.
 define submit_and_report
-@code=0; $(PY) -m stage2_classify submit $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY) $(SUBMIT) || code=$$?; \
-$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY) || { other=$$?; [ $$code -ne 0 ] || code=$$other; }; \
+@code=0; "$(PY)" -m stage2_classify submit $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY) $(SUBMIT) || code=$$?; \
+"$(PY)" -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY) || { other=$$?; [ $$code -ne 0 ] || code=$$other; }; \
 [ $$code -eq 0 ] || { rm -f "$(RUN)/.partly-failed"; exit $$code; }
 endef
 
@@ -44,82 +49,83 @@ endef
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 	@echo "Variables: DATA, CONFIG, RUN, MASKS and SCHEME, STUDY and OUT, STUDIES, TEST_STUDIES, SEED;"
+	@echo "make ends with 2 whatever went wrong; ./make.sh TARGET ... ends with the exit code of docs/runs.md."
 	@echo "SEGMENT, CLASSIFY, and for compare SLICES25D, NAIVE hold overrides of a configuration: CLASSIFY='train.steps=300'."
 	@echo "SUBMIT=--fill-missing answers what has no prediction with the prior."
 
-setup: .venv/.ready ## make .venv with everything the project needs
+setup: $(if $(filter .venv/bin/python,$(PY)),.venv/.ready) ## make .venv with everything the project needs
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	"$(PY)" -m pip install --quiet --upgrade pip
+	"$(PY)" -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 cohort: setup ## make the synthetic studies in data/phantom (nothing to do when DATA is given)
 ifeq ($(DATA),data/phantom)
-	@$(PY) -m common.phantom --out $(DATA) --studies $(STUDIES) --test-studies $(TEST_STUDIES) --seed $(SEED)
+	@"$(PY)" -m common.phantom --out "$(DATA)" --studies $(STUDIES) --test-studies $(TEST_STUDIES) --seed $(SEED)
 endif
 
 verify: setup ## report every fault of a competition folder
-	@$(PY) -m common.dataset verify $(DATA)
+	@"$(PY)" -m common.dataset verify "$(DATA)"
 
 segment: cohort ## stage 1: train, then label C1-C7 in every study (masks in RUN/masks)
-	$(call step,$(PY) -m stage1_segment train $(DATA_ARGS) $(SEGMENT))
-	$(call step,$(PY) -m stage1_segment predict $(DATA_ARGS) $(SEGMENT))
+	$(call step,"$(PY)" -m stage1_segment train $(DATA_ARGS) $(SEGMENT))
+	$(call step,"$(PY)" -m stage1_segment predict $(DATA_ARGS) $(SEGMENT))
 	$(call finish)
 
 evaluate: setup ## stage 1 against the true masks
-	@$(PY) -m stage1_segment evaluate $(DATA_ARGS) $(SEGMENT)
+	@"$(PY)" -m stage1_segment evaluate $(DATA_ARGS) $(SEGMENT)
 
 classify: cohort ## stage 2 on the masks that segment left, or on MASKS=dir (SCHEME=rsna, verse, totalsegmentator ...: docs/masks.md)
-	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
-	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
+	$(call step,"$(PY)" -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
+	$(call step,"$(PY)" -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
 	$(call finish)
 
 submit: setup ## submission.csv, metrics.json and report.html from what the stages left
 	$(call submit_and_report)
 
 submission: cohort ## the main job: both stages, then RUN/submission.csv, metrics.json and report.html
-	$(call step,$(PY) -m stage1_segment train $(DATA_ARGS) $(SEGMENT))
-	$(call step,$(PY) -m stage1_segment predict $(DATA_ARGS) $(SEGMENT))
-	$(call step,$(PY) -m stage1_segment evaluate $(DATA_ARGS) $(SEGMENT))
-	$(call step,$(PY) -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
-	$(call step,$(PY) -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
+	$(call step,"$(PY)" -m stage1_segment train $(DATA_ARGS) $(SEGMENT))
+	$(call step,"$(PY)" -m stage1_segment predict $(DATA_ARGS) $(SEGMENT))
+	$(call step,"$(PY)" -m stage1_segment evaluate $(DATA_ARGS) $(SEGMENT))
+	$(call step,"$(PY)" -m stage2_classify train $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
+	$(call step,"$(PY)" -m stage2_classify predict $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY))
 	$(call submit_and_report)
 	$(call finish)
 
 compare: setup ## the 2.5D + LSTM entry and the naive network on the same cohort, then the report again
-	$(call step,$(PY) -m stage2_classify train $(call other,slices25d,$(SLICES25D)))
-	$(call step,$(PY) -m stage2_classify predict $(call other,slices25d,$(SLICES25D)))
-	$(call step,$(PY) -m stage2_classify train $(call other,naive,$(NAIVE)))
-	$(call step,$(PY) -m stage2_classify predict $(call other,naive,$(NAIVE)))
-	@$(PY) -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
+	$(call step,"$(PY)" -m stage2_classify train $(call other,slices25d,$(SLICES25D)))
+	$(call step,"$(PY)" -m stage2_classify predict $(call other,slices25d,$(SLICES25D)))
+	$(call step,"$(PY)" -m stage2_classify train $(call other,naive,$(NAIVE)))
+	$(call step,"$(PY)" -m stage2_classify predict $(call other,naive,$(NAIVE)))
+	@"$(PY)" -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY)
 	$(call finish)
 
 predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir
 	@test -n "$(STUDY)" || { echo "make predict STUDY=path OUT=dir: STUDY is a DICOM folder, a zip of one, or a NIfTI" >&2; exit 2; }
-	@$(PY) -m stage1_segment predict $(STUDY_ARGS) $(SEGMENT) -i "$(STUDY)" -o "$(OUT)/mask.nii.gz" --preview "$(OUT)/preview.png"
-	@if ls $(RUN)/stage2/fold*/weights.safetensors >/dev/null 2>&1; then \
-	  $(PY) -m stage2_classify predict $(DATA_ARGS) $(CLASSIFY) -i "$(STUDY)" --mask "$(OUT)/mask.nii.gz" -o "$(OUT)/result.json"; \
+	@"$(PY)" -m stage1_segment predict $(STUDY_ARGS) $(SEGMENT) -i "$(STUDY)" -o "$(OUT)/mask.nii.gz" --preview "$(OUT)/preview.png"
+	@if ls "$(RUN)"/stage2/fold*/weights.safetensors >/dev/null 2>&1; then \
+	  "$(PY)" -m stage2_classify predict $(DATA_ARGS) $(CLASSIFY) -i "$(STUDY)" --mask "$(OUT)/mask.nii.gz" -o "$(OUT)/result.json"; \
 	else echo "$(RUN) has no trained stage 2, so there is no $(OUT)/result.json; train one (make submission), or name another RUN" >&2; fi
 
 ship: setup ## make RUN's stage-1 weights those that come with the project (then write their CARD.md)
-	@$(PY) -m stage1_segment ship $(DATA_ARGS) $(SEGMENT)
+	@"$(PY)" -m stage1_segment ship $(DATA_ARGS) $(SEGMENT)
 
 bench-readers: setup ## broken series, as this reader and others that are installed read them
-	@$(PY) -m common.reading.compare
+	@"$(PY)" -m common.reading.compare
 
 test: setup ## ruff and the tests
-	.venv/bin/ruff check .
-	$(PY) -m pytest
+	"$(PY)" -m ruff check .
+	"$(PY)" -m pytest
 
 test-kills: setup ## kill 50 tiny runs at random moments, go on, compare with a run left alone (minutes; KILLS=n)
-	@OMP_NUM_THREADS=1 $(PY) -m tests.kill_runs --kills $(or $(KILLS),50)
+	@OMP_NUM_THREADS=1 "$(PY)" -m tests.kill_runs --kills $(or $(KILLS),50)
 
 test-mutations: setup ## break lines of the code one by one and see that the tests notice (minutes; ONLY='3 7')
-	@$(PY) -m tests.mutations $(if $(ONLY),--only $(ONLY))
+	@"$(PY)" -m tests.mutations $(if $(ONLY),--only $(ONLY))
 
 lint: setup ## ruff alone
-	.venv/bin/ruff check .
+	"$(PY)" -m ruff check .
 
 clean: ## remove runs/ and the synthetic cohort; .venv stays
 	rm -rf runs data/phantom

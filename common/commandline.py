@@ -39,16 +39,24 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Runs a command; a ProjectError becomes one line on stderr and its exit code, Ctrl-C becomes 130."""
+    """Runs a command and ends with its exit code; a ProjectError becomes one line on stderr and its code, Ctrl-C 130.
+    A code that isn't 0 is left in the file that EXIT_CODE_FILE in the environment names, too: make passes none on."""
     limit_libraries()
     # What libraries say to each other about their future helps nobody here; processes started later hear it too.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
     warnings.simplefilter("ignore", FutureWarning)
+    code = 1  # of what nobody foresaw
     try:
-        sys.exit(main() or 0)
+        code = main() or 0
     except ProjectError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on from here", file=sys.stderr)
-        sys.exit(130)
+        code = 130
+    except SystemExit as end:  # argparse
+        code = end.code or 0
+    finally:
+        if code and (file := os.environ.get("EXIT_CODE_FILE")):
+            Path(file).write_text(f"{code if isinstance(code, int) else 1}\n")
+    sys.exit(code)

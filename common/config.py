@@ -36,6 +36,9 @@ class DataSettings(Settings):
     """Processes that read, cut and write studies."""
 
 
+NO_PATH = ("", "~", "null")
+"""What YAML reads as nothing."""
+
 S = TypeVar("S", bound=Settings)
 COME_ALONG = Path(__file__).parent / "configs"
 """Configurations that come with the project, installed or not; in a checkout a link to configs/."""
@@ -44,8 +47,8 @@ COME_ALONG = Path(__file__).parent / "configs"
 def load(path: Path | None, part: str, model: type[S], overrides: list[str]) -> tuple[DataSettings, S]:
     """The `data` part and the part named `part` of a configuration file, or of one that comes along, by its name.
 
-    `overrides` are `key.sub=value`, the value in YAML; they reach into `part`, or into the data part when they
-    begin with `data.`. Raises ConfigError naming file, key and the nearest known key.
+    `overrides` are `key.sub=value`, the value in YAML, but a path stands as it is; they reach into `part`, or into the
+    data part when they begin with `data.`. Raises ConfigError naming file, key and the nearest known key.
     """
     path = found(path) if path else None
     content = _read(path) if path else {}
@@ -61,7 +64,8 @@ def load(path: Path | None, part: str, model: type[S], overrides: list[str]) -> 
         keys = dotted.split(".")
         if keys[0] not in ("data", part):
             keys.insert(0, part)
-        _set(content, keys, _value(override, value), override)
+        as_it_is = _is_path(DataSettings if keys[0] == "data" else model, keys[1:]) and value not in NO_PATH
+        _set(content, keys, value if as_it_is else _value(override, value), override)
     return (
         parse(content["data"], DataSettings, origin, "data"),
         parse(content[part], model, origin, part),
@@ -129,6 +133,13 @@ def _value(override: str, text: str) -> Any:
             return value
         return number if math.isfinite(number) else value
     return value
+
+
+def _is_path(model: type[BaseModel], keys: list[str]) -> bool:
+    for key in keys[:-1]:
+        model = _submodel(model, key)
+    field = model.model_fields.get(keys[-1]) if keys else None
+    return field is not None and Path in (field.annotation, *get_args(field.annotation))
 
 
 def _set(content: dict[str, Any], keys: list[str], value: Any, override: str) -> None:

@@ -72,3 +72,18 @@ def test_a_configuration_that_comes_along_is_known_by_its_name(tmp_path: Path, m
     assert load(Path("phantom"), "segment", SegmentSettings, [])[0].folds == 3
     with pytest.raises(ConfigError, match="no such configuration file"):
         load(Path("elsewhere/phantom"), "segment", SegmentSettings, [])
+
+
+class Places(Settings):
+    folder: Path | None = None
+
+
+class Placed(Settings):
+    masks: Places = Places()
+
+
+@pytest.mark.parametrize("path", ["/my data/a #1", "a: b", "[1", "2023", "it's here", "1e-3"])
+def test_a_path_in_an_override_stands_as_it_is(path: str) -> None:
+    data, settings = load(None, "classify", Placed, [f"data.root={path}", f"masks.folder={path}"])
+    assert (data.root, settings.masks.folder) == (Path(path), Path(path))
+    assert load(None, "classify", Placed, ["masks.folder=null"])[1].masks.folder is None

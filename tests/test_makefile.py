@@ -1,0 +1,65 @@
+"""make: paths with spaces, and the exit code of the step that failed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_study import write_blind_weights, write_ct
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+ROOT = Path(__file__).parent.parent
+
+
+def make(*words: object, of: str = "make", **environment: str) -> subprocess.CompletedProcess:
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
+    line = [of, f"PY={sys.executable}", *map(str, words)]
+    return subprocess.run(line, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=300)
+
+
+def words_of(done: subprocess.CompletedProcess) -> list[list[str]]:
+    """The arguments that each recipe's command would get, as the shell splits them."""
+    import shlex
+
+    return [shlex.split(line, posix=True) for line in done.stdout.splitlines() if " -m " in line]
+
+
+@pytest.mark.parametrize("target", ["segment", "evaluate", "classify", "submit", "submission", "compare", "verify"])
+def test_paths_with_spaces_stay_whole(target: str) -> None:
+    places = ["DATA=/my data", "RUN=/my runs/it's one", "MASKS=/my masks", "CONFIG=/my configs/a b.yaml"]
+    done = make("-n", target, *places)
+    assert done.returncode == 0, done.stderr
+    commands = words_of(done)
+    assert commands
+    for words in commands:
+        if target == "verify":
+            assert "/my data" in words
+            continue
+        assert {"data.root=/my data", "data.run=/my runs/it's one", "/my configs/a b.yaml"} <= set(words)
+        if "stage2_classify" in words:
+            assert "masks.folder=/my masks" in words
+
+
+def test_a_run_is_named_after_its_configuration() -> None:
+    done = make("-n", "evaluate", "CONFIG=/my configs/a b.yaml")
+    assert "data.run=runs/a b" in words_of(done)[0]
+
+
+def test_one_study_in_a_folder_with_spaces(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "one ct.nii.gz")
+    out, code = tmp_path / "my out", tmp_path / "code"
+    weights = write_blind_weights(tmp_path / "my weights.safetensors")
+    words = ["predict", f"STUDY={ct}", f"OUT={out}", f"RUN={tmp_path / 'my run'}", f"SEGMENT=--weights '{weights}'"]
+    done = make(*words, EXIT_CODE_FILE=str(code))
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].endswith("Error 14"), done.stderr
+    assert code.read_text() == "14\n"
+    assert {path.name for path in out.glob("[!.]*")} >= {"mask.nii.gz", "mask.json", "preview.png"}
+    assert not (out / "result.json").exists()
+
+
+@pytest.mark.parametrize("words, code", [(["predict", "STUDY=/no such study"], 4), (["predict"], 2), (["help"], 0)])
+def test_the_script_ends_with_the_code_that_is_documented(words: list[str], code: int, tmp_path: Path) -> None:
+    done = make(*words, f"OUT={tmp_path / 'my out'}", of="./make.sh")
+    assert done.returncode == code, done.stderr
