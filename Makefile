@@ -40,7 +40,7 @@ endef
 define submit_and_report
 @code=0; "$(PY)" -m stage2_classify submit $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY) $(SUBMIT) || code=$$?; \
 "$(PY)" -m stage2_classify report $(DATA_ARGS) $(MASKS_ARGS) $(CLASSIFY) || { other=$$?; [ $$code -ne 0 ] || code=$$other; }; \
-[ $$code -eq 0 ] || { rm -f "$(RUN)/.partly-failed"; exit $$code; }
+[ $$code -eq 0 ] || { rm -f "$(RUN)/.partly-failed"; [ -z "$$EXIT_CODE_FILE" ] || echo $$code >"$$EXIT_CODE_FILE"; exit $$code; }
 endef
 
 .DEFAULT_GOAL := help
