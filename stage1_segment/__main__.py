@@ -1,10 +1,11 @@
-"""`python -m stage1_segment train | predict | evaluate | ship | gallery`."""
+"""`python -m stage1_segment train | predict | evaluate | ship | gallery | no-neck`."""
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from common import commandline, config
-from common.device import check_device
+from common.device import Precision, check_device
 from common.errors import ConfigError
 from common.lock import only_one
 from common.own_files import outputs_at
@@ -70,7 +71,18 @@ def _parser() -> argparse.ArgumentParser:
     gallery.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     gallery.set_defaults(command=_gallery)
 
-    for command in (train, predict, evaluate, ship, gallery):
+    no_neck = commands.add_parser("no-neck", help="how often levels are named in random volumes without a neck")
+    no_neck.add_argument("--volumes", type=int, default=200, help="of each kind (default: 200)")
+    no_neck.add_argument("--seed", type=int, default=0)
+    no_neck.add_argument("--kinds", metavar="A,B,C", help="only these, such as rods,blocks; default: all")
+    no_neck.add_argument("-o", "--output", type=Path, metavar="REPORT.json", help="the table as JSON")
+    no_neck.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
+    no_neck.add_argument("--precision", choices=get_args(Precision), help="default: that of the configuration")
+    no_neck.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    commandline.add_overwrite(no_neck)
+    no_neck.set_defaults(command=_no_neck)
+
+    for command in (train, predict, evaluate, ship, gallery, no_neck):
         commandline.add_config(command)
     return parser
 
@@ -168,6 +180,30 @@ def _gallery(arguments: argparse.Namespace) -> int:
     given = _given(arguments, settings)
     with outputs_at([arguments.output], [weights, arguments.config, *map(Path, subjects)], arguments.overwrite):
         draw_gallery(subjects, arguments.scans, weights, arguments.output, arguments.device, given)
+    return 0
+
+
+def _no_neck(arguments: argparse.Namespace) -> int:
+    from common import store
+    from common.own_files import outputs_at
+    from stage1_segment.no_neck import NECK, measure_no_neck, table
+    from stage1_segment.no_neck_volumes import KINDS
+
+    commandline.check_least(arguments, volumes=1, seed=0)
+    kinds = arguments.kinds.split(",") if arguments.kinds else None
+    unknown = sorted(set(kinds or ()) - {*KINDS, NECK})
+    if unknown:
+        raise ConfigError(f"--kinds: {', '.join(unknown)}: not known; known are {', '.join((*KINDS, NECK))}")
+    data, settings = _settings(arguments)
+    weights = _weights(arguments, data, settings)
+    with outputs_at([arguments.output], [weights, arguments.config], arguments.overwrite):
+        result = measure_no_neck(
+            weights, arguments.volumes, arguments.seed, arguments.device, _given(arguments, settings),
+            arguments.precision, kinds,
+        )  # fmt: skip
+        print(table(result))
+        if arguments.output is not None:
+            store.write_json(arguments.output, result)
     return 0
 
 

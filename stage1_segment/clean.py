@@ -55,7 +55,9 @@ def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tup
         for label, name in renamed
     ]
     cervical = [v for v in vertebrae if v.label != THORACIC]
-    if 2 * len(renamed) > len(cervical) or any(v.volume > settings.largest_mm3 for v in cervical):
+    kept = [v for v, name in zip(vertebrae, names) if v.label == name != THORACIC]
+    no_row = 2 * len(renamed) > len(cervical) or (renamed and len(kept) < 2)  # one alone says nothing of a row
+    if no_row or any(v.volume > settings.largest_mm3 for v in cervical):
         names = [name if name == THORACIC else BACKGROUND for name in names]
         notices = ["what looks like vertebrae of a neck stands in no row of levels, or is too large; none is named"]
     if removed >= settings.level_mm3:

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
+
 LEAST_HU = 100.0
 """Mean of a spine, its marrow and its partial volumes with it; soft tissue has 80 at most."""
 LEAST_SPREAD_HU = 40.0
@@ -36,3 +38,20 @@ def spine_pieces(bone: np.ndarray, hu: np.ndarray) -> np.ndarray:
     beside = (along.start <= middles) & (middles < along.stop)
     beside[largest] = False
     return bone & ((sizes >= max(0.2 * sizes[largest], 1)) & ~beside)[pieces]
+
+
+def bone_alone(labels: np.ndarray, hu: np.ndarray, spread_hu: float) -> tuple[np.ndarray, tuple[str, ...]]:
+    """labels (X, Y, Z) uint8 of `labels.CLASS_NAMES`, hu (X, Y, Z) -> the labels without cervical levels whose
+    HU have a smaller standard deviation than `spread_hu`, and what that changed, a sentence each. Where half of the
+    levels or more have, the others only look like vertebrae, and none is named."""
+    levels = range(1, THORACIC)
+    boxes = dict(zip(levels, ndimage.find_objects(labels, max_label=THORACIC - 1)))
+    seen = [level for level in levels if boxes[level] is not None]
+    flat = [v for v in seen if hu[boxes[v]][labels[boxes[v]] == v].std(dtype=np.float64) < spread_hu]
+    if not flat:
+        return labels, ()
+    names = ", ".join(CLASS_NAMES[level] for level in flat)
+    notice = f"what the network called {names} is of one density, as no bone is; not named"
+    if 2 * len(flat) >= len(seen):
+        flat, notice = seen, f"{notice}, nor are the others" if len(flat) < len(seen) else notice
+    return np.where(np.isin(labels, flat), BACKGROUND, labels).astype(labels.dtype), (notice,)

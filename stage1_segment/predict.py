@@ -20,7 +20,7 @@ from common.volume import Grid, Volume
 from common.weights import fill, load_weights
 from stage1_segment.clean import clean
 from stage1_segment.enlarge import enlarged_labels
-from stage1_segment.guard import spine_pieces
+from stage1_segment.guard import bone_alone, spine_pieces
 from stage1_segment.network import build_network
 from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, PredictSettings
 from stage1_segment.window import as_hint, covering_grid, scaled
@@ -76,8 +76,9 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
     start, stop = region
     logits = _fine_pass(scan, coarse, start, stop, segmenter)
     labels, notices = clean(enlarged_labels(logits, stop - start), scan.spacing, segmenter.predict.clean)
+    labels, flat = bone_alone(labels, scan.crop(start, stop).array, segmenter.predict.clean.spread_hu)
     empty.array[tuple(map(slice, start, stop))] = labels
-    return Segmentation(onto(empty, volume.grid), _confidence(logits), notices)
+    return Segmentation(onto(empty, volume.grid), _confidence(logits), (*notices, *flat))
 
 
 def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:

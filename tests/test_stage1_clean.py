@@ -84,6 +84,12 @@ def test_half_of_the_names_may_be_wrong_and_no_more() -> None:
     assert names in ([0, 2, 3, 4, 5], [0, 3, 4, 5, 6])
 
 
+@pytest.mark.parametrize("levels", [[5, 5], [2, 4], [8, 7, 8]])
+def test_one_vertebra_makes_no_row(levels: list[int]) -> None:
+    """One of two has to be renamed to stand in a row, or the only one called cervical."""
+    assert not np.isin(cleaned(column(levels)), range(1, 8)).any()
+
+
 def test_the_larger_vertebra_keeps_the_name_that_two_have() -> None:
     assert best_levels([4, 4], np.ones(1), np.array([300.0, 3000.0])) == [3, 4]
     assert best_levels([4, 4], np.ones(1), np.array([3000.0, 300.0])) == [4, 5]

@@ -6,7 +6,7 @@ import torch
 
 from common.volume import Grid, Volume
 from stage1_segment import predict as passes
-from stage1_segment.guard import spine_pieces
+from stage1_segment.guard import bone_alone, spine_pieces
 from stage1_segment.predict import Segmentation, Segmenter, segment, spine_region
 from stage1_segment.settings import CleanSettings, PatchSettings, PredictSettings
 
@@ -131,3 +131,50 @@ def test_the_second_pass_finds_what_lies_within_the_margin() -> None:
         ends[margin] = int(inside[:, 2].max())
     assert 11 <= ends[0.0] <= 12
     assert ends[12.0] - ends[0.0] == 3  # voxels of 4 mm
+
+
+def stacked(*spreads: float) -> tuple[np.ndarray, np.ndarray]:
+    """C1, C2, ... of these spreads, and thoracic bone of one density below: labels and HU."""
+    labels, hu = np.zeros((8, 8, 10 * len(spreads) + 10), np.uint8), np.zeros((8, 8, 10 * len(spreads) + 10))
+    for level, spread in enumerate(spreads, start=1):
+        labels[:, :, -10 * level : -10 * level + 8] = level
+        hu[:, :, -10 * level : -10 * level + 8] = two_valued(400, spread, (8, 8, 8))
+    labels[:, :, :8] = 8
+    return labels, hu
+
+
+def test_a_level_of_one_density_is_not_named() -> None:
+    labels, hu = stacked(60, 41, 39, 50)
+    kept, (notice,) = bone_alone(labels, hu, 40.0)
+    assert np.array_equal(kept, np.where(labels == 3, 0, labels))
+    assert "C3" in notice and "others" not in notice
+    assert bone_alone(*stacked(60, 41, 41, 50), 40.0)[1] == ()
+
+
+def test_where_half_are_of_one_density_none_is_named() -> None:
+    for spreads in ((60, 60, 10, 10), (10, 10, 10)):
+        labels, hu = stacked(*spreads)
+        kept, notices = bone_alone(labels, hu, 40.0)
+        assert np.array_equal(kept, np.where(labels == 8, 8, 0))
+        assert len(notices) == 1
+
+
+def test_the_second_pass_answer_is_held_against_density() -> None:
+    """A bar that is noisy above and of one density below, C3 above and C4 below: C3 alone is named, and with half of
+    the levels flat not even that; without the check both."""
+    hu = np.full((16, 16, 40), -1000.0)
+    hu[4:12, 4:12, 16:24] = np.random.default_rng(0).normal(700, 90, (8, 8, 8))
+    hu[4:12, 4:12, 16:20] = 500
+
+    def network(image: torch.Tensor) -> torch.Tensor:
+        value = image[:, 0] * (PATCH.high_hu - PATCH.low_hu) + PATCH.low_hu
+        logits = torch.full((len(image), 9, *image.shape[2:]), -20.0)
+        logits[:, 0] = 0.0
+        flat = (value > 499) & (value < 501)
+        logits[:, 4] = torch.where(flat, 9.0, -9.0)
+        logits[:, 3] = torch.where(~flat & (value > 200), 9.0, -9.0)
+        return logits
+
+    unchecked = answered(network, hu, clean=CleanSettings(largest_mm3=1e9, spread_hu=0)).mask.array
+    assert {3, 4} <= set(np.unique(unchecked))
+    assert not answered(network, hu).mask.array.any()
