@@ -37,5 +37,15 @@ def kept_beside(mask: Path) -> tuple[str, ...]:
     return tuple(text for text in notices if isinstance(text, str)) if isinstance(notices, list) else ()
 
 
+def seen_in_training(mask: Path, unknown: bool | None = None) -> bool | None:
+    """Whether the network that made a mask had learned from the study's true one, as the file beside the mask says;
+    `unknown` where none does."""
+    try:
+        seen = read_json(json_beside(mask))["seen_in_training"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return unknown
+    return seen if isinstance(seen, bool) else unknown
+
+
 def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

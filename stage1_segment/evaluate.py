@@ -13,40 +13,54 @@ from common.dataset.masks import segmentation_on
 from common.errors import PARTLY_FAILED, DatasetError
 from common.failing import LOG
 from common.labels import LEVEL_IDS, LEVELS
+from common.notices import seen_in_training
 from common.progress import progress
 from common.reading.nifti import read_nifti
 from common.volume import Volume
 from common.workers import Failed, shared
-from stage1_segment.run_folder import RunFolder, split
+from stage1_segment.run_folder import RunFolder
 from stage1_segment.schema import EVALUATION
 from stage1_segment.settings import SegmentSettings
 
+SEEN = "seen in training"
+
 
 def evaluate(data: DataSettings, settings: SegmentSettings) -> int:
-    """Prints a table and writes stage1/evaluation.json: on the test studies whose truth is known, else on the
-    held-out segmented studies of the trained folds. Exit code 0 or PARTLY_FAILED."""
+    """Prints tables and writes stage1/evaluation.json: on the test studies whose truth is known, else on the segmented
+    ones. Those whose mask is by a network that learned from their segmentation (`seen_in_training` beside the mask),
+    and those of which that isn't known, are summed up apart. Exit code 0 or PARTLY_FAILED."""
     competition = Competition.open(data.root)
     run = RunFolder(data.run)
     truth = {uid: path for uid in competition.test_studies() if (path := competition.test_segmentation(uid))}
     cohort = "test" if truth else "held-out"
     if not truth:
-        held_out = [uid for part in split(competition, data, settings).values() for uid in part.held_out]
-        truth = {uid: competition.segmentation(uid) for uid in held_out}
+        truth = {uid: competition.segmentation(uid) for uid in competition.segmented()}
     if not truth:
-        raise DatasetError(f"{data.root}: no study with a true mask that the networks haven't seen")
-    came_from = {uid: [store.Files(p), store.Files(run.mask(uid))] for uid, p in truth.items()}
+        raise DatasetError(f"{data.root}: no study with a true mask to compare with; segmentations/ holds none")
+    seen = {uid: seen_in_training(run.mask(uid), unknown=None if cohort == "held-out" else False) for uid in truth}
+    came_from = {uid: [store.Files(p), store.Files(run.mask(uid)), seen[uid]] for uid, p in truth.items()}
     output = run.stage / "evaluation.json"
     if not store.is_current(output, came_from, EVALUATION):
         studies, failed = _compare_all(truth, run, data.workers)
         if not studies:
             raise DatasetError(f"{run.mask('<uid>')}: nothing there; run `python -m stage1_segment predict` first")
-        store.write_json(output, {"cohort": cohort, **summary(studies), "failed": failed, "studies": studies})
+        store.write_json(output, {**apart(studies, seen, cohort), "failed": failed})
         store.write_record(output, came_from, EVALUATION)
     result = store.read_json(output)
     print(table(result))
     for uid, reason in result["failed"].items():
         print(f"{uid}: {reason}", file=sys.stderr)
     return PARTLY_FAILED if result["failed"] else 0
+
+
+def apart(studies: dict[str, dict], seen: dict[str, bool | None], cohort: str) -> dict[str, Any]:
+    """`summary` and the `studies` themselves of those that no network of theirs has learned from; the same of the
+    others as `seen` and `unknown`, None where there are none."""
+    groups = {flag: {uid: of for uid, of in studies.items() if seen[uid] is flag} for flag in (False, True, None)}
+    named = {False: cohort, True: SEEN, None: "perhaps " + SEEN}
+    found = {flag: {"cohort": named[flag], **summary(of), "studies": of} for flag, of in groups.items()}
+    others = {name: found[flag] if groups[flag] else None for name, flag in (("seen", True), ("unknown", None))}
+    return {**found[False], **others}
 
 
 def compare(answer: Volume, truth: Volume) -> dict[str, dict[str, float | None]]:
@@ -86,13 +100,16 @@ def summary(studies: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The summary as text."""
+    """The summaries as text."""
+    others = [table(result[name]) for name in ("seen", "unknown") if result.get(name)]
+    if others and not result["studies"]:
+        return "\n".join([f"0 {result['cohort']} studies", *others])
     lines = [f"{len(result['studies'])} {result['cohort']} studies"]
     lines.append(f"{'level':6} {'n':>4} {'Dice':>7} {'HD95 mm':>8} {'centroid mm':>12} {'missed':>7} {'invented':>9}")
     for name, row in result["levels"].items():
         figures = [_number(row["dice"], 7, 3), _number(row["hd95_mm"], 8, 2), _number(row["centroid_mm"], 12, 2)]
         lines.append(f"{name:6} {row['n']:>4} {' '.join(figures)} {row['missed']:>7} {row['invented']:>9}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *others])
 
 
 def _compare_all(truth: dict[str, Path], run: RunFolder, workers: int) -> tuple[dict, dict[str, str]]:

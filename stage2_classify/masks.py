@@ -8,7 +8,7 @@ from common.config import DataSettings
 from common.dataset import mask_files
 from common.errors import ConfigError, NothingFound
 from common.label_schemes import NAMES, SCHEMES
-from common.notices import kept_beside
+from common.notices import kept_beside, seen_in_training
 from stage2_classify.settings import MaskSettings
 
 ENDINGS = (".nii.gz", ".nii")
@@ -34,6 +34,13 @@ class Masks:
             f"{self.folder / uid}.nii.gz: no mask of this study; run stage 1 (`make segment`) "
             "or name a folder that holds one (masks.folder)"
         )
+
+    def seen_in_training(self, uid: str) -> bool:
+        """Whether it is said that the network that made a study's mask had learned from its true one."""
+        try:
+            return bool(seen_in_training(self.path(uid)))
+        except NothingFound:
+            return False
 
     def came_from(self, uid: str) -> dict[str, Any]:
         """What a mask's use depends on: its bytes, what is said of it, and its scheme."""

@@ -12,6 +12,7 @@ from common.dataset.competition import Competition
 from common.labels import LEVELS, TARGETS
 from stage2_classify.discrimination import ALL, discrimination
 from stage2_classify.operating_points import operating_points
+from stage2_classify.out_of_fold import MASK_SEEN, masks_seen
 from stage2_classify.reliability import reliability
 from stage2_classify.scoring import judge, paired, read_submission
 from stage2_classify.settings import ClassifySettings
@@ -38,6 +39,7 @@ def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     truth, train_truth = competition.test_labels(), competition.train_labels()
     held_out = {kind: _held_out(data, kind, train_truth) for kind in KINDS}
     submission, truth, notices = _scored(data.run / "submission.csv", truth)
+    notices += _masks_seen(folder_of(data, "vertebra3d") / "out_of_fold.csv")
     known = submission is not None
     return {
         "notices": notices,
@@ -63,6 +65,12 @@ def _scored(path: Path, truth: pd.DataFrame | None) -> tuple[pd.DataFrame | None
     left = len(truth) - len(submission)
     notices = [f"{left} of {len(truth)} test studies with labels aren't wholly answered and not scored"] if left else []
     return (None, None, notices) if submission.empty else (submission, truth.loc[submission.index], notices)
+
+
+def _masks_seen(path: Path) -> list[str]:
+    table = read_predictions(path) if path.exists() else pd.DataFrame()
+    seen = int(table["flags"].str.contains(MASK_SEEN, regex=False).sum()) if "flags" in table else 0
+    return [f"training studies: {masks_seen(seen, len(table))}"] if seen else []
 
 
 def curves(folder: Path) -> list[dict[str, Any]]:

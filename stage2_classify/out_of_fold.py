@@ -11,17 +11,20 @@ from common import store, training
 from common.config import DataSettings
 from common.device import prediction_precision
 from common.labels import TARGETS
+from common.notices import tell
 from common.progress import progress
 from common.score import best_constants, score
 from stage2_classify import crop_files, decide
 from stage2_classify.cross_fit import fit_each_fold, random_folds
 from stage2_classify.fit_posterior import fit_posterior
+from stage2_classify.masks import masks_of
 from stage2_classify.posterior import Posterior
 from stage2_classify.run_folder import stage_folder
 from stage2_classify.schema import ANSWERS
 from stage2_classify.settings import ClassifySettings, DecisionSettings
 from stage2_classify.tables import Prediction, write_predictions
 
+MASK_SEEN = "by a network that learned from the true one"
 LEAST_STUDIES = 4
 """Fewer aren't fitted to."""
 
@@ -53,6 +56,8 @@ def answer_out_of_fold(
     origin = decision_origin(folders, usable, folds, data, settings)
     if all(store.is_current(path, origin, ANSWERS) for path in (table, decision_path)):
         return
+    if origin["masks_seen_in_training"]:
+        tell("training studies", [masks_seen(len(origin["masks_seen_in_training"]), len(usable))])
     from stage2_classify.predictor import load_predictor
 
     found: list[Seen] = []
@@ -60,8 +65,9 @@ def answer_out_of_fold(
         predictor = load_predictor(path, settings.train.device, origin["precision"])
         for uid in progress(held_out[fold], len(held_out[fold]), f"answering for fold {fold}"):
             crops = crop_files.load(crop_files.path_of(data, settings.network.kind, uid))
+            seen = {"mask": [MASK_SEEN]} if uid in origin["masks_seen_in_training"] else {}
             logits = predictor.logits(crops, settings.decision.flip)
-            found.append(Seen(uid, fold, logits, crops.present, crops.flags, predictor.prior))
+            found.append(Seen(uid, fold, logits, crops.present, {**crops.flags, **seen}, predictor.prior))
     truth = usable.loc[[one.uid for one in found], list(TARGETS)].to_numpy()
     posterior, each = fit_decision(found, truth, settings.decision)
     decided = [decide.decide(one.logits[None], one.present, one.prior, own) for one, own in zip(found, each)]
@@ -86,13 +92,24 @@ def decision_origin(
 ) -> dict[str, Any]:
     """What out_of_fold.csv and decision.json depend on: fold -> its network, the crops of the studies held out."""
     held_out = [uid for fold in folders for uid in usable.index if folds[uid] == fold]
+    masks = masks_of(data, settings.masks)
+    seen = [] if settings.network.kind == "naive" else [uid for uid in held_out if masks.seen_in_training(uid)]
     crops = [[uid, store.recorded_digest(crop_files.path_of(data, settings.network.kind, uid))] for uid in held_out]
     return {
         "weights": {str(fold): store.digest_file(folder / training.WEIGHTS) for fold, folder in folders.items()},
         "crops": store.digest_value(crops),
+        "masks_seen_in_training": seen,
         "decision": settings.decision.model_dump(mode="json"),
         "precision": prediction_precision(settings.decision.precision, settings.train.device),
     }
+
+
+def masks_seen(seen: int, studies: int) -> str:
+    """A notice: how many studies have masks that may be better than those of new ones."""
+    return (
+        f"{seen} of {studies} have masks by a network that had learned from their true ones (segment.train_folds), "
+        "which may be better than those of new studies; out-of-fold figures hold them"
+    )
 
 
 def _scores(decided: list[decide.Decided], truth: np.ndarray) -> dict[str, float]:
