@@ -115,6 +115,7 @@ def start(*arguments: str, log: Path) -> int:
         stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(stream, 1)
         os.dup2(stream, 2)
+        sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))  # not pytest's
         torch = importlib.import_module("torch")
         torch.set_num_threads(1)
         importlib.import_module("common.training_loop").threads = lambda settings: 1
