@@ -25,7 +25,9 @@ def neck(noise=12.0, lowest=-1024, seed=0):
 
 def read_as(kind, values, folder):
     """`values` (X, Y, Z), written as they are and read: NIfTI, or DICOM with a rescale of 1 and 0."""
-    if kind == "nifti":
+    if kind == "nifti unsigned":
+        values = values.astype(np.uint16 if values.min() >= 0 else np.int16)
+    if kind.startswith("nifti"):
         nib.save(nib.Nifti1Image(values, np.eye(4)), folder / "ct.nii.gz")
         return read_study(folder / "ct.nii.gz").volume
     if np.issubdtype(values.dtype, np.floating):
@@ -36,6 +38,7 @@ def read_as(kind, values, folder):
 
 
 kinds = pytest.mark.parametrize("kind", ["nifti", "dicom"])
+all_kinds = pytest.mark.parametrize("kind", ["nifti", "nifti unsigned", "dicom"])
 
 
 @kinds
@@ -71,7 +74,7 @@ def test_scans_of_other_makes_are_read_without_a_word(tmp_path, kind, name):
     assert volume.notices == ()
 
 
-@kinds
+@all_kinds
 @pytest.mark.parametrize("offset", [1024, 1000, 1023, 2048, 8192, -1024, -1000])
 def test_an_exact_offset_is_repaired_with_a_notice(tmp_path, kind, offset):
     moved = (neck(25.0).astype(int) + offset).astype(np.int16)
@@ -79,6 +82,16 @@ def test_an_exact_offset_is_repaired_with_a_notice(tmp_path, kind, offset):
     np.testing.assert_array_equal(volume.array, neck(25.0))
     assert f"{abs(offset)} {'subtracted' if offset > 0 else 'added'}" in volume.notices[0]
     assert len(volume.notices) == 1
+
+
+@all_kinds
+@pytest.mark.parametrize("offset", [1024, 2048])
+def test_an_offset_is_found_without_any_limit_and_within_a_crop(tmp_path, kind, offset):
+    """No value lies at an end of a scanner's range; what is left is hardly any air."""
+    hu = neck(20.0, lowest=-1020)[9:38, 9:33].clip(None, 2000)
+    volume = read_as(kind, (hu.astype(int) + offset).astype(np.int16), tmp_path)
+    np.testing.assert_array_equal(volume.array, hu)
+    assert f"{offset} subtracted" in volume.notices[0]
 
 
 @kinds

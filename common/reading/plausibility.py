@@ -42,7 +42,7 @@ OFFSETS = {
 }
 """What is added to HU by mistake -> how that comes about; likely ones first."""
 MUSCLE_MOVED_BACK = (-45.0, 105.0)
-LOWEST, AIR = -1024, -1000
+LOWEST, CEILING, AIR = -1024, 3071, -1000
 """Where scanners cut HU off, and where air lies."""
 AIR_NEAR = 120.0
 """How far above the low end air outside of the body is looked for."""
@@ -108,6 +108,8 @@ def known_offset(spread: Spread, muscle: float) -> tuple[int, bool] | None:
     usual = [offset for offset in near if abs(offset) != 1023]
     ways = (
         [offset for offset in near if spread.floor == LOWEST + offset and spread.floor != 0],
+        [offset for offset in near if spread.ceiling == CEILING + offset],
+        [offset for offset in near if low == LOWEST + offset and low != 0],
         [offset for offset in usual if air is not None and abs(air - offset - AIR) <= 12],
         [offset for offset in near if low == LOWEST + offset],
     )

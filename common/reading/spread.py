@@ -29,7 +29,9 @@ class Spread:
 
     @classmethod
     def of(cls, values: np.ndarray) -> "Spread":
-        return cls(np.sort(np.asarray(values).reshape(-1)))
+        """Of values of any type, so that sums don't wrap round."""
+        values = np.asarray(values).reshape(-1)
+        return cls(np.sort(values.astype(np.int64 if values.dtype.kind in "iub" else np.float64)))
 
     @property
     def lowest(self) -> float:
