@@ -21,7 +21,7 @@ class Schema:
 
 PLAIN = Schema("output", 1)
 """Of outputs that nothing is made from."""
-CT_CACHE = Schema("scan in the cache", 3)
+CT_CACHE = Schema("scan in the cache", 4)
 FOLDS = Schema("folds", 1)
 TRAINING = Schema("training", 1)
 """The loop; the stage's own number for its weights comes beside it."""

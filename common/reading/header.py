@@ -197,7 +197,7 @@ def one_slice(
 ) -> Slice:
     """A Slice from the values of its geometry as DICOM writes them (`spacing` between rows first). `about`: its
     other fields. Raises CorruptFile when the geometry isn't possible."""
-    if spacing is None or not len(np.atleast_1d(spacing)):
+    if spacing is None or not str(spacing).strip():
         raise CorruptFile(_without_spacing(source, dataset, spacing))
     try:
         position = _numbers(position, 3)
