@@ -103,9 +103,9 @@ KINDS = {
 
 
 def _nothing(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Air (X, Y, Z) float32, 40 to 80 voxels of 2 to 4 mm along each axis, and its affine."""
-    shape = rng.integers((40, 40, 48), (73, 73, 89))
-    return np.full(shape, AIR_HU, np.float32), np.diag([*rng.uniform((2, 2, 2), (4, 4, 4)), 1.0])
+    """Air (X, Y, Z) float32, 32 to 72 voxels of 2 to 3.5 mm along each axis, and its affine."""
+    shape = rng.integers((32, 32, 40), (57, 57, 73))
+    return np.full(shape, AIR_HU, np.float32), np.diag([*rng.uniform((2, 2, 2), (3.5, 3.5, 3.5)), 1.0])
 
 
 def _body(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
