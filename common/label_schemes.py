@@ -62,7 +62,7 @@ def whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:
         return array
     if array.dtype.kind == "b":
         return array.view(np.uint8)
-    whole = np.zeros(array.shape, np.int32)
+    whole = np.empty_like(array, dtype=np.int32)
     for slab, target in zip(_slabs(array), _slabs(whole)):
         np.rint(slab, out=target, casting="unsafe")
         if (target != slab).any():

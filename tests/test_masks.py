@@ -226,7 +226,8 @@ def drawn(kind):
 @pytest.mark.parametrize("kind", ["generous", "eroded", "holes"])
 def test_true_masks_of_low_quality_are_read(tmp_path, kind):
     read = segmentation_on(CT, written(tmp_path, MASK.with_array(drawn(kind).astype(np.uint8))), "rsna")
-    assert levels_of(read) == list(range(1, 9)) and read.notices == ()
+    assert levels_of(read) == list(range(1, 9))
+    assert ["drawn generously" in notice for notice in read.notices] == [True] * (kind == "generous")
 
 
 def test_a_coarse_mask_is_read(tmp_path):
@@ -313,6 +314,13 @@ def test_what_stage_1_left_is_not_refused_but_told_of(tmp_path):
     assert any("C1 must lie on top" in notice for notice in segmentation_on(CT, path, "merged").notices)
     written(tmp_path, turned(MASK, (2,)).with_array(np.where(OURS == 8, 0, OURS)))  # other bytes than recorded
     with pytest.raises(GridMismatch):
+        segmentation_on(CT, path, "merged")
+
+
+def test_what_stage_1_left_of_another_study_is_refused(tmp_path):
+    path = written(tmp_path, moved(MASK, (41, 0, 0)).with_array(OURS))
+    store.write_record(path, {"ct": "x", "weights": "y"})
+    with pytest.raises(GridMismatch, match="beside the bone"):
         segmentation_on(CT, path, "merged")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from common.dataset import mask_labels
-from common.dataset.bone_place import MOVED_MM, Place, place_of
+from common.dataset.bone_place import MOVED_MM, WINDOW_HU, Place, place_of
 from common.dataset.mask_files import level_in_name
 from common.dataset.mask_labels import Label
 from common.errors import GridMismatch, UnsupportedStudy
@@ -17,6 +17,8 @@ BELOW_MM = 30.0
 """A scan that ends this near below C1 may show C1 alone."""
 BETTER = 0.82
 """Bone within the mask as a part of what it would hold elsewhere: less is another place (docs/masks.md)."""
+LITTLE_BONE = 0.6
+"""Of the mean HU within the mask, cut to WINDOW_HU, as a part of its upper end."""
 LEAST_CONTRAST_HU = 25.0
 """Of means within 0..250 HU."""
 
@@ -78,6 +80,11 @@ def check_place(ct: Volume, mask: Volume, path: Path) -> list[str]:
         return [
             f"within the mask there is hardly more bone than around it (mean {place.inside_hu:.0f} and "
             f"{place.around_hu:.0f} HU); is it the mask of this study?"
+        ]
+    if place.here < LITTLE_BONE * WINDOW_HU[1]:
+        return [
+            f"{place.here / WINDOW_HU[1]:.0%} of what the mask could hold of bone is there, usually 80-100%: it is "
+            "drawn generously, or it is another study's"
         ]
     return []
 

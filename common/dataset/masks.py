@@ -49,6 +49,7 @@ def segmentation_on(volume: Volume, path: Path, scheme: str, is_ct: bool = True)
     notices = [] if judged else _noted(own, lambda: check_mask(mask, scheme, path, volume.grid))
     ours = onto(mask.with_array(to_ours(mask.array, scheme)), volume.grid)
     if is_ct:
+        own = own and _axis_order(mask.grid, volume.grid) is not None  # another study's lies on another grid
         notices += _noted(own, lambda: check_place(volume, ours, path))
     return Volume(ours.array, ours.affine, (*mask.notices, *notices))
 
