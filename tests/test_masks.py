@@ -215,6 +215,14 @@ def test_a_mask_front_to_back_is_refused(tmp_path, axes):
         segmentation_on(CT, written(tmp_path, turned(MASK, axes)), "rsna")
 
 
+def test_a_mask_that_is_flipped_where_it_lies_is_refused_and_the_turn_named(tmp_path):
+    (box,) = ndimage.find_objects((MASK.array > 0).view(np.uint8))
+    array = np.zeros_like(MASK.array)
+    array[box] = MASK.array[box][:, ::-1]
+    with pytest.raises(GridMismatch, match=r"turned front to back \(mean .*turned back\)"):
+        segmentation_on(CT, written(tmp_path, MASK.with_array(array)), "rsna")
+
+
 def drawn(kind):
     if kind == "generous":
         return ndimage.grey_dilation(MASK.array, size=3)
