@@ -23,12 +23,14 @@ LEAST_AIRWAY_ML = 1.0
 LEAST_BRAIN_ML = 40.0
 LEAST_LUNG_ML = 150.0
 LEAST_ENAMEL_ML = 0.3
-LEAST_RATIO = 1.5
-"""Of the parts of a cross-section that are bone: a head has 0.15 to 0.25, a neck 0.05 to 0.10, shoulders 0.05."""
+LEAST_RATIO, MOST_OF_BONE = 1.5, 0.35
+"""Of the parts of a cross-section that are bone: a head has 0.14 to 0.31, a neck 0.05 to 0.10, shoulders 0.05. A narrow
+view of a chest, whose lungs aren't tissue, has 0.23: so this alone can't contradict a header."""
 PITCH_MM = 17.5
 """From one level to the next."""
-LOWEST_AT_TEETH = 5.0
-"""The jaw lies at the height of C2 to C4; teeth beside C5 or lower are impossible without a bowed head."""
+LOWEST_AT_TEETH, NO_TEETH = 5.0, 8.5
+"""The jaw lies at the height of C2 to C4; teeth beside C5 or lower are impossible without a bowed head. What is dense
+before the thoracic spine is metal or contrast. Where levels are misnamed, teeth in their place say little."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +125,14 @@ def _head_and_chest(hu: np.ndarray) -> list[Cue]:
     upper, lower = (float(bone[z].sum() / tissue[z].sum()) for z in (seen[-third:], seen[:third]))
     ratio = (upper + 0.01) / (lower + 0.01)
     if max(ratio, 1 / ratio) > LEAST_RATIO:
-        weight = float(np.clip(np.log(ratio) / np.log(4.0), -1, 1))
+        weight = MOST_OF_BONE * float(np.clip(np.log(ratio) / np.log(3.0), -1, 1))
         cues.append(Cue("up", weight, f"bone: {upper:.0%} of the upper cross-sections, {lower:.0%} of the lower ones"))
     middle, ml = len(seen) // 2, CELL_MM**3 / 1000
-    for name, enclosed, least, above in (
-        ("brain", _brain, LEAST_BRAIN_ML, 1.0),
-        ("lungs", _lungs, LEAST_LUNG_ML, -1.0),
+    for name, cells, least, above in (
+        ("brain", [_brain(hu[:, :, z]) for z in seen], LEAST_BRAIN_ML, 1.0),
+        ("lungs", [_lungs(hu[:, :, z]) for z in seen], LEAST_LUNG_ML, -1.0),
     ):
-        volumes = np.array([enclosed(hu[:, :, z]) for z in seen]) * ml
+        volumes = np.array(cells) * ml
         up, down = float(volumes[middle:].sum()), float(volumes[:middle].sum())
         if up + down > least:
             cues.append(Cue("up", above * (up - down) / (up + down), f"{name}: {up:.0f} ml above, {down:.0f} ml below"))
@@ -162,5 +164,7 @@ def _teeth(hu: np.ndarray, labels: np.ndarray, line: np.ndarray) -> list[Cue]:
         return []
     nearest = min(heights, key=lambda number: abs(heights[number] - np.median(before[:, 2])))
     level = nearest + (heights[nearest] - float(np.median(before[:, 2]))) * CELL_MM / PITCH_MM
-    weight = float(np.clip((LOWEST_AT_TEETH - level) / 2, -1, 1))
+    if level > NO_TEETH:
+        return []
+    weight = float(np.clip((LOWEST_AT_TEETH - level) / 2, -1, 0.5))
     return [Cue("up", weight, f"teeth: at the height of C{level:.0f}" if level >= 1 else "teeth: above C1")]

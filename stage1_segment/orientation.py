@@ -17,20 +17,20 @@ TURNS: dict[tuple[str, ...], str] = {
     ("forward",): "front to back, as an LPS array under a RAS header is",
     ("forward", "up"): "upside down and front to back",
 }
-SURE = 0.5
-"""Sum of the cues' weights (each -1..1) along a direction. Right real scans have 1.7 and more forward and 1.0 and more
-up, turned ones -0.6 and less."""
+AGAINST, FOR = -0.4, 0.3
+"""Sums of the cues' weights (each -1..1) along a direction, from which on the header is contradicted or confirmed.
+Right real scans have 1.7 and more forward, 0.4 (a chest) and more up (docs/orientation.md)."""
 
 
 @dataclass(frozen=True)
 class Judgement:
     """Of an answer: `against`, the directions that anatomy contradicts; `reasons`, a sentence each; `row`, what no row
-    of levels has, likewise; `confirmed`, whether the directions are seen to be right."""
+    of levels has, likewise; `confirmed`, the directions that are seen to be right."""
 
     against: tuple[str, ...]
     reasons: tuple[str, ...]
     row: tuple[str, ...]
-    confirmed: bool
+    confirmed: tuple[str, ...]
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def checked(ct: Volume, segment: Callable[[Volume], Segmentation], orientation: 
         return replace(answer, notices=(*answer.notices, *judged.sentences))
     turns = {turn: segment(turned(ct, turn)) for turn in TURNS}
     others = {turn: judge(turned(ct, turn), other.mask) for turn, other in turns.items()}
-    right = [turn for turn, other in others.items() if other.confirmed and len(other.row) <= len(judged.row)]
+    right = [turn for turn, other in others.items() if _explains(other, judged)]
     seen = "; ".join(judged.sentences)
     if len(right) != 1:
         unsure = f"the scan contradicts its header ({seen}), and no single turn of it is right: look at the picture"
@@ -66,11 +66,16 @@ def checked(ct: Volume, segment: Callable[[Volume], Segmentation], orientation: 
     return replace(fixed, mask=mask, notices=(*fixed.notices, said), turned=right[0])
 
 
+def _explains(turn: Judgement, before: Judgement) -> bool:
+    """Whether a turn sets right what was contradicted, contradicts nothing else and makes the row no worse."""
+    return set(before.against) <= set(turn.confirmed) and not turn.against and len(turn.row) <= len(before.row)
+
+
 def judge(ct: Volume, mask: Volume) -> Judgement:
     """An answer (mask of `labels.CLASS_NAMES`, on the CT's grid) held against what the scan shows."""
     cues = direction_cues(ct, mask)
-    against = tuple(along for along in AXES if balance(cues, along) < -SURE)
-    row = row_contradictions(mask)
+    sums = {along: balance(cues, along) for along in AXES}
+    against = tuple(along for along in AXES if sums[along] < AGAINST)
     reasons = tuple(cue.text for cue in cues if cue.along in against and cue.weight < 0)
-    agreed = all(balance(cues, along) > (SURE if along == "up" else 0) for along in AXES)
-    return Judgement(against, reasons, row, agreed and not against)
+    confirmed = tuple(along for along in AXES if sums[along] > FOR)
+    return Judgement(against, reasons, row_contradictions(mask), confirmed)
