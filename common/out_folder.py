@@ -44,8 +44,7 @@ def answer_at(
             yield {STUDY: about, MASK: os.path.relpath(mask, named[0].parent)}
         except BaseException:
             for path in named:
-                if store.record_path(path).exists():
-                    remove(path)
+                remove(path)
             raise
 
 

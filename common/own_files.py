@@ -75,9 +75,10 @@ def is_unchanged(output: Path) -> bool:
 
 
 def remove(output: Path) -> None:
-    """Removes an output and its record; nothing happens where they are absent."""
-    for path in (output, store.record_path(output)):
-        path.unlink(missing_ok=True)
+    """Removes an output and its record; a file without one stays, it is somebody's."""
+    if store.record_path(output).exists():
+        output.unlink(missing_ok=True)
+        store.record_path(output).unlink()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from common.batches import batches
 from common.cores import usable_cores
 from common.device import check_device, choose_precision
 from common.errors import ConfigError
+from common.own_files import refuse_unrecorded, run_outputs_at
 from common.progress import progress
 from common.schema import TRAINING
 from common.training import WEIGHTS, Task, TrainSettings
@@ -33,6 +34,7 @@ def fit(
     fabric = make_fabric(settings, checkpoint.begun_in(folder, digest))
     if fabric.device.type == "cpu":
         torch.set_num_threads(threads(settings))
+    refuse_unrecorded(folder / WEIGHTS)
     fabric.launch(_fit_process, task, settings, folder, came_from, digest, description)
 
 
@@ -72,8 +74,9 @@ def _fit_process(
             fabric.barrier()
 
     if fabric.is_global_zero:
-        save_weights(folder / WEIGHTS, averaged, {**description, "trained_in": precision_of(fabric)})
-        store.write_record(folder / WEIGHTS, came_from, TRAINING)
+        with run_outputs_at([folder / WEIGHTS]):
+            save_weights(folder / WEIGHTS, averaged, {**description, "trained_in": precision_of(fabric)})
+            store.write_record(folder / WEIGHTS, came_from, TRAINING)
     fabric.barrier()
 
 

@@ -14,6 +14,7 @@ from common.errors import PARTLY_FAILED, DatasetError
 from common.failing import LOG
 from common.labels import LEVEL_IDS, LEVELS
 from common.notices import seen_in_training
+from common.own_files import run_outputs_at
 from common.progress import progress
 from common.reading.nifti import read_nifti
 from common.volume import Volume
@@ -41,11 +42,12 @@ def evaluate(data: DataSettings, settings: SegmentSettings) -> int:
     came_from = {uid: [store.Files(p), store.Files(run.mask(uid)), seen[uid]] for uid, p in truth.items()}
     output = run.stage / "evaluation.json"
     if not store.is_current(output, came_from, EVALUATION):
-        studies, failed = _compare_all(truth, run, data.workers)
-        if not studies:
-            raise DatasetError(f"{run.mask('<uid>')}: nothing there; run `python -m stage1_segment predict` first")
-        store.write_json(output, {**apart(studies, seen, cohort), "failed": failed})
-        store.write_record(output, came_from, EVALUATION)
+        with run_outputs_at([output]):
+            studies, failed = _compare_all(truth, run, data.workers)
+            if not studies:
+                raise DatasetError(f"{run.mask('<uid>')}: nothing there; run `python -m stage1_segment predict` first")
+            store.write_json(output, {**apart(studies, seen, cohort), "failed": failed})
+            store.write_record(output, came_from, EVALUATION)
     result = store.read_json(output)
     print(table(result))
     for uid, reason in result["failed"].items():

@@ -12,6 +12,7 @@ from common.config import DataSettings
 from common.device import prediction_precision
 from common.labels import TARGETS
 from common.notices import tell
+from common.own_files import refuse_unrecorded, run_outputs_at
 from common.progress import progress
 from common.score import best_constants, score
 from stage2_classify import crop_files, decide
@@ -58,6 +59,8 @@ def answer_out_of_fold(
         return
     if origin["masks_seen_in_training"]:
         tell("training studies", [masks_seen(len(origin["masks_seen_in_training"]), len(usable))])
+    refuse_unrecorded(table)
+    refuse_unrecorded(decision_path)
     from stage2_classify.predictor import load_predictor
 
     found: list[Seen] = []
@@ -72,19 +75,18 @@ def answer_out_of_fold(
     posterior, each = fit_decision(found, truth, settings.decision)
     decided = [decide.decide(one.logits[None], one.present, one.prior, own) for one, own in zip(found, each)]
     answers = [Prediction(one.uid, d.answer, one.flags, d.calibrated, d.network) for one, d in zip(found, decided)]
-    write_predictions(table, answers)
-    store.write_record(table, origin, ANSWERS)
-    store.write_json(
-        decision_path,
-        {
-            "decision": None if posterior is None else posterior.to_json(),
-            "prior": best_constants(usable.to_numpy()).tolist(),
-            "networks": origin["weights"],
-            "settings": origin["decision"],
-            **(_scores(decided, truth) if found else {}),
-        },
-    )
-    store.write_record(decision_path, origin, ANSWERS)
+    decision = {
+        "decision": None if posterior is None else posterior.to_json(),
+        "prior": best_constants(usable.to_numpy()).tolist(),
+        "networks": origin["weights"],
+        "settings": origin["decision"],
+        **(_scores(decided, truth) if found else {}),
+    }
+    with run_outputs_at([table, decision_path]):
+        write_predictions(table, answers)
+        store.write_record(table, origin, ANSWERS)
+        store.write_json(decision_path, decision)
+        store.write_record(decision_path, origin, ANSWERS)
 
 
 def decision_origin(

@@ -12,6 +12,7 @@ from common.dataset.competition import Competition
 from common.dataset.consistency import inconsistencies
 from common.errors import SubmissionError
 from common.labels import LEVELS, OVERALL, TARGETS
+from common.own_files import run_outputs_at
 from stage2_classify import figures
 from stage2_classify.discrimination import ALL
 from stage2_classify.metrics import FOLDERS, KINDS, collect, folder_of
@@ -45,7 +46,8 @@ def make_report(data: DataSettings, settings: ClassifySettings) -> int:
     came_from = {**_came_from(data, settings), "notices": notices}
     outputs = (data.run / "metrics.json", data.run / "report.html")
     if not all(store.is_current(output, came_from, REPORT) for output in outputs):
-        _write(outputs, data, settings, notices, came_from)
+        with run_outputs_at(outputs):
+            _write(outputs, data, settings, notices, came_from)
     if not submission.is_file():
         raise missing
     return 0

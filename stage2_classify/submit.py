@@ -14,7 +14,7 @@ from common.dataset.ids import UID, row_id
 from common.errors import SubmissionError
 from common.labels import TARGETS
 from common.notices import tell
-from common.own_files import refuse_unrecorded, remove
+from common.own_files import remove, run_outputs_at
 from stage2_classify.run_folder import stage_folder
 from stage2_classify.schema import SUBMISSION
 from stage2_classify.settings import ClassifySettings
@@ -101,15 +101,15 @@ def submit(data: DataSettings, settings: ClassifySettings, fill_missing: bool = 
     }
     if store.is_current(output, came_from, SUBMISSION):
         return 0
-    refuse_unrecorded(output)
-    remove(output)
-    prior = _prior(decision) if fill_missing else None
-    submission, filled = make_submission(asked, read_probabilities(source, may_be_empty=True), prior)
-    if filled.rows:
-        tell(str(output), [f"{len(filled.rows)} rows of {len(filled.studies)} studies are filled with the prior"])
-        tell(str(output), [f"filled with the prior: {uid}" for uid in filled.studies])
-    write_submission(output, submission)
-    store.write_record(output, came_from, SUBMISSION)
+    with run_outputs_at([output]):
+        remove(output)
+        prior = _prior(decision) if fill_missing else None
+        submission, filled = make_submission(asked, read_probabilities(source, may_be_empty=True), prior)
+        if filled.rows:
+            tell(str(output), [f"{len(filled.rows)} rows of {len(filled.studies)} studies are filled with the prior"])
+            tell(str(output), [f"filled with the prior: {uid}" for uid in filled.studies])
+        write_submission(output, submission)
+        store.write_record(output, came_from, SUBMISSION)
     return 0
 
 

@@ -3,11 +3,17 @@
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from common import store
+from common.dataset.folds import stored_folds
 from common.errors import OutputError
+from common.labels import TARGETS
 from common.own_files import outputs_at, run_outputs_at
+from common.phantom.cohort import make_cohort
+from common.training import WEIGHTS, TrainSettings
+from common.training_loop import fit
 
 
 def write(path: Path, text: str = "new", **kinds) -> None:
@@ -142,3 +148,28 @@ def test_a_run_replaces_what_has_a_record_even_a_torn_one_and_nothing_else(tmp_p
     with run_outputs_at([path]):
         store.write_text(path, "ours")
     assert path.read_text() == "ours"
+
+
+def test_a_users_folds_are_kept(tmp_path: Path) -> None:
+    labels = pd.DataFrame({target: [0, 1] * 4 for target in TARGETS}, index=[f"1.{k}" for k in range(8)])
+    path = tmp_path / "folds.csv"
+    stored_folds(path, labels, 2, 0)
+    stored_folds(path, labels, 2, 1)  # its own are made again
+    store.record_path(path).unlink()
+    with pytest.raises(OutputError, match=r"folds\.csv"):
+        stored_folds(path, labels, 2, 2)
+
+
+def test_weights_from_elsewhere_are_not_trained_over(tmp_path: Path) -> None:
+    (tmp_path / WEIGHTS).write_bytes(b"a colleague's")
+    with pytest.raises(OutputError, match="weights"):
+        fit(None, TrainSettings(device="cpu"), tmp_path, {}, {"kind": "test"})
+    assert (tmp_path / WEIGHTS).read_bytes() == b"a colleague's"
+
+
+@pytest.mark.parametrize("name", ["train.csv", "test.csv", "sample_submission.csv", "train_bounding_boxes.csv"])
+def test_synthetic_studies_are_not_made_in_somebodys_data_set(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match="choose another folder"):
+        make_cohort(tmp_path, 1, 0, 0, 32, workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -9,6 +9,7 @@ from common.dataset.ids import UID
 from common.dataset.tables import read_table
 from common.errors import ConfigError, DatasetError
 from common.labels import LEVELS, OVERALL, TARGETS
+from common.own_files import run_outputs_at
 from common.schema import FOLDS
 from common.store import atomic, digest_value, is_current, write_record
 
@@ -38,14 +39,16 @@ def assign_folds(labels: pd.DataFrame, folds: int, seed: int) -> pd.Series:
 
 def stored_folds(path: Path, labels: pd.DataFrame, folds: int, seed: int) -> pd.Series:
     """The folds in `path` (StudyInstanceUID, fold) when they were made for these labels, folds and seed;
-    else they are assigned and written there. Index in the labels' order."""
+    else they are assigned and written there. Index in the labels' order. Raises OutputError where somebody else's file
+    stands."""
     kept = kept_folds(path, labels, folds, seed)
     if kept is not None:
         return kept
     assigned = assign_folds(labels, folds, seed)
-    with atomic(path) as scratch:
-        assigned.rename_axis(UID).to_csv(scratch)
-    write_record(path, _origin(labels, folds, seed), FOLDS)
+    with run_outputs_at([path]):
+        with atomic(path) as scratch:
+            assigned.rename_axis(UID).to_csv(scratch)
+        write_record(path, _origin(labels, folds, seed), FOLDS)
     return assigned
 
 
