@@ -42,6 +42,8 @@ OFFSETS = {
 }
 """What is added to HU by mistake -> how that comes about; likely ones first."""
 MUSCLE_MOVED_BACK = (-45.0, 105.0)
+USUAL_MUSCLE = (25.0, 58.0)
+"""What lies at -1000 then is air; at -1024 it is what a maker fills in."""
 LOWEST, CEILING, AIR = -1024, 3071, -1000
 """Where scanners cut HU off, and where air lies."""
 AIR_NEAR = 120.0
@@ -110,11 +112,15 @@ def known_offset(spread: Spread, muscle: float) -> tuple[int, bool] | None:
         [offset for offset in near if spread.floor == LOWEST + offset and spread.floor != 0],
         [offset for offset in near if spread.ceiling == CEILING + offset],
         [offset for offset in near if low == LOWEST + offset and low != 0],
-        [offset for offset in usual if air is not None and abs(air - offset - AIR) <= 12],
+        [offset for offset in usual if air is not None and abs(air - offset - AIR) <= 12 and _usual(muscle - offset)],
         [offset for offset in near if low == LOWEST + offset],
     )
     found = next((way[0] for way in ways if len(way) == 1), near[0])
     return found, len(near) == 1 or ways[0] == [found]
+
+
+def _usual(muscle: float) -> bool:
+    return USUAL_MUSCLE[0] <= muscle <= USUAL_MUSCLE[1]
 
 
 def _is_ct(spread: Spread, muscle: float, offset: int) -> bool:
