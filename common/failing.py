@@ -1,6 +1,7 @@
 """One study's failure: whatever it raised, as a reason for people, and the traceback where it can be looked up."""
 
 import errno
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -48,6 +49,17 @@ def brief(error: BaseException) -> str:
     text = " ".join(str(error).split())
     text = text if len(text) <= LONGEST else text[:LONGEST] + "..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+said_failed: set[str] = set()
+"""Studies of which this process said that a part of an output lacks them, though the rest of it is there."""
+
+
+def say_failed(study: str, what: str, failed: Failed, run: Path) -> None:
+    """Says on stderr that a study is left out of a part of an output of `run`, and remembers it for the exit code."""
+    print(f"{study}: {what}", file=sys.stderr)
+    keep_traceback(run / LOG, study, failed)
+    said_failed.add(study)
 
 
 def keep_traceback(log: Path, study: str, failed: Failed) -> None:

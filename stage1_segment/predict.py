@@ -158,6 +158,10 @@ def _infer(ct: np.ndarray, hint: np.ndarray | None, segmenter: Segmenter) -> Ten
 
 
 def _confidence(logits: Tensor) -> dict[int, float]:
-    best, labels = torch.softmax(logits, dim=0).max(dim=0)
-    values = range(1, len(CLASS_NAMES))
-    return {v: round(float(best[labels == v].mean()), 4) for v in values if bool((labels == v).any())}
+    """Mask value -> mean probability over the voxels that have it; in slabs, for the logits are large enough."""
+    count, total = (torch.zeros(len(CLASS_NAMES), dtype=torch.float64) for _ in range(2))
+    for slab in logits.split(16, dim=3):
+        best, labels = (found.cpu().flatten() for found in torch.softmax(slab, dim=0).max(dim=0))
+        count += torch.bincount(labels, minlength=len(count))
+        total += torch.bincount(labels, best.double(), minlength=len(count))
+    return {v: round(float(total[v] / count[v]), 4) for v in range(1, len(count)) if count[v] > 0}

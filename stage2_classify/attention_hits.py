@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from common import store
 from common.config import DataSettings
 from common.dataset.competition import UID, Competition
 from common.dataset.folds import kept_folds
+from common.failing import Failed, attempt, say_failed
 from common.labels import LEVELS
 from common.progress import progress
 from common.score import bootstrap_share
@@ -17,7 +19,7 @@ from common.training import WEIGHTS
 from stage2_classify import crop_files
 from stage2_classify.attention import METHODS, Attention, attend
 from stage2_classify.crops import Crops
-from stage2_classify.predictor import load_predictor
+from stage2_classify.predictor import Predictor, load_predictor
 from stage2_classify.run_folder import chosen_folds, fold_folder, stage_folder
 from stage2_classify.settings import ClassifySettings
 
@@ -96,5 +98,13 @@ def _held_out_looks(data: DataSettings, settings: ClassifySettings) -> Iterable[
         paths = {uid: crop_files.path_of(data, "vertebra3d", uid) for uid in boxed & set(folds.index[folds == fold])}
         paths = {uid: path for uid, path in sorted(paths.items()) if crop_files.cut_as(path, predictor.settings.crops)}
         for uid, path in progress(paths.items(), len(paths), f"attention of fold {fold}"):
-            crops = crop_files.load(path)
-            yield from looks_of(uid, crops, attend([predictor], crops), labels.loc[uid].to_numpy())
+
+            def look(uid: str = uid, path: Path = path, predictor: Predictor = predictor) -> list[Look]:
+                crops = crop_files.load(path)
+                return looks_of(uid, crops, attend([predictor], crops), labels.loc[uid].to_numpy())
+
+            looks = attempt(look)
+            if isinstance(looks, Failed):
+                say_failed(uid, f"no attention: {looks.message}", looks, data.run)
+            else:
+                yield from looks

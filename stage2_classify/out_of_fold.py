@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,13 @@ import pandas as pd
 from common import store, training
 from common.config import DataSettings
 from common.device import prediction_precision
+from common.failing import LOG, Failed
 from common.labels import TARGETS
 from common.notices import tell
 from common.own_files import refuse_unrecorded, run_outputs_at
 from common.progress import progress
 from common.score import best_constants, score
+from common.workers import HERE, shared
 from stage2_classify import crop_files, decide
 from stage2_classify.cross_fit import fit_each_fold, random_folds
 from stage2_classify.fit_posterior import fit_posterior
@@ -24,6 +26,9 @@ from stage2_classify.run_folder import stage_folder
 from stage2_classify.schema import ANSWERS
 from stage2_classify.settings import ClassifySettings, DecisionSettings
 from stage2_classify.tables import Prediction, write_predictions
+
+if TYPE_CHECKING:
+    from stage2_classify.predictor import Predictor
 
 MASK_SEEN = "by a network that learned from the true one"
 LEAST_STUDIES = 4
@@ -45,8 +50,8 @@ class Seen:
 
 def answer_out_of_fold(
     folders: dict[int, Path], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
-) -> None:
-    """out_of_fold.csv and decision.json, where they aren't current.
+) -> dict[str, str]:
+    """out_of_fold.csv and decision.json, where they aren't current; returns uid -> error of those left out of them.
 
     Every row of out_of_fold.csv is answered by a network and a posterior that haven't seen its study.
     """
@@ -56,7 +61,7 @@ def answer_out_of_fold(
     held_out = {fold: [uid for uid in usable.index if folds[uid] == fold] for fold in weights}
     origin = decision_origin(folders, usable, folds, data, settings)
     if all(store.is_current(path, origin, ANSWERS) for path in (table, decision_path)):
-        return
+        return {}
     if origin["masks_seen_in_training"]:
         tell("training studies", [masks_seen(len(origin["masks_seen_in_training"]), len(usable))])
     refuse_unrecorded(table)
@@ -64,13 +69,23 @@ def answer_out_of_fold(
     from stage2_classify.predictor import load_predictor
 
     found: list[Seen] = []
+    failed: dict[str, str] = {}
     for fold, path in weights.items():
         predictor = load_predictor(path, settings.train.device, origin["precision"])
-        for uid in progress(held_out[fold], len(held_out[fold]), f"answering for fold {fold}"):
+
+        def see(uid: str, fold: int = fold, predictor: "Predictor" = predictor) -> Seen:
             crops = crop_files.load(crop_files.path_of(data, settings.network.kind, uid))
-            seen = {"mask": [MASK_SEEN]} if uid in origin["masks_seen_in_training"] else {}
+            known = {"mask": [MASK_SEEN]} if uid in origin["masks_seen_in_training"] else {}
             logits = predictor.logits(crops, settings.decision.flip)
-            found.append(Seen(uid, fold, logits, crops.present, {**crops.flags, **seen}, predictor.prior))
+            return Seen(uid, fold, logits, crops.present, {**crops.flags, **known}, predictor.prior)
+
+        seen = shared(see, {uid: (uid,) for uid in held_out[fold]}, HERE, data.run / LOG)
+        for uid, one in progress(seen, len(held_out[fold]), f"answering for fold {fold}"):
+            if isinstance(one, Failed):
+                failed[uid] = one.message
+                print(f"left out: {uid}: {one.message}")
+            else:
+                found.append(one)
     truth = usable.loc[[one.uid for one in found], list(TARGETS)].to_numpy()
     posterior, each = fit_decision(found, truth, settings.decision)
     decided = [decide.decide(one.logits[None], one.present, one.prior, own) for one, own in zip(found, each)]
@@ -84,9 +99,11 @@ def answer_out_of_fold(
     }
     with run_outputs_at([table, decision_path]):
         write_predictions(table, answers)
-        store.write_record(table, origin, ANSWERS)
+        # Without all of its studies the table isn't current, so that the next call answers them.
+        store.write_record(table, {**origin, "unanswered": sorted(failed)} if failed else origin, ANSWERS)
         store.write_json(decision_path, decision)
         store.write_record(decision_path, origin, ANSWERS)
+    return failed
 
 
 def decision_origin(

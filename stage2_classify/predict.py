@@ -14,6 +14,7 @@ from common.dataset.folds import stored_folds
 from common.dataset.masks import segmentation_on
 from common.device import check_device, prediction_precision
 from common.errors import PARTLY_FAILED, NoCervicalLevel, WeightsError
+from common.failing import LOG, Failed
 from common.labels import TARGETS
 from common.notices import json_beside, tell
 from common.out_folder import answer_at
@@ -23,6 +24,7 @@ from common.reading.study import read_study
 from common.resample import canonical
 from common.turned import turned, turned_beside
 from common.volume import Volume
+from common.workers import HERE, shared
 from stage2_classify import crop_files, decide, training_studies
 from stage2_classify.belongs import check_alike, check_described, check_run, read_decision
 from stage2_classify.crops import Crops, cut_study, shrink_study
@@ -69,17 +71,28 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     if not store.is_current(output, origin, ANSWERS):
         ensemble = _load(weights, settings.train.device, origin["precision"])
         posterior, _ = read_decision(decision, origin["weights"])
-        predictions = [
-            answer(uid, crop_files.load(path), ensemble, posterior, settings.decision.flip)
-            for uid, path in progress(paths.items(), len(paths), "answering")
-        ]
+
+        def answer_file(uid: str, path: Path) -> Prediction:
+            return answer(uid, crop_files.load(path), ensemble, posterior, settings.decision.flip)
+
+        predictions, unanswered = [], {}
+        answered = shared(answer_file, {uid: (uid, path) for uid, path in paths.items()}, HERE, data.run / LOG)
+        for uid, prediction in progress(answered, len(paths), "answering"):
+            if isinstance(prediction, Failed):
+                unanswered[uid] = prediction.message
+                print(f"not answered: {uid}: {prediction.message}")
+            else:
+                predictions.append(prediction)
         for prediction in predictions:
             tell(prediction.uid, prediction.notices)
         if any(predictor.synthetic for predictor in ensemble):
             tell("all studies", [OF_SYNTHETIC_ONLY])
         with run_outputs_at([output]):
             write_predictions(output, predictions)
-            store.write_record(output, origin, ANSWERS)
+            # A table that lacks studies for other reasons than their files' is made again by the next call.
+            lacking = {"unanswered": sorted(unanswered)} if unanswered else {}
+            store.write_record(output, {**origin, **lacking}, ANSWERS)
+        failed |= unanswered
     return PARTLY_FAILED if failed else 0
 
 

@@ -10,7 +10,8 @@ from common.commandline import NOT_MEDICAL
 from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.dataset.consistency import inconsistencies
-from common.errors import SubmissionError
+from common.errors import PARTLY_FAILED, SubmissionError
+from common.failing import said_failed
 from common.labels import LEVELS, OVERALL, TARGETS
 from common.own_files import run_outputs_at
 from stage2_classify import figures
@@ -31,7 +32,8 @@ NAMES = {OVERALL: "any", ALL: "all vertebrae"}
 
 
 def make_report(data: DataSettings, settings: ClassifySettings) -> int:
-    """Writes metrics.json and report.html into the run's folder where they aren't current; returns 0. Without a
+    """Writes metrics.json and report.html into the run's folder where they aren't current; returns 0, or
+    PARTLY_FAILED where a study lacks its picture. Without a
     submission they tell of the training studies alone, and SubmissionError is raised after; before, where these aren't
     answered either."""
     # The submission is that of the default kind, whatever entry the command names.
@@ -45,12 +47,13 @@ def make_report(data: DataSettings, settings: ClassifySettings) -> int:
     notices += [] if submission.is_file() else ["there is no submission: what follows is of the training studies alone"]
     came_from = {**_came_from(data, settings), "notices": notices}
     outputs = (data.run / "metrics.json", data.run / "report.html")
+    said_failed.clear()
     if not all(store.is_current(output, came_from, REPORT) for output in outputs):
         with run_outputs_at(outputs):
             _write(outputs, data, settings, notices, came_from)
     if not submission.is_file():
         raise missing
-    return 0
+    return PARTLY_FAILED if said_failed else 0
 
 
 def _write(
@@ -61,8 +64,9 @@ def _write(
     metrics["studies"] = [_as_json(study) for study in shown]
     store.write_json(outputs[0], metrics)
     store.write_text(outputs[1], page(str(data.root), metrics, shown))
+    lacking = {"lacking": sorted(said_failed)} if said_failed else {}  # made again by the next call
     for output in outputs:
-        store.write_record(output, came_from, REPORT)
+        store.write_record(output, {**came_from, **lacking}, REPORT)
     for kind, judged in metrics["out_of_fold"].items():
         ours, constant = judged["score"], judged["best_constant_score"]
         print(f"training studies, out of fold, {kind}: score {ours:.6f}, best constant answer {constant:.6f}")

@@ -9,6 +9,7 @@ import pandas as pd
 from common import store
 from common.config import DataSettings
 from common.dataset.competition import Competition
+from common.failing import Failed, attempt, say_failed
 from common.labels import LEVELS, OVERALL, TARGETS
 from common.progress import progress
 from common.score import row_scores
@@ -68,7 +69,10 @@ def studies(data: DataSettings, settings: ClassifySettings) -> list[ShownStudy]:
     for uid in progress(scores.index, len(scores), "studies of the report"):
         labels = None if truth is None else truth.loc[uid].to_numpy()
         shown = answers.loc[uid].fillna(said.loc[uid, list(TARGETS)]).to_numpy(dtype=float)
-        pictures = _pictures(uid, data, settings, predictors, shown, labels) if uid in reasons else {}
+        pictures = attempt(_pictures, uid, data, settings, predictors, shown, labels) if uid in reasons else {}
+        if isinstance(pictures, Failed):
+            say_failed(uid, f"no pictures: {pictures.message}", pictures, data.run)
+            pictures = {}
         flags = said.at[uid, "flags"] if "flags" in said else ""
         rows.append(
             ShownStudy(

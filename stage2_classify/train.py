@@ -35,8 +35,8 @@ def train(data: DataSettings, settings: ClassifySettings) -> int:
         examples = training_studies.load_examples(usable, data, settings)
         for fold in due:
             _train_fold(folders[fold], origins[fold], fold, examples, folds, settings, competition.synthetic)
-    answer_out_of_fold(folders, usable, folds, data, settings)
-    return PARTLY_FAILED if failed else 0
+    unanswered = answer_out_of_fold(folders, usable, folds, data, settings)
+    return PARTLY_FAILED if failed or unanswered else 0
 
 
 def _train_fold(

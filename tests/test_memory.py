@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from common import label_values
 from common.dataset.cache import CtCache, store_scan
@@ -16,6 +17,7 @@ from common.phantom.dicom_files import write_series
 from common.phantom.file_style import FileStyle
 from common.reading.nifti import read_nifti
 from common.volume import Volume
+from stage1_segment.predict import _confidence
 from stage1_segment.preview import draw_preview
 from stage2_classify.crops import cut_study
 from stage2_classify.settings import CropSettings
@@ -85,6 +87,15 @@ def test_crops_need_the_mask_a_few_times(tmp_path: Path, ct: Volume, mask: Volum
     assert bytes_per_voxel(lambda: segmentation_on(ct, path, "merged", is_ct=False)) < 3.5  # it was 8 and more
     small = CropSettings(spacing_mm=4)
     assert bytes_per_voxel(lambda: cut_study(ct, mask, small)) < 4  # int64 counts alone were 8
+
+
+def test_confidence_is_the_mean_over_the_voxels_of_a_class() -> None:
+    """Thicker than a slab: class 1 twice with probabilities of 8/16 and 8/10, class 2 nowhere."""
+    logits = torch.full((9, 1, 1, 40), -100.0)
+    logits[0] = 0.0
+    logits[:, 0, 0, 3] = torch.log(torch.tensor([1.0, 8, 1, 1, 1, 1, 1, 1, 1]))
+    logits[:, 0, 0, 39] = torch.log(torch.tensor([2.0, 8, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9]))
+    assert _confidence(logits) == {1: 0.65}
 
 
 def test_a_picture_needs_less_than_the_scan(tmp_path: Path, ct: Volume, mask: Volume) -> None:
