@@ -22,6 +22,10 @@ SECOND = 0.4
 the largest cervical vertebra."""
 DISC_MM = 5.0
 """Between the bone of one vertebra and the next, at most."""
+NO_NECK = (
+    "what looks like vertebrae of a neck stands in no row of levels, is too large, or is less than lies astray; "
+    "none is named"
+)
 
 
 @dataclass(eq=False)
@@ -39,7 +43,7 @@ class Piece:
 def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tuple[np.ndarray, tuple[str, ...]]:
     """mask (X, Y, Z) uint8 of `labels.CLASS_NAMES`, axes nearest to R, A, S, `spacing` (3,) mm -> the mask as
     anatomy allows it, and what was changed, a sentence each. A level with too little bone becomes absent, and
-    all of a neck where most of it stands in no row of levels."""
+    all of a neck where most of it stands in no row of levels, or more bone lies astray than in it."""
     pieces = [piece for label in range(1, len(CLASS_NAMES)) for piece in find_pieces(mask, label, spacing)]
     vertebrae, rest = _vertebrae(pieces, settings)
     owner = np.zeros(mask.shape, np.uint16)  # number of the vertebra that each voxel belongs to
@@ -57,9 +61,10 @@ def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tup
     cervical = [v for v in vertebrae if v.label != THORACIC]
     kept = [v for v, name in zip(vertebrae, names) if v.label == name != THORACIC]
     no_row = 2 * len(renamed) > len(cervical) or (renamed and len(kept) < 2)  # one alone says nothing of a row
-    if no_row or any(v.volume > settings.largest_mm3 for v in cervical):
+    neck = sum(v.volume for v, name in zip(vertebrae, names) if name != THORACIC)
+    if no_row or 0 < neck < removed or any(v.volume > settings.largest_mm3 for v in cervical):
         names = [name if name == THORACIC else BACKGROUND for name in names]
-        notices = ["what looks like vertebrae of a neck stands in no row of levels, or is too large; none is named"]
+        notices = [NO_NECK]
     if removed >= settings.level_mm3:
         notices.append(f"{removed / 1000:.1f} ml of stray bone removed")
     return translate(owner, np.array([0, *names], np.uint8)), tuple(notices)

@@ -10,6 +10,8 @@ from common.phantom.study_plan import plan_cohort
 from common.volume import Volume
 
 AIR_HU = -1000
+LEAST_MM3 = 5000.0
+"""Bone of each level of a neck, so that none is cut off by the scan's edge."""
 NECK_MATRIX = 96
 """Axial voxels of a synthetic neck, about 2 mm each."""
 
@@ -73,7 +75,8 @@ def neck_beside_a_tube(rng: np.random.Generator) -> tuple[Volume, Volume]:
             neck = render(plan, NECK_MATRIX)
         except StudyError:
             continue
-        if np.isin(list(LEVEL_IDS.values()), neck.labels.array).all():
+        counts = np.bincount(neck.labels.array.ravel(), minlength=max(LEVEL_IDS.values()) + 1)
+        if min(counts[level] for level in LEVEL_IDS.values()) * np.prod(neck.labels.spacing) >= LEAST_MM3:
             break
     ct, spacing = neck.ct, neck.ct.spacing
     radius = rng.uniform(20, 35)

@@ -90,6 +90,24 @@ def test_one_vertebra_makes_no_row(levels: list[int]) -> None:
     assert not np.isin(cleaned(column(levels)), range(1, 8)).any()
 
 
+@pytest.mark.parametrize("width, kept", [(11, True), (14, False)])
+def test_less_than_lies_astray_is_no_neck(width: int, kept: bool) -> None:
+    """C3 to C5, 7056 mm3 in all, and bone of one name scattered beside them: 6 x 1089 or 6 x 1764 mm3."""
+    mask = np.pad(column([3, 4, 5], np.ones(3)), ((0, 50), (0, 0), (0, 0)))
+    for place in range(6):
+        x, y = 62 + 15 * (place % 3), 2 + 19 * (place // 3)
+        mask[x : x + width, y : y + width, 30:39] = 8
+    found, notices = clean(mask, np.ones(3), CleanSettings(level_mm3=2000))
+    assert set(np.unique(found)) == ({0, 3, 4, 5} if kept else {0})
+    assert any("lies astray" in notice for notice in notices) != kept
+
+
+def test_bone_astray_where_there_is_no_neck_says_nothing_of_one() -> None:
+    mask = np.zeros((40, 40, 40), np.uint8)
+    mask[5:20, 5:20, 5:14] = 8
+    assert "lies astray" not in " ".join(clean(mask, np.ones(3), CleanSettings(level_mm3=3000))[1])
+
+
 def test_the_larger_vertebra_keeps_the_name_that_two_have() -> None:
     assert best_levels([4, 4], np.ones(1), np.array([300.0, 3000.0])) == [3, 4]
     assert best_levels([4, 4], np.ones(1), np.array([3000.0, 300.0])) == [4, 5]
