@@ -7,6 +7,7 @@ import pytest
 
 from common.dataset.cache import CtCache
 from common.errors import CorruptFile, UnsupportedStudy
+from common.reading.plausibility import judge
 from common.reading.specimens import compress, random_hu, write_series, write_slice
 from common.reading.study import read_study
 
@@ -176,6 +177,37 @@ def test_what_holds_no_neck_is_not_judged(tmp_path):
     for number, values in enumerate((np.full((30, 30, 30), 40), random_hu((30, 30, 30)), neck()[:, :, :5] * 10)):
         (tmp_path / str(number)).mkdir()
         read_as("nifti", values.astype(np.int16), tmp_path / str(number))
+
+
+def test_which_offset_it_was_is_told_by_a_limit_else_by_air():
+    """Blanked outside of the body, without air; then with air of -1000 and nothing cut off."""
+    body = np.where(neck() < -300, -1024, neck()).astype(int)
+    body[body < -1024] = -1024
+    for offset in (1000, 1024, 1023, 2000, 2048):
+        assert judge((body + offset).ravel(), body.shape).offset == offset
+    free = neck(15.0, lowest=-3000).astype(int)
+    free[0, 0, 0] = -1100
+    for offset in (1000, 1024):
+        assert judge((free + offset).ravel(), free.shape).offset == offset
+
+
+def _tissue(centre, deviation, others=0, apart=0):
+    """20,000 dark voxels of noise, 20,000 about `centre`, `others` of these `apart` from it, a few far above."""
+    rng = np.random.default_rng(3)
+    dark, tissue = np.abs(rng.normal(0, 12, 20_000)), rng.normal(centre, deviation, 20_000).clip(1)
+    tissue[:100] = np.linspace(centre + 500, centre + 2000, 100)
+    tissue[100 : 100 + others] += apart
+    return np.rint(np.concatenate([dark, tissue])).astype(int)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [_tissue(1060, 170), _tissue(1060, 30, 9000, -280), _tissue(1060, 40, 8000, 700), _tissue(40, 8)],
+    ids=["broad", "two apart", "much above it", "where muscle is"],
+)
+def test_an_mr_whose_tissue_lies_where_muscle_might_is_refused(values):
+    with pytest.raises(UnsupportedStudy, match="MR"):
+        judge(values, (40, 40, 25))
 
 
 def test_padding_of_the_header_is_no_part_of_the_judgement_and_becomes_air(tmp_path):

@@ -48,8 +48,8 @@ LOWEST, CEILING, AIR = -1024, 3071, -1000
 """Where scanners cut HU off, and where air lies."""
 AIR_NEAR = 120.0
 """How far above the low end air outside of the body is looked for."""
-NARROW = 0.65
-"""Part of what lies about muscle that is fat and muscle; 0.7 to 0.95 in scans and crops that were measured."""
+NARROW = 0.72
+"""Part of what lies about muscle that is fat and muscle; 0.77 to 0.95 in scans that were measured."""
 HIGHEST_HU = np.iinfo(np.int16).max
 WRAPPED = 2**16 - 4096
 """Negative HU lie above it when 16 bits lose their sign."""
@@ -107,9 +107,10 @@ def known_offset(spread: Spread, muscle: float) -> tuple[int, bool] | None:
     if not near:
         return None
     low, air = float(spread.filled_off[0]), spread.peak_above_floor(AIR_NEAR)
+    limits = {spread.floor, *spread.fillings} - {0.0}  # unsigned values end at 0 whatever was added to them
     usual = [offset for offset in near if abs(offset) != 1023]
     ways = (
-        [offset for offset in near if spread.floor == LOWEST + offset and spread.floor != 0],
+        [offset for offset in near if LOWEST + offset in limits],
         [offset for offset in near if spread.ceiling == CEILING + offset],
         [offset for offset in near if low == LOWEST + offset and low != 0],
         [offset for offset in usual if air is not None and abs(air - offset - AIR) <= 12 and _usual(muscle - offset)],
