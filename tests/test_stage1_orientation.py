@@ -36,7 +36,8 @@ def test_cues_of_an_upright_neck_all_agree() -> None:
     cues = direction_cues(*drawn_neck())
     assert {cue.text.split(":")[0] for cue in cues} == {"airway", "bodies", "bone", "brain", "lungs", "teeth"}
     assert all(cue.weight > 0.3 for cue in cues), cues
-    assert balance(cues, "forward") == pytest.approx(2.0, abs=0.1) and balance(cues, "up") == pytest.approx(0.35 + 1 + 1 + 0.5)
+    assert balance(cues, "forward") == pytest.approx(2.0, abs=0.1)
+    assert balance(cues, "up") == pytest.approx(0.35 + 1 + 1 + 0.5)
 
 
 @pytest.mark.parametrize("turn", list(TURNS))
