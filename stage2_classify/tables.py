@@ -48,9 +48,9 @@ def write_predictions(path: Path, predictions: list[Prediction]) -> None:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """The table, indexed by StudyInstanceUID: the targets, and `CALIBRATED`, `NETWORK` and "flags" where it has them;
-    numbers but for the flags. DatasetError when it is absent, lacks a column, or holds what is no id."""
-    table = read_table(path, (UID, *TARGETS), (*CALIBRATED, *NETWORK, "flags"))
+    """The table, indexed by StudyInstanceUID: the targets, and `CALIBRATED`, `NETWORK`, "flags" and "notices" where it has
+    them; numbers but for these two. DatasetError when it is absent, lacks a column, or holds what is no id."""
+    table = read_table(path, (UID, *TARGETS), (*CALIBRATED, *NETWORK, "flags", "notices"))
     check_uids(path, table[UID])
     table = table.set_index(UID)
     if table.index.has_duplicates:

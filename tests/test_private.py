@@ -3,6 +3,7 @@ packed ones unpacked. And what comes from files is text in the report, never mar
 
 import gzip
 import io
+import json
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -109,3 +110,12 @@ def test_the_report_shows_markup_as_text() -> None:
     assert "<script>alert" not in text
     assert "<img src=x" not in text
     assert text.count("&lt;script&gt;") >= 4
+
+
+def test_a_cohorts_notices_reach_stderr_and_its_masks() -> None:
+    keeper, _, run = tiny_run.finished()
+    said = (Path(keeper.name) / "said.txt").read_text()
+    kept = {path.stem: json.loads(path.read_text())["notices"] for path in run.glob("masks/*[0-9].json")}
+    assert any(kept.values())
+    for uid, notices in kept.items():
+        assert all(f"notice: {uid}: {notice}\n" in said for notice in notices)
