@@ -48,8 +48,8 @@ def write_predictions(path: Path, predictions: list[Prediction]) -> None:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """The table, indexed by StudyInstanceUID: the targets, and `CALIBRATED`, `NETWORK`, "flags" and "notices" where it has
-    them; numbers but for these two. DatasetError when it is absent, lacks a column, or holds what is no id."""
+    """The table, indexed by StudyInstanceUID: the targets, and `CALIBRATED`, `NETWORK`, "flags" and "notices" where it
+    has them; numbers but for these two. DatasetError when it is absent, lacks a column, or holds what is no id."""
     table = read_table(path, (UID, *TARGETS), (*CALIBRATED, *NETWORK, "flags", "notices"))
     check_uids(path, table[UID])
     table = table.set_index(UID)
