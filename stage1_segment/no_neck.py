@@ -33,10 +33,10 @@ def measure_no_neck(
     precision: str | None = None,
     kinds: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Segments `volumes` random volumes of each kind (None: all) and counts those that go wrong: any cervical level
-    where there is no neck; beside a neck, a level that isn't found or a label that doesn't lie on its spine. Volume
-    number n of a kind depends on (seed, kind, n) alone. `precision`: another one than that of `predict`.
-    Raises WeightsError, ConfigError."""
+    """Segments `volumes` random volumes of each kind (None: all) and counts those that go wrong (any cervical level
+    where there is no neck; beside a neck, a level that isn't found or a label that doesn't lie on its spine), and of
+    these the `silent` ones, about which no notice says anything. Volume number n of a kind depends on (seed, kind, n)
+    alone. `precision`: another one than that of `predict`. Raises WeightsError, ConfigError."""
     from stage1_segment.predict import load_segmenter
 
     segmenter = load_segmenter(weights, device, predict)
@@ -47,10 +47,12 @@ def measure_no_neck(
     for number, kind in enumerate([*KINDS, NECK]):
         if kinds is None or kind in kinds:
             runs = (np.random.default_rng([seed, number, n]) for n in range(volumes))
-            wrong = [n for n, rng in enumerate(progress(runs, volumes, kind)) if _goes_wrong(kind, rng, segmenter)]
+            told = {n: look(kind, rng, segmenter) for n, rng in enumerate(progress(runs, volumes, kind))}
+            wrong = [n for n, notices in told.items() if notices is not None]
             interval = binomtest(len(wrong), volumes).proportion_ci(method="wilson")
             ends = [round(float(interval.low), 4), round(float(interval.high), 4)]
-            found[kind] = {"volumes": volumes, "wrong": len(wrong), "interval": ends, "which": wrong}
+            silent = sum(not told[n] for n in wrong)
+            found[kind] = {"volumes": volumes, "wrong": len(wrong), "interval": ends, "silent": silent, "which": wrong}
     return {
         "weights": store.digest_file(weights),
         "seed": seed,
@@ -60,23 +62,27 @@ def measure_no_neck(
 
 
 def table(result: dict[str, Any]) -> str:
-    """A line per kind: how many went wrong, the rate and its 95 % interval (Wilson's)."""
-    lines = [f"{'kind':28}{'volumes':>8}{'wrong':>7}{'rate':>8}   95 % interval   ({result['precision']})"]
+    """A line per kind: how many went wrong, how many of these without a word, the rate and its 95 % interval
+    (Wilson's)."""
+    lines = [f"{'kind':28}{'volumes':>8}{'wrong':>7}{'silent':>8}{'rate':>8}   95 % interval   ({result['precision']})"]
     for kind, row in result["kinds"].items():
         low, high = (f"{100 * end:.1f} %" for end in row["interval"])
         rate = f"{100 * row['wrong'] / row['volumes']:.1f} %"
-        lines.append(f"{kind:28}{row['volumes']:>8}{row['wrong']:>7}{rate:>8}   {low} to {high}")
+        lines.append(f"{kind:28}{row['volumes']:>8}{row['wrong']:>7}{row['silent']:>8}{rate:>8}   {low} to {high}")
     return "\n".join(lines)
 
 
-def _goes_wrong(kind: str, rng: np.random.Generator, segmenter: "Segmenter") -> bool:
+def look(kind: str, rng: np.random.Generator, segmenter: "Segmenter") -> tuple[str, ...] | None:
+    """None when a volume is answered rightly; else what `predict` would say about its answer, () for not a word."""
+    from stage1_segment.orientation import judge
     from stage1_segment.predict import segment
 
-    if kind == NECK:
-        ct, truth = neck_beside_a_tube(rng)
-        return not is_kept(segment(ct, segmenter).mask, truth)
-    answer = segment(KINDS[kind](rng), segmenter).mask.array
-    return bool(np.isin(answer, list(LEVEL_IDS.values())).any())
+    ct, truth = neck_beside_a_tube(rng) if kind == NECK else (KINDS[kind](rng), None)
+    answer = segment(ct, segmenter)
+    named = np.isin(answer.mask.array, list(LEVEL_IDS.values())).any()
+    if is_kept(answer.mask, truth) if truth is not None else not named:
+        return None
+    return (*answer.notices, *judge(ct, answer.mask).sentences)
 
 
 def is_kept(answer: "Volume", truth: "Volume") -> bool:

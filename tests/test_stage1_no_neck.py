@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from test_stage1_shipped import tiny_settings, write_weights
 from common.errors import ConfigError
 from common.labels import LEVEL_IDS
 from common.volume import Volume
-from stage1_segment import no_neck, predict
+from stage1_segment import no_neck, orientation, predict
 from stage1_segment.__main__ import _parser
 from stage1_segment.no_neck import NECK, is_kept, measure_no_neck, table
 from stage1_segment.no_neck_volumes import KINDS, neck_beside_a_tube
@@ -58,10 +59,14 @@ def test_kept_by_hand() -> None:
 
 
 def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    """Of four volumes every second one is given a C3: the rate is a half, and Wilson's interval 15 to 85 %."""
+    """Of four volumes every second one is given a level: a rate of a half, with an interval of 15 to 85 %. Something
+    is said about C7, nothing about C3."""
     answers = iter(np.array([0, 3, 8, 7]).reshape(4, 1, 1, 1))
     monkeypatch.setattr(
         predict, "segment", lambda ct, _: Segmentation(Volume(next(answers) + 0 * ct.array, ct.affine), {}, ())
+    )
+    monkeypatch.setattr(
+        orientation, "judge", lambda ct, mask: SimpleNamespace(sentences=("C7",) if 7 in mask.array else ())
     )
     weights = write_weights(tmp_path / "w.safetensors", tiny_settings())
     line = ["no-neck", "--volumes", "4", "--kinds", "rods", "--weights", str(weights), "--precision", "bf16-mixed"]
@@ -69,7 +74,9 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert arguments.command(arguments) == 0
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["precision"] == "bf16-mixed"
-    assert result["kinds"] == {"rods": {"volumes": 4, "wrong": 2, "interval": [0.15, 0.85], "which": [1, 3]}}
+    assert result["kinds"] == {
+        "rods": {"volumes": 4, "wrong": 2, "interval": [0.15, 0.85], "silent": 1, "which": [1, 3]}
+    }
     assert "50.0 %   15.0 % to 85.0 %" in capsys.readouterr().out
     wrong = _parser().parse_args(["no-neck", "--kinds", "cubes"])
     with pytest.raises(ConfigError, match="cubes: not known; known are white noise"):
