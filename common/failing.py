@@ -16,6 +16,8 @@ LOG = "failures.log"
 """In a run's folder: tracebacks of errors that nobody foresaw."""
 LONGEST = 300
 """Characters of an unforeseen error's message."""
+READERS = ("pydicom", "nibabel", "gdcm", "SimpleITK")
+"""Packages whose errors may quote what a header says of a patient: their messages are kept nowhere."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,32 @@ def attempt(function: Callable[..., Any], *arguments: Any) -> Any | Failed:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = error.filename or "a file"
             raise OutputError(f"{where}: can't be written: {NO_PLACE[error.errno]}, then run again") from error
-        return Failed(brief(error), "".join(traceback.format_exception(error)))
+        return Failed(brief(error), _lines(error))
 
 
 def brief(error: BaseException) -> str:
-    """Type and message of an error, in one line."""
+    """Type and message of an error, in one line; without the message where it may quote a header."""
     text = " ".join(str(error).split())
+    if _of_a_reader(error):
+        text = "(its message is left out, since it may quote a header)"
     text = text if len(text) <= LONGEST else text[:LONGEST] + "..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _lines(error: BaseException) -> str:
+    """The traceback; of an error that may quote a header the places alone."""
+    if not _of_a_reader(error):
+        return "".join(traceback.format_exception(error))
+    return "".join(["Traceback, places alone:\n", *traceback.format_tb(error.__traceback__), brief(error), "\n"])
+
+
+def _of_a_reader(error: BaseException) -> bool:
+    """Whether the error, or one that led to it, passed through one of `READERS`."""
+    chain: list[BaseException] = [error]
+    for one in chain:
+        chain += [e for e in (one.__cause__, one.__context__) if e is not None and e not in chain]
+    frames = (frame for one in chain for frame in traceback.extract_tb(one.__traceback__))
+    return any(reader in Path(frame.filename).parts for frame in frames for reader in READERS)
 
 
 said_failed: set[str] = set()

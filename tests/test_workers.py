@@ -175,3 +175,22 @@ def test_processes_that_cannot_start_show_their_own_error(
     last = done.stderr.strip().splitlines()[-1]
     assert said in (last if "guard" not in said else done.stderr)
     assert "memory" not in done.stderr
+
+
+def test_what_a_reader_of_headers_says_is_kept_nowhere() -> None:
+    """pydicom quotes values in its errors, and one of ours may be raised while such an error is handled."""
+    from pydicom.valuerep import DSfloat
+
+    def quoted() -> None:
+        DSfloat("Doe^Jane")
+
+    def led_to() -> None:
+        try:
+            quoted()
+        except ValueError as error:
+            raise KeyError(f"not a number: {error}") from None
+
+    for function, name in ((quoted, "ValueError"), (led_to, "KeyError")):
+        failed = attempt(function)
+        assert failed.message == f"{name}: (its message is left out, since it may quote a header)"
+        assert "Doe" not in failed.traceback.replace('DSfloat("Doe^Jane")', "") and __file__ in failed.traceback
