@@ -41,9 +41,9 @@ def spine_pieces(bone: np.ndarray, hu: np.ndarray) -> np.ndarray:
 
 
 def bone_alone(labels: np.ndarray, hu: np.ndarray, spread_hu: float) -> tuple[np.ndarray, tuple[str, ...]]:
-    """labels (X, Y, Z) uint8 of `labels.CLASS_NAMES`, hu (X, Y, Z) -> the labels without cervical levels whose
-    HU have a smaller standard deviation than `spread_hu`, and what that changed, a sentence each. Where half of the
-    levels or more have, the others only look like vertebrae, and none is named."""
+    """labels (X, Y, Z) uint8 of `labels.CLASS_NAMES`, hu (X, Y, Z) -> the labels, without any cervical level where one
+    of them has HU of a smaller standard deviation than `spread_hu`: no bone has, so that the others only look like
+    vertebrae. And what that changed, a sentence each."""
     levels = range(1, THORACIC)
     boxes = dict(zip(levels, ndimage.find_objects(labels, max_label=THORACIC - 1)))
     seen = [level for level in levels if boxes[level] is not None]
@@ -51,7 +51,5 @@ def bone_alone(labels: np.ndarray, hu: np.ndarray, spread_hu: float) -> tuple[np
     if not flat:
         return labels, ()
     names = ", ".join(CLASS_NAMES[level] for level in flat)
-    notice = f"what the network called {names} is of one density, as no bone is; not named"
-    if 2 * len(flat) >= len(seen):
-        flat, notice = seen, f"{notice}, nor are the others" if len(flat) < len(seen) else notice
-    return np.where(np.isin(labels, flat), BACKGROUND, labels).astype(labels.dtype), (notice,)
+    notice = f"what the network called {names} is of one density, as no bone is; no level of the neck is named"
+    return np.where(np.isin(labels, levels), BACKGROUND, labels).astype(labels.dtype), (notice,)

@@ -98,7 +98,8 @@ class CleanSettings(Settings):
     largest_mm3: float = Field(40e3, gt=0)
     """No vertebra of a neck has more bone; where one seems to, there is no neck."""
     spread_hu: float = Field(60.0, ge=0)
-    """A level whose HU have a smaller standard deviation is no vertebra: cortex, marrow and partial volumes differ."""
+    """Where the HU of a level have a smaller standard deviation there is no neck: cortex, marrow and partial volumes
+    differ."""
 
 
 Orientation = Literal["refuse", "repair"]
