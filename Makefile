@@ -112,7 +112,7 @@ ship: setup ## make RUN's stage-1 weights those that come with the project (then
 	@"$(PY)" -m stage1_segment ship $(DATA_ARGS) $(SEGMENT)
 
 bench-readers: setup ## broken series, as this reader and others that are installed read them
-	@"$(PY)" -m common.reading.compare
+	@"$(PY)" -m common.reading.selftest.compare
 
 test: setup ## ruff and the tests
 	"$(PY)" -m ruff check .

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from common.cores import limit_libraries
 from common.errors import ConfigError, ProjectError
+from common.workers.cores import limit_libraries
 
 NOT_MEDICAL = "Research software, not a medical device."
 

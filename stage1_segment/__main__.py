@@ -7,8 +7,8 @@ from typing import get_args
 from common import commandline, config
 from common.device import Precision, check_device
 from common.errors import ConfigError
-from common.lock import only_one
-from common.own_files import outputs_at
+from common.outputs.lock import only_one
+from common.outputs.own_files import outputs_at
 
 PART = "segment"
 
@@ -92,7 +92,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
     data, settings = _settings(arguments)
     if not all_current(data, settings):
-        from stage1_segment.train import train_folds
+        from stage1_segment.training.train import train_folds
 
         with only_one(data.run):
             train_folds(data, settings)
@@ -111,14 +111,14 @@ def _predict(arguments: argparse.Namespace) -> int:
         raise ConfigError("predict: --preview, --series-uid and --list-series are for one study; name it with -i")
     data, settings = _settings(arguments)
     if arguments.input is None:
-        from stage1_segment.cohort import predict_cohort
+        from stage1_segment.inference.cohort import predict_cohort
 
         if arguments.orientation:
             own = settings.predict.model_copy(update={"orientation": arguments.orientation})
             settings = settings.model_copy(update={"predict": own})
         with only_one(data.run):
             return predict_cohort(data, settings, arguments.device, arguments.weights)
-    from stage1_segment.one_study import predict_study
+    from stage1_segment.inference.one_study import predict_study
 
     weights = _weights(arguments, data, settings)
     predict_study(
@@ -140,10 +140,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise ConfigError("evaluate: --landmarks MARKS.json and -i DIR belong together; or neither")
     data, settings = _settings(arguments)
     if arguments.landmarks is None:
-        from stage1_segment.evaluate import evaluate
+        from stage1_segment.evaluation.overlap import evaluate
 
         return evaluate(data, settings)
-    from stage1_segment.evaluate_landmarks import evaluate_landmarks
+    from stage1_segment.evaluation.evaluate_landmarks import evaluate_landmarks
 
     weights = _weights(arguments, data, settings)
     inputs = [arguments.landmarks, arguments.input, weights, arguments.config]
@@ -161,7 +161,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _ship(arguments: argparse.Namespace) -> int:
     from stage1_segment.run_folder import RunFolder
-    from stage1_segment.shipped_weights import ship
+    from stage1_segment.training.ship import ship
 
     data, settings = _settings(arguments)
     weights = arguments.weights or [RunFolder(data.run).weights(settings.train_folds[0])]
@@ -170,7 +170,7 @@ def _ship(arguments: argparse.Namespace) -> int:
 
 
 def _gallery(arguments: argparse.Namespace) -> int:
-    from stage1_segment.gallery import draw_gallery
+    from stage1_segment.evaluation.gallery import draw_gallery
     from stage1_segment.run_folder import bank_split
 
     commandline.check_least(arguments, scans=1)
@@ -184,10 +184,10 @@ def _gallery(arguments: argparse.Namespace) -> int:
 
 
 def _no_neck(arguments: argparse.Namespace) -> int:
-    from common import store
-    from common.own_files import outputs_at
-    from stage1_segment.no_neck import NECK, measure_no_neck, table
-    from stage1_segment.no_neck_volumes import KINDS
+    from common.outputs import store
+    from common.outputs.own_files import outputs_at
+    from stage1_segment.evaluation.no_neck import NECK, measure_no_neck, table
+    from stage1_segment.evaluation.no_neck_volumes import KINDS
 
     commandline.check_least(arguments, volumes=1, seed=0)
     kinds = arguments.kinds.split(",") if arguments.kinds else None
@@ -208,8 +208,8 @@ def _no_neck(arguments: argparse.Namespace) -> int:
 
 
 def _weights(arguments: argparse.Namespace, data, settings) -> Path:
+    from stage1_segment.pretrained import own_or_shipped
     from stage1_segment.run_folder import RunFolder
-    from stage1_segment.shipped_weights import own_or_shipped
 
     return arguments.weights or own_or_shipped(RunFolder(data.run).weights(settings.train_folds[0]))
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.errors import ConfigError
-from common.instance_norm import norm_by_instances
 from common.labels import CLASS_NAMES
+from common.training.instance_norm import norm_by_instances
+from stage1_segment.grids import HINT_SCALE
 from stage1_segment.settings import NetworkSettings
-from stage1_segment.window import HINT_SCALE
 
 LEVEL_COUNT = len(CLASS_NAMES) - 1
 

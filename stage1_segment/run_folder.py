@@ -4,18 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import store
 from common.config import DataSettings
 from common.dataset.cache import CtCache
 from common.dataset.competition import Competition
 from common.dataset.folds import stored_folds
 from common.errors import ConfigError, DatasetError
-from common.training import WEIGHTS, is_current
+from common.outputs import store
+from common.training.task import WEIGHTS
+from common.training.train import is_current
+from stage1_segment.label_map_files import bank_files
+from stage1_segment.pretrained import start_path
 from stage1_segment.schema import SAMPLE
 from stage1_segment.schema import WEIGHTS as WEIGHTS_SCHEMA
 from stage1_segment.settings import SegmentSettings
-from stage1_segment.shipped_weights import start_path
-from stage1_segment.synthetic.subject import bank_files
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Stage 1's kinds of outputs; see `common.schema` for when to raise a number."""
+"""Stage 1's kinds of outputs; see `common.outputs.schema` for when to raise a number."""
 
-from common.schema import Schema
+from common.outputs.schema import Schema
 
 SAMPLE = Schema("training sample of stage 1", 1)
 WEIGHTS = Schema("weights of stage 1", 1)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from common.config import Settings
 from common.device import Precision
-from common.training import StartedTrainSettings
+from common.training.task import StartedTrainSettings
 
 KIND = "segmentation"
 """Of the weights files of this stage."""

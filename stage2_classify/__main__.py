@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from common import commandline
 from common.device import check_device
-from common.label_schemes import SCHEMES
-from common.own_files import outputs_at
+from common.masks.schemes import SCHEMES
+from common.outputs.own_files import outputs_at
 
 if TYPE_CHECKING:
     from common.config import DataSettings
@@ -103,8 +103,8 @@ def _load(args: argparse.Namespace) -> "tuple[DataSettings, ClassifySettings]":
 
 
 def _train(args: argparse.Namespace) -> int:
-    from common.lock import only_one
-    from stage2_classify.train import train
+    from common.outputs.lock import only_one
+    from stage2_classify.training.train import train
 
     data, settings = _load(args)
     with only_one(data.run):
@@ -112,8 +112,8 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _pretrain(args: argparse.Namespace) -> int:
-    from common.lock import only_one
-    from stage2_classify.pretrain import pretrain
+    from common.outputs.lock import only_one
+    from stage2_classify.training.pretrain import pretrain
 
     data, settings = _load(args)
     with only_one(data.run):
@@ -121,20 +121,20 @@ def _pretrain(args: argparse.Namespace) -> int:
 
 
 def _ship(args: argparse.Namespace) -> int:
-    from stage2_classify.pretrain import pretrained
-    from stage2_classify.shipped_encoder import ship
+    from stage2_classify.pretrained.encoder import ship
+    from stage2_classify.training.pretrain import pretrained
 
     ship(args.weights or pretrained(*_load(args)))
     return 0
 
 
 def _judge(args: argparse.Namespace) -> int:
-    from common import store
     from common.errors import PARTLY_FAILED
-    from common.lock import only_one
-    from stage2_classify.compare_evidence import less_other, read_evidence
-    from stage2_classify.judge_encoder import judge_encoder, table
-    from stage2_classify.shipped_encoder import SHIPPED
+    from common.outputs import store
+    from common.outputs.lock import only_one
+    from stage2_classify.evaluation.compare_evidence import less_other, read_evidence
+    from stage2_classify.evaluation.evaluate_encoder import judge_encoder, table
+    from stage2_classify.pretrained.encoder import SHIPPED
 
     data, settings = _load(args)
     other = None if args.against is None else read_evidence(args.against)
@@ -155,8 +155,8 @@ def _judge(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     from common.errors import ConfigError
-    from common.lock import only_one
-    from stage2_classify.predict import predict_cohort, predict_study
+    from common.outputs.lock import only_one
+    from stage2_classify.inference.predict import predict_cohort, predict_study
     from stage2_classify.run_folder import stage_folder, weights_paths
 
     data, settings = _load(args)
@@ -184,21 +184,21 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def _submit(args: argparse.Namespace) -> int:
-    from stage2_classify.submit import submit
+    from stage2_classify.inference.submit import submit
 
     return submit(*_load(args), fill_missing=args.fill_missing)
 
 
 def _report(args: argparse.Namespace) -> int:
-    from stage2_classify.report import make_report
+    from stage2_classify.report.page import make_report
 
     return make_report(*_load(args))
 
 
 def _score(args: argparse.Namespace) -> int:
-    from common import store
     from common.dataset.competition import read_labels
-    from stage2_classify.scoring import judge, paired, read_submission, report
+    from common.outputs import store
+    from stage2_classify.evaluation.evaluate_submission import judge, paired, read_submission, report
 
     with outputs_at([args.json], [args.submission, args.labels, args.against], args.overwrite):
         submission, labels = read_submission(args.submission), read_labels(args.labels)
@@ -212,7 +212,7 @@ def _score(args: argparse.Namespace) -> int:
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    from stage2_classify.calibrate import Request, calibrate
+    from stage2_classify.calibration.calibrate import Request, calibrate
     from stage2_classify.settings import DecisionSettings
 
     request = Request(args.predictions, args.labels, args.output, args.folds, args.n_folds, args.save, args.load)

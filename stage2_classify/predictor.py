@@ -6,15 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common import store
 from common.config import parse
 from common.device import autocast, choose_device, prediction_precision
-from common.weights import fill, load_weights
-from stage2_classify.crops import Crops
-from stage2_classify.networks import build, build_encoder
-from stage2_classify.samples import plain
+from common.outputs import store
+from common.training.weights import fill, load_weights
+from stage2_classify.crops.batch import plain
+from stage2_classify.crops.cut import Crops
+from stage2_classify.networks import build
 from stage2_classify.settings import KIND, ClassifySettings
-from stage2_classify.shipped_encoder import KIND as ENCODER
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +58,3 @@ def load_predictor(path: Path, device: str = "auto", precision: str = "32-true")
     fill(network, state, path)
     network = network.requires_grad_(False).eval().to(where)
     return Predictor(network, settings, prior, store.digest_file(path), where, description.get("synthetic"), precision)
-
-
-def load_encoder(path: Path) -> tuple[torch.nn.Module, ClassifySettings]:
-    """The file of an encoder -> it, and the settings of its network and its crops; WeightsError when it isn't one."""
-    state, description = load_weights(path, ENCODER, ("network", "crops"))
-    own = {name: description[name] for name in ("network", "crops")}
-    settings = parse(own, ClassifySettings, str(path))
-    network = build_encoder(settings.network)
-    fill(network, state, path)
-    return network.eval(), settings

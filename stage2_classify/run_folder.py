@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from common import training
 from common.config import DataSettings
 from common.errors import ConfigError
+from common.training.task import WEIGHTS
 from stage2_classify.settings import ClassifySettings
 
 
@@ -30,4 +30,4 @@ def fold_folder(data: DataSettings, settings: ClassifySettings, fold: int) -> Pa
 
 def weights_paths(data: DataSettings, settings: ClassifySettings) -> list[Path]:
     """The weights file of every chosen fold, whether or not it exists."""
-    return [fold_folder(data, settings, fold) / training.WEIGHTS for fold in chosen_folds(data, settings)]
+    return [fold_folder(data, settings, fold) / WEIGHTS for fold in chosen_folds(data, settings)]

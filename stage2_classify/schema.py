@@ -1,6 +1,6 @@
-"""Stage 2's kinds of outputs; see `common.schema` for when to raise a number."""
+"""Stage 2's kinds of outputs; see `common.outputs.schema` for when to raise a number."""
 
-from common.schema import Schema
+from common.outputs.schema import Schema
 
 CROPS = Schema("crops", 1)
 WEIGHTS = Schema("weights of stage 2", 1)

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from common.config import Settings
 from common.device import Precision
-from common.training import StartedTrainSettings, TrainSettings
+from common.training.task import StartedTrainSettings, TrainSettings
 
 KIND = "classification"
 """Of the weights files of this stage."""

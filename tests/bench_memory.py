@@ -46,7 +46,7 @@ def _peak_mb() -> int:
 
 def _make_study(out: Path, shape: tuple[int, int, int]) -> None:
     """A synthetic neck, enlarged to pixels of a large study and repeated downwards, as DICOM and as NIfTI."""
-    from common.phantom.dicom_files import write_series
+    from common.phantom.files.dicom import write_series
     from common.phantom.render import render
     from common.phantom.study_plan import plan_cohort
     from common.reading.nifti import write_nifti
@@ -80,8 +80,8 @@ def _do(step: str, out: Path) -> None:
         _segment(out, preview=step == "preview")
     elif step == "crops":
         from common.dataset.cache import CtCache
-        from common.dataset.masks import segmentation_on
-        from stage2_classify.crops import cut_study
+        from common.masks.segmentation import segmentation_on
+        from stage2_classify.crops.cut import cut_study
         from stage2_classify.settings import CropSettings
 
         ct = CtCache(cache).volume(UID)
@@ -91,13 +91,13 @@ def _do(step: str, out: Path) -> None:
 def _segment(out: Path, preview: bool) -> None:
     import torch
 
-    from common.cores import usable_cores
     from common.dataset.cache import CtCache
-    from common.store import read_json
-    from stage1_segment.cohort import Job, write_study
-    from stage1_segment.predict import load_segmenter, segment
+    from common.outputs.store import read_json
+    from common.workers.cores import usable_cores
+    from stage1_segment.inference.cohort import Job, write_study
+    from stage1_segment.inference.segmenter import load_segmenter, segment
+    from stage1_segment.pretrained import SHIPPED
     from stage1_segment.run_folder import RunFolder
-    from stage1_segment.shipped_weights import SHIPPED
 
     torch.set_num_threads(usable_cores())
     segmenter = load_segmenter(SHIPPED, "cpu")

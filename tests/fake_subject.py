@@ -8,10 +8,10 @@ import torch
 
 from common.phantom import tissues
 from stage1_segment.settings import BankSettings, PatchSettings, SegmentSettings, StartedTrainSettings
-from stage1_segment.synthetic.lookup import draw_rays, look_up
-from stage1_segment.synthetic.placement import Placement
-from stage1_segment.synthetic.subject import Subject
-from stage1_segment.synthetic.trunk import AS_MAPPED, Trunk
+from stage1_segment.training.synthetic.lookup import draw_rays, look_up
+from stage1_segment.training.synthetic.placement import Placement
+from stage1_segment.training.synthetic.subject import Subject
+from stage1_segment.training.synthetic.trunk import AS_MAPPED, Trunk
 
 VOXEL_MM = 3.0
 WINDOW = (24, 24, 40)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from stage2_classify.label_prior import USUAL, prior_of
-from stage2_classify.patterns import LEVEL_BITS, TARGET_BITS, marginals
+from stage2_classify.calibration.fracture_patterns import LEVEL_BITS, TARGET_BITS, marginals
+from stage2_classify.calibration.label_prior import USUAL, prior_of
 
 
 @dataclass(frozen=True, eq=False)

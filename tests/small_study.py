@@ -7,8 +7,8 @@ import torch
 
 from common.labels import BACKGROUND, CLASS_NAMES, TARGETS
 from common.reading.nifti import write_nifti
+from common.training.weights import save_weights
 from common.volume import Volume
-from common.weights import save_weights
 from stage1_segment.network import build_network
 from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, SegmentSettings
 from stage2_classify.networks import build

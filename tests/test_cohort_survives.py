@@ -8,12 +8,16 @@ import pandas as pd
 import pytest
 import tiny_run
 
-from common import store
 from common.config import load
 from common.errors import PARTLY_FAILED
-from stage2_classify import attention_hits, out_of_fold, predict, report, report_studies
+from common.outputs import store
+from stage2_classify.evaluation import localisation as attention_hits
+from stage2_classify.inference import predict
+from stage2_classify.report import page as report
+from stage2_classify.report import studies as report_studies
 from stage2_classify.settings import ClassifySettings
-from stage2_classify.train import train
+from stage2_classify.training import out_of_fold
+from stage2_classify.training.train import train
 
 ROOT = Path(__file__).parents[1]
 

@@ -19,7 +19,7 @@ from common.dataset.competition import BOX_COLUMNS, UID, Competition, is_uid
 from common.dataset.verify import verify
 from common.errors import ConfigError, ProjectError
 from common.labels import TARGETS
-from common.training import TrainSettings
+from common.training.task import TrainSettings
 
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
 fuzz = settings(

@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from common import checkpoint
 from common.errors import WeightsError
-from common.weights import load_weights, read_description, save_weights
+from common.training import checkpoint
+from common.training.weights import load_weights, read_description, save_weights
 
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
 fuzz = settings(

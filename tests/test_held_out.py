@@ -8,17 +8,20 @@ import pytest
 import torch
 from test_stage2_train import TINY, cohort  # noqa: F401
 
+from common.competition_metric import best_constants
 from common.config import DataSettings, parse
 from common.labels import TARGETS
-from common.score import best_constants
 from stage1_segment.run_folder import split
 from stage1_segment.settings import SegmentSettings
-from stage2_classify import crop_files, cross_fit, out_of_fold, predictor, task, train
-from stage2_classify.crops import Crops
-from stage2_classify.out_of_fold import Seen, fit_decision
-from stage2_classify.predict import answer
+from stage2_classify import predictor
+from stage2_classify.calibration import cross_fit
+from stage2_classify.crops import files as crop_files
+from stage2_classify.crops.cut import Crops
+from stage2_classify.inference.predict import answer
 from stage2_classify.predictor import Predictor
 from stage2_classify.settings import ClassifySettings, DecisionSettings
+from stage2_classify.training import out_of_fold, task, train
+from stage2_classify.training.out_of_fold import Seen, fit_decision
 
 
 def folds_of(data: DataSettings) -> pd.Series:

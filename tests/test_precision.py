@@ -13,11 +13,11 @@ from test_stage2_attention import study
 from torch import nn
 
 from common.reading.nifti import write_nifti
+from common.training.weights import read_description, save_weights
 from common.volume import Volume
-from common.weights import read_description, save_weights
+from stage1_segment.inference.one_study import predict_study
+from stage1_segment.inference.segmenter import Segmenter, load_segmenter, segment
 from stage1_segment.network import build_network
-from stage1_segment.one_study import predict_study
-from stage1_segment.predict import Segmenter, load_segmenter, segment
 from stage1_segment.settings import KIND, PatchSettings, PredictSettings, SegmentSettings
 from stage2_classify.predictor import load_predictor
 

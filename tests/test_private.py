@@ -14,8 +14,8 @@ import pydicom
 import pytest
 import tiny_run
 
-from stage2_classify.report import page
-from stage2_classify.report_studies import ShownStudy
+from stage2_classify.report.page import page
+from stage2_classify.report.studies import ShownStudy
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
@@ -101,7 +101,7 @@ def test_the_search_finds_what_is_hidden(tmp_path: Path) -> None:
 def test_the_report_shows_markup_as_text() -> None:
     """Every text that comes from files is put into the page as text."""
     nasty = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
-    source = (ROOT / "stage2_classify/report.html.j2").read_text()
+    source = (ROOT / "stage2_classify/report/report.html.j2").read_text()
     assert "|safe" not in source.replace(" ", "")
     assert "autoescapefalse" not in source.replace(" ", "")
     study = ShownStudy(nasty, None, [("C1", 0.5, None, None)], nasty, nasty)

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from common.notices import seen_in_training
-from common.weights import save_weights
-from stage1_segment.choice import Network, choose_fold, given_network
-from stage1_segment.evaluate import apart, table
+from common.outputs.notices import seen_in_training
+from common.training.weights import save_weights
+from stage1_segment.evaluation.overlap import apart, table
+from stage1_segment.inference.choose_network import Network, choose_fold, given_network
+from stage1_segment.pretrained import SHIPPED
 from stage1_segment.settings import KIND
-from stage1_segment.shipped_weights import SHIPPED
-from stage2_classify.masks import Masks
+from stage2_classify.crops.masks import Masks
 
 FOLDS = {"a": 0, "b": 1, "c": 2, "d": 2, "e": 2}
 """a to d are segmented."""

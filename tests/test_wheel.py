@@ -50,7 +50,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     expected = {str(p.relative_to(ROOT)) for p in lying if not {"__pycache__", "configs"} & set(p.parts[:-1])}
     expected |= {f"common/configs/{p.name}" for p in (ROOT / "configs").glob("*.yaml")}
     assert expected <= names, sorted(expected - names)
-    assert {"common/configs/phantom.yaml", "stage2_classify/report.html.j2"} <= names
+    assert {"common/configs/phantom.yaml", "stage2_classify/report/report.html.j2"} <= names
     others = {name for name in names - expected if ".dist-info/" not in name}
     assert not others, others
     assert any(name.endswith("LICENSE") for name in names)

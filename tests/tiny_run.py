@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pydicom
 
-from common.store import SCRATCH
+from common.outputs.store import SCRATCH
 
 LITTLE = ("batch=1", "workers=0", "precision=32-true", "checkpoint_every=1")
 SEGMENT = [
@@ -98,7 +98,7 @@ def _import_all() -> None:
         importlib.import_module(f"stage1_segment.{name}")
     for name in ("train", "predict", "predictor", "task", "encoder_task", "submit", "report"):
         importlib.import_module(f"stage2_classify.{name}")
-    importlib.import_module("common.training_loop")
+    importlib.import_module("common.training.loop")
 
 
 def start(*arguments: str, log: Path) -> int:
@@ -118,7 +118,7 @@ def start(*arguments: str, log: Path) -> int:
         sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))  # not pytest's
         torch = importlib.import_module("torch")
         torch.set_num_threads(1)
-        importlib.import_module("common.training_loop").threads = lambda settings: 1
+        importlib.import_module("common.training.loop").threads = lambda settings: 1
         sys.argv = ["", *arguments[1:]]
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
     except SystemExit as end:

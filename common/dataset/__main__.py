@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from common.commandline import NOT_MEDICAL, add_overwrite, run
-from common.cores import usable_cores
+from common.workers.cores import usable_cores
 
 
 def main() -> int:
@@ -25,8 +25,8 @@ def main() -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from common.dataset.verify import verify
     from common.errors import DatasetError
-    from common.own_files import outputs_at
-    from common.store import write_json
+    from common.outputs.own_files import outputs_at
+    from common.outputs.store import write_json
 
     with outputs_at([arguments.json], [arguments.root], arguments.overwrite):
         report = verify(arguments.root, arguments.deep, arguments.workers)

@@ -10,14 +10,14 @@ import pandas as pd
 
 from common.dataset.boxes import world_boxes
 from common.errors import CorruptFile, NothingFound
-from common.failing import LOG
+from common.outputs.schema import CT_CACHE
+from common.outputs.store import Files, atomic, is_current, is_intact, record_path, recorded_digest, write_record
 from common.progress import progress
 from common.reading.study import Study, read_study
 from common.resample import canonical
-from common.schema import CT_CACHE
-from common.store import Files, atomic, is_current, is_intact, record_path, recorded_digest, write_record
 from common.volume import Grid, Volume
-from common.workers import HERE, failures
+from common.workers.failing import LOG
+from common.workers.pool import HERE, failures
 
 CHUNK = 64
 BLOCK = 16

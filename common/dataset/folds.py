@@ -9,9 +9,9 @@ from common.dataset.ids import UID
 from common.dataset.tables import read_table
 from common.errors import ConfigError, DatasetError
 from common.labels import LEVELS, OVERALL, TARGETS
-from common.own_files import run_outputs_at
-from common.schema import FOLDS
-from common.store import atomic, digest_value, is_current, write_record
+from common.outputs.own_files import run_outputs_at
+from common.outputs.schema import FOLDS
+from common.outputs.store import atomic, digest_value, is_current, write_record
 
 
 def assign_folds(labels: pd.DataFrame, folds: int, seed: int) -> pd.Series:

@@ -17,7 +17,7 @@ from common.dataset.verify_tables import check_boxes, check_labels, check_test
 from common.errors import DatasetError
 from common.labels import TARGETS
 from common.progress import progress
-from common.workers import HERE, Failed, shared
+from common.workers.pool import HERE, Failed, shared
 
 IN_PROCESS = 8
 """Up to this many studies are looked at without starting processes."""

@@ -8,9 +8,9 @@ import pandas as pd
 
 from common.dataset.boxes import slice_numbers
 from common.dataset.faults import Fault
-from common.dataset.mask_files import read_mask_files
-from common.dataset.masks import apart_mm, check_mask
 from common.errors import StudyError
+from common.masks.files import read_mask_files
+from common.masks.segmentation import apart_mm, check_mask
 from common.reading.study import Layout, read_layout, read_study
 from common.volume import Grid
 

@@ -31,7 +31,7 @@ def main() -> int:
     arguments = parse_arguments()
     check_least(arguments, studies=0, test_studies=0, seed=0, matrix=32, workers=1)
 
-    from common.own_files import outputs_at
+    from common.outputs.own_files import outputs_at
     from common.phantom.cohort import make_cohort
     from common.phantom.making import say_what_was_made
 

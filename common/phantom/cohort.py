@@ -4,12 +4,12 @@ from pathlib import Path
 
 from common.dataset.competition import SYNTHETIC
 from common.errors import OutputError
-from common.failing import LOG
+from common.phantom.files.tables import TABLES, write_tables
 from common.phantom.making import make_each
-from common.phantom.study_files import is_made, make_study, read_boxes, remove_study
+from common.phantom.study import is_made, make_study, read_boxes, remove_study
 from common.phantom.study_plan import plan_cohort
-from common.phantom.tables import TABLES, write_tables
 from common.progress import progress
+from common.workers.failing import LOG
 
 
 def make_cohort(

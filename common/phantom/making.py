@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.errors import PARTLY_FAILED
-from common.workers import failures
+from common.workers.pool import failures
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 

@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from common import store
 from common.labels import LEVELS
-from common.phantom.study_files import manifest_path
+from common.outputs import store
+from common.phantom.study import manifest_path
 from common.reading.study import read_study
 from common.resample import canonical
 from common.volume import Volume

@@ -6,18 +6,20 @@ import numpy as np
 
 from common.errors import StudyError
 from common.labels import LEVEL_IDS
-from common.phantom.canvas import Canvas, Distance
-from common.phantom.column import Column, PosedBone
-from common.phantom.fracture_plan import FracturePlan
-from common.phantom.fractures import fracture_bone, paint_impaction
-from common.phantom.lookalikes import add_lookalikes, paint_sclerosis
-from common.phantom.paint_crossings import paint_crossings
-from common.phantom.paint_spine import paint_column
-from common.phantom.person import Person
-from common.phantom.posture import make_column
+from common.phantom.anatomy.column import Column, PosedBone
+from common.phantom.anatomy.person import Person
+from common.phantom.anatomy.posture import make_column
+from common.phantom.anatomy.signed_distance import Distance
+from common.phantom.fractures.breaking import fracture_bone
+from common.phantom.fractures.impaction import paint_impaction
+from common.phantom.fractures.mimics import add_lookalikes, paint_sclerosis
+from common.phantom.fractures.paint_crossings import paint_crossings
+from common.phantom.fractures.plan import FracturePlan
+from common.phantom.painting.canvas import Canvas
+from common.phantom.painting.spine import paint_column
+from common.phantom.painting.surroundings import paint_surroundings
 from common.phantom.scanner import scan, scan_grid
 from common.phantom.study_plan import StudyPlan
-from common.phantom.surroundings import paint_surroundings
 from common.volume import Volume
 
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common import store
 from common.labels import LEVELS, OVERALL
+from common.outputs import store
+from common.phantom.anatomy.person import Person, make_person
+from common.phantom.anatomy.randomness import stream
 from common.phantom.file_style import COMPRESSED, FileStyle, draw_style
-from common.phantom.fracture_plan import FracturePlan, plan_fractures
-from common.phantom.person import Person, make_person
-from common.phantom.prevalence import draw_labels
-from common.phantom.randomness import stream
+from common.phantom.fractures.plan import FracturePlan, plan_fractures
+from common.phantom.fractures.prevalence import draw_labels
 
 UID_ROOT = "1.2.826.0.1.3680043"
 UID_NUMBERS = 32768

@@ -1,1 +1,6 @@
-"""One way to open a CT study, whatever it lies in: `read_study` gives HU with an affine."""
+"""One way to open a CT study, whatever it lies in.
+
+In: a DICOM folder, a zip of one, or a NIfTI.
+Out: HU with an affine, and notices of what was repaired.
+Start reading: study.py.
+"""

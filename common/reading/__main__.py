@@ -5,8 +5,8 @@ from pathlib import Path
 
 from common import commandline
 from common.errors import ConfigError
-from common.notices import tell
-from common.own_files import outputs_at
+from common.outputs.notices import tell
+from common.outputs.own_files import outputs_at
 
 
 def main() -> int:

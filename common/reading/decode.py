@@ -9,12 +9,12 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import UID, ImplicitVRLittleEndian, JPEGExtended12Bit, JPEGTransferSyntaxes, RLELossless
 
 from common.errors import CorruptFile, StudyError, UnsupportedStudy
-from common.reading import codestream, gdcm_frame, library_messages
-from common.reading.frames import Groups
-from common.reading.header import Slice, with_comma
+from common.reading import captured_stderr, codestream, gdcm_frame
+from common.reading.multi_frame import Groups
 from common.reading.parse import brief, opened, parse
-from common.reading.plausibility import HIGHEST_HU, refuse_beyond, sampled
-from common.reading.stored import meaningful, padded
+from common.reading.plausibility.judge import HIGHEST_HU, refuse_beyond, sampled
+from common.reading.slice import Slice, with_comma
+from common.reading.stored_values import meaningful, padded
 from common.resample import AIR_HU
 
 TAGS = [
@@ -181,7 +181,7 @@ def _decoded(item: Slice, dataset: pydicom.Dataset, syntax: UID) -> np.ndarray:
         return _attempt(
             item, syntax, lambda: pixel_array(dataset, decoding_plugin="pydicom", **asked)
         )
-    with library_messages.captured() as messages:
+    with captured_stderr.captured() as messages:
         if syntax == JPEGExtended12Bit and promise.bits > 8:
             pixels = _attempt(item, syntax, lambda: gdcm_frame.decode(stream, dataset, promise.bits))
         else:

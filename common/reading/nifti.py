@@ -11,9 +11,9 @@ import nibabel as nib
 import numpy as np
 
 from common.errors import CorruptFile, NothingFound, UnsupportedStudy
+from common.outputs.store import atomic
 from common.reading.parse import brief
 from common.reading.sources import no_permission
-from common.store import atomic
 from common.volume import Grid, Volume
 
 SUFFIXES = (".nii", ".nii.gz")

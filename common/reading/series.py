@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from common.reading.header import Slice
+from common.reading.slice import Slice
 
 SAME_DIRECTION = 1e-3
 """Largest difference of direction cosines within a series."""

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from common.errors import CorruptFile, StudyError, UnsupportedStudy
-from common.fingerprints import files_below
+from common.outputs.fingerprints import files_below
 
 MAX_UNPACKED_BYTES = 8 * 2**30
 """Zips that unpack to more are refused; the largest neck CT known (1,082 slices of 512 x 512) needs 0.6 GB."""

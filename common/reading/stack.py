@@ -6,8 +6,8 @@ import numpy as np
 
 from common.errors import CorruptFile, IncompleteSeries, UnsupportedStudy
 from common.reading.decode import Decoder
-from common.reading.header import Slice
 from common.reading.series import SAME_PLACE_MM, Series
+from common.reading.slice import Slice
 from common.volume import Grid
 
 ROUNDING_MM = 0.06

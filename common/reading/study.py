@@ -10,11 +10,12 @@ import numpy as np
 
 from common.errors import CorruptFile, NothingFound, StudyError, UnsupportedStudy
 from common.reading.choice import choose
-from common.reading.header import Slice, read_header
-from common.reading.hints import fewer_than_counted, instead
+from common.reading.completeness import fewer_than_counted, instead
+from common.reading.header import read_header
 from common.reading.nifti import is_nifti, read_nifti
-from common.reading.plausibility import HIGHEST_HU, judge, refuse_beyond, sampled
+from common.reading.plausibility.judge import HIGHEST_HU, judge, refuse_beyond, sampled
 from common.reading.series import Series, grouped
+from common.reading.slice import Slice
 from common.reading.sources import Source, no_permission, study_files
 from common.reading.stack import WIDEST_STEP_MM, Stack, stacked
 from common.reading.voxels import read_voxels

@@ -3,7 +3,7 @@
 import numpy as np
 
 from common.reading.decode import Decoder
-from common.reading.plausibility import judge
+from common.reading.plausibility.judge import judge
 from common.reading.stack import WHOLE_PIXEL, Stack
 from common.resample import AIR_HU
 

@@ -32,8 +32,8 @@ def build(settings: NetworkSettings, prior: torch.Tensor | None = None, seed: in
     `prior` (8,): probabilities that a network knowing nothing should answer; also the answer for a level that
     isn't in view. It becomes part of the weights.
     """
+    from stage2_classify.networks.model import Neck
     from stage2_classify.networks.naive import Naive
-    from stage2_classify.networks.neck import Neck
     from stage2_classify.networks.sequence import SequenceHead
 
     prior = torch.full((8,), 0.5) if prior is None else torch.as_tensor(prior, dtype=torch.float32)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.errors import ConfigError
-from common.instance_norm import norm_by_instances
+from common.training.instance_norm import norm_by_instances
 
 OF_TIMM = "tu-"
 """What smp-3d puts before the names of timm-3d's models."""

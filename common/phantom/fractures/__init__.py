@@ -1,6 +1,6 @@
-"""Broken vertebrae: plans become fragments, fragments a broken bone, and crossings the truth about where."""
+"""Broken vertebrae: which, of what kind, and what looks like one and isn't.
 
-from common.phantom.fractures.breaking import fracture_bone, fracture_bone_all
-from common.phantom.fractures.impaction import paint_impaction
-
-__all__ = ["fracture_bone", "fracture_bone_all", "paint_impaction"]
+In: posed bones, a plan of fractures.
+Out: changed distances, and where fractures cross.
+Start reading: breaking.py.
+"""

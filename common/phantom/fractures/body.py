@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from common.phantom.column import Bone
-from common.phantom.fracture_plan import FracturePlan
+from common.phantom.anatomy.column import Bone
 from common.phantom.fractures.direction import unit, vector
 from common.phantom.fractures.fragment import Damage, Fragment, Motion, Squeeze, at_rest
+from common.phantom.fractures.plan import FracturePlan
 from common.phantom.fractures.surface import rough_surface
 
 HAIRLINE_LOSS_MM = 1.2

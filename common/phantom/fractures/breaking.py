@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from common.phantom.canvas import Distance
-from common.phantom.column import Bone
-from common.phantom.fracture_plan import FracturePlan
+from common.phantom.anatomy.column import Bone
+from common.phantom.anatomy.signed_distance import Distance
 from common.phantom.fractures.fragment import Damage, Fragment
+from common.phantom.fractures.plan import FracturePlan
 from common.phantom.fractures.sites import damage_of
 
 CROSSING_MM = 1.5

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from common.phantom.fracture_plan import FracturePlan
+from common.phantom.fractures.plan import FracturePlan
 
 SIGN = {"left": -1, "right": 1}
 """Of x, on each side."""

@@ -1,10 +1,10 @@
 """Spongy bone that a fracture has crushed."""
 
-from common.phantom.canvas import Canvas
-from common.phantom.column import PosedBone
-from common.phantom.fracture_plan import FracturePlan
+from common.phantom.anatomy.column import PosedBone
+from common.phantom.fractures.paint_dense import paint_dense
+from common.phantom.fractures.plan import FracturePlan
 from common.phantom.fractures.sites import damage_of
-from common.phantom.paint_dense import paint_dense
+from common.phantom.painting.canvas import Canvas
 
 IMPACTED_HU = 360.0
 """Above the spongy bone around it; crushed trabeculae share the space of fewer."""

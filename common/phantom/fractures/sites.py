@@ -4,28 +4,28 @@ from collections.abc import Callable
 
 import numpy as np
 
-from common.phantom.column import Bone
-from common.phantom.fracture_plan import FracturePlan
-from common.phantom.fractures import atlas, axis, body, posterior
+from common.phantom.anatomy.column import Bone
+from common.phantom.fractures import body, c1, c2, posterior_elements
 from common.phantom.fractures.fragment import Damage
+from common.phantom.fractures.plan import FracturePlan
 
 _KINDS: dict[str, Callable[[Bone, FracturePlan, np.random.Generator], Damage]] = {
-    "jefferson": atlas.jefferson,
-    "anterior_arch": atlas.anterior_arch,
-    "posterior_arch": atlas.posterior_arch,
-    "lateral_mass": atlas.lateral_mass,
-    "dens_1": axis.dens_tip,
-    "dens_2": axis.dens_neck,
-    "dens_3": axis.dens_base,
-    "hangman": axis.hangman,
-    "body": axis.body_split,
+    "jefferson": c1.jefferson,
+    "anterior_arch": c1.anterior_arch,
+    "posterior_arch": c1.posterior_arch,
+    "lateral_mass": c1.lateral_mass,
+    "dens_1": c2.dens_tip,
+    "dens_2": c2.dens_neck,
+    "dens_3": c2.dens_base,
+    "hangman": c2.hangman,
+    "body": c2.body_split,
     "teardrop": body.teardrop,
     "compression": body.compression,
     "burst": body.burst,
-    "facet": posterior.facet,
-    "lamina": posterior.lamina,
-    "transverse_process": posterior.transverse_process,
-    "spinous_process": posterior.spinous_process,
+    "facet": posterior_elements.facet,
+    "lamina": posterior_elements.lamina,
+    "transverse_process": posterior_elements.transverse_process,
+    "spinous_process": posterior_elements.spinous_process,
 }
 
 

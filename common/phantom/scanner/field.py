@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from common.phantom.column import Column
-from common.phantom.person import Person
+from common.phantom.anatomy.column import Column
+from common.phantom.anatomy.person import Person
 from common.volume import Grid
 
 SKULL_BASE_MM = 32.0

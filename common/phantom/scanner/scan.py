@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from common.phantom.canvas import Canvas
-from common.phantom.person import Person
+from common.phantom.anatomy.person import Person
+from common.phantom.painting.canvas import Canvas
 from common.phantom.scanner.artefacts import add_metal_streaks, beam_hardening
 from common.phantom.scanner.blur import blur
 from common.phantom.scanner.field import outside_field, padding_hu

@@ -1,0 +1,108 @@
+"""One study as a folder of axial CT slices, written as the competition's: anonymous, `<n>.dcm`."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from pydicom import dcmread, uid
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.valuerep import format_number_as_ds
+
+from common.phantom.file_style import COMPRESSED, FileStyle
+from common.phantom.files.orientation import oriented
+from common.reading.encode import encode
+from common.volume import Volume
+
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
+"""DICOM's patient frame points left, posterior, superior."""
+
+
+def write_series(folder: Path, ct: Volume, study_uid: str, style: FileStyle) -> None:
+    """Writes `ct` (X, Y, Z) int16 HU as `folder`/<n>.dcm, one file for each axial slice.
+
+    Columns run to the left, rows to posterior, whatever the axes of `ct`. Values outside of what the style can
+    store are clipped.
+    """
+    volume = oriented(ct, "LPS")
+    slices = volume.array.shape[2]
+    stored = to_stored(volume.array, style)
+    positions = volume.grid.to_world([[0, 0, k] for k in range(slices)]) @ RAS_TO_LPS
+    directions = RAS_TO_LPS @ volume.affine[:3, :3] / volume.spacing
+    template = _template(volume, directions, study_uid, style)
+    compressed = style.transfer_syntax in COMPRESSED
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, number in enumerate(style.file_numbers(slices)):
+        frame = np.ascontiguousarray(stored[:, :, k].T)
+        pixels = encapsulate([encode(frame, style.transfer_syntax)]) if compressed else frame.tobytes()
+        instance = f"{study_uid}.1.{number}"
+        template.file_meta.MediaStorageSOPInstanceUID = instance
+        template.SOPInstanceUID = instance
+        template.InstanceNumber = int(number)
+        template.ImagePositionPatient = [_decimal(v) for v in positions[k]]
+        template.SliceLocation = _decimal(positions[k] @ directions[:, 2])
+        template.add_new("PixelData", "OB" if compressed else "OW", pixels)
+        template.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+
+
+def to_stored(hu: np.ndarray, style: FileStyle) -> np.ndarray:
+    """HU (X, Y, Z) -> stored values, int16 or uint16; outside of the circle in the slices (the first two axes),
+    `style.padding` when there is one."""
+    dtype = np.dtype("<i2" if style.signed else "<u2")
+    limits = np.iinfo(dtype)
+    scaled = (hu.astype(np.float32) - np.float32(style.intercept)) / np.float32(style.slope)
+    stored = np.clip(np.rint(scaled), limits.min, limits.max).astype(dtype)
+    if style.padding is not None:
+        x, y = (np.linspace(-1, 1, n) for n in hu.shape[:2])
+        stored[np.hypot(x[:, None], y[None, :]) > 1] = style.padding
+    return stored
+
+
+def _template(volume: Volume, directions: np.ndarray, study_uid: str, style: FileStyle) -> FileDataset:
+    """What all slices of a study share. It has been through a buffer, so that its values are already bytes and
+    writing it again is fast."""
+    spacing = volume.spacing
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = uid.CTImageStorage
+    meta.MediaStorageSOPInstanceUID = study_uid
+    meta.TransferSyntaxUID = style.transfer_syntax
+    shared = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    shared.SOPClassUID = uid.CTImageStorage
+    shared.SOPInstanceUID = study_uid
+    shared.Modality = "CT"
+    shared.PatientID = study_uid
+    shared.SliceThickness = _decimal(spacing[2] * style.overlap)
+    shared.KVP = "120"
+    shared.PatientPosition = "HFS"
+    shared.ConvolutionKernel = style.kernel
+    shared.StudyInstanceUID = study_uid
+    shared.SeriesInstanceUID = f"{study_uid}.1"
+    shared.FrameOfReferenceUID = f"{study_uid}.2"
+    shared.SeriesNumber = 1
+    shared.ImageOrientationPatient = [_decimal(v) for v in directions[:, :2].T.ravel()]
+    shared.SamplesPerPixel = 1
+    shared.PhotometricInterpretation = "MONOCHROME2"
+    shared.Columns, shared.Rows = volume.array.shape[:2]
+    shared.PixelSpacing = [_decimal(spacing[1]), _decimal(spacing[0])]
+    shared.BitsAllocated = shared.BitsStored = 16
+    shared.HighBit = 15
+    shared.PixelRepresentation = int(style.signed)
+    if style.padding is not None:
+        shared.add_new("PixelPaddingValue", "SS", style.padding)
+    centres, widths = zip(*style.windows)
+    shared.WindowCenter = list(centres) if len(centres) > 1 else centres[0]
+    shared.WindowWidth = list(widths) if len(widths) > 1 else widths[0]
+    shared.RescaleIntercept = _decimal(style.intercept)
+    shared.RescaleSlope = _decimal(style.slope)
+    shared.RescaleType = "HU"
+
+    buffer = BytesIO()
+    shared.save_as(buffer, enforce_file_format=True)
+    buffer.seek(0)
+    return dcmread(buffer)
+
+
+def _decimal(value: float) -> str:
+    """A decimal string of at most 16 characters; zero without a sign."""
+    return format_number_as_ds(float(value) + 0.0)

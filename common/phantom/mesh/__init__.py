@@ -1,1 +1,0 @@
-"""Anatomy from surface meshes: read, posed, reshaped and voxelised into label maps of tissues."""

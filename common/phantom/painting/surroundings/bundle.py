@@ -1,0 +1,115 @@
+"""An elongated part of the neck (muscle, vessel, airway) as ellipses in axial sections, joined along the levels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numexpr
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from common.phantom.painting.surroundings.lattice import Box
+from common.phantom.painting.surroundings.neck import Neck
+
+numexpr.set_num_threads(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """`sections` (n, 6): level, u, v, half long axis, half short axis (mm), direction of the long axis (degrees from
+    the right towards anterior), by rising level; n >= 2. Ends are rounded off."""
+
+    sections: np.ndarray
+
+    @classmethod
+    def of(cls, *sections: tuple[float, ...]) -> "Bundle":
+        return cls(np.array(sections, float))
+
+    def mirrored(self) -> "Bundle":
+        """The same on the left."""
+        return Bundle(self.sections * [1, -1, 1, 1, 1, -1])
+
+    def varied(self, shift: tuple[float, float] = (0, 0), swell: float = 1.0) -> "Bundle":
+        """Moved by mm in the plane and thicker or thinner."""
+        return Bundle(self.sections * [1, 1, 1, swell, swell, 1] + [0, *shift, 0, 0, 0])
+
+    def distance(self, neck: Neck, margin: float = 4.0) -> tuple[Box, np.ndarray] | None:
+        """The box that holds it and the signed distance (mm) there; None where the scan doesn't reach."""
+        level, u, v, a, *_ = self.sections.T
+        reach = a.max() + margin
+        box = neck.box(
+            (level[0] - 0.25, level[-1] + 0.25),
+            (u.min() - reach, u.max() + reach),
+            (v.min() - reach, v.max() + reach),
+        )
+        return None if box is None else (box, self.distance_in(neck, box))
+
+    def pieces(self, neck: Neck, margin: float = 4.0, planes: int = 14) -> Iterator[tuple[Box, np.ndarray]]:
+        """As `distance`, in pieces of a few planes: less to compute where the bundle runs obliquely."""
+        levels = neck.levels
+        inside = np.flatnonzero((levels >= self.sections[0, 0] - 0.25) & (levels <= self.sections[-1, 0] + 0.25))
+        for first in inside[::planes]:
+            part = slice(int(first), int(min(first + planes, inside[-1] + 1)))
+            u, v, a, *_ = self._at(levels[part])
+            reach = a.max() + margin
+            box = neck.box_of_planes(part, (u.min() - reach, u.max() + reach), (v.min() - reach, v.max() + reach))
+            if box is not None:
+                yield box, self.distance_in(neck, box)
+
+    def distance_in(self, neck: Neck, box: Box) -> np.ndarray:
+        """Signed distance (mm) in a given box."""
+        s = neck.levels[box[2]]
+        cu, cv, a, b, angle = self._at(s)
+        beyond = np.maximum(np.maximum(self.sections[0, 0] - s, s - self.sections[-1, 0]), 0) * np.float32(17)
+        c, d = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        return _ellipse(neck.uv[0][box], neck.uv[1][box], cu, cv, c, d, a, b, beyond) * np.float32(neck.size)
+
+    @cached_property
+    def _curve(self) -> PchipInterpolator:
+        return PchipInterpolator(self.sections[:, 0], self.sections[:, 1:], axis=0)
+
+    def _at(self, levels: np.ndarray) -> np.ndarray:
+        """u, v, half axes, direction (5, n) at these levels; the ends' beyond them."""
+        return self._curve(np.clip(levels, self.sections[0, 0], self.sections[-1, 0])).T.astype(np.float32)
+
+
+def _ellipse(u, v, cu, cv, c, d, a, b, beyond) -> np.ndarray:
+    """First-order distance to an ellipse, r (r - 1) / |gradient of r^2 / 2|; away from the ends along z."""
+    terms = {"u": u, "v": v, "cu": cu, "cv": cv, "ca": c / a, "da": d / a, "cb": c / b, "db": d / b}
+    p = numexpr.evaluate("(u - cu) * ca + (v - cv) * da", terms)
+    q = numexpr.evaluate("(v - cv) * cb - (u - cu) * db", terms)
+    terms = {"p": p, "q": q, "ia": 1 / a, "ib": 1 / b, "one": np.float32(1), "little": np.float32(1e-6)}
+    terms["r"] = numexpr.evaluate("sqrt(p*p + q*q)", terms)
+    flat = numexpr.evaluate("r * (r - one) / (sqrt(p*p*ia*ia + q*q*ib*ib) + little)", terms)
+    if beyond.any():
+        flat = np.where(beyond > 0, np.sqrt(np.maximum(flat, 0) ** 2 + beyond**2), flat)
+    return flat
+
+
+def ellipse_distance(x, y, cx, cy, a, b) -> np.ndarray:
+    """First-order distance to upright ellipses; arguments broadcast, a and b are half axes along x and y."""
+    one, zero = np.float32(1), np.zeros_like(a)
+    return _ellipse(x, y, cx, cy, zero + one, zero, a, b, zero)
+
+
+def pair(bundle: Bundle, rng: np.random.Generator, asymmetry: float) -> tuple[Bundle, Bundle]:
+    """A right bundle and its left fellow, each a little different."""
+    scale = 0.3 + asymmetry
+
+    def one(b: Bundle) -> Bundle:
+        return b.varied(tuple(rng.normal(0, 1.2, 2) * scale), float(np.exp(rng.normal(0, 0.07) * scale)))
+
+    return one(bundle), one(bundle.mirrored())
+
+
+def union(neck: Neck, bundles: list[Bundle]) -> tuple[Box, np.ndarray] | None:
+    """Several bundles as one distance, in a box that holds them all."""
+    parts = [part for bundle in bundles for part in bundle.pieces(neck)]
+    if not parts:
+        return None
+    box = tuple(slice(min(p[0][k].start for p in parts), max(p[0][k].stop for p in parts)) for k in range(3))
+    whole = np.full([s.stop - s.start for s in box], 20, np.float32)
+    for part, distance in parts:
+        view = whole[tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box))]
+        np.minimum(view, distance, out=view)
+    return box, whole

@@ -1,0 +1,108 @@
+"""A grid coarser than the canvas on which smooth anatomy is evaluated as distances, then painted sharply."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from common.phantom.painting.canvas import Canvas
+
+Box = tuple[slice, slice, slice]
+
+
+class Lattice:
+    """Blocks of `factor` (3,) canvas voxels, as near to `step_mm` as whole numbers allow. `axes`: world mm of the
+    blocks' centres along x, y, z, shaped to broadcast; `whole`: the box of everything."""
+
+    def __init__(self, canvas: Canvas, step_mm: float = 1.5, step_z_mm: float | None = None) -> None:
+        steps = np.array([step_mm, step_mm, step_z_mm or step_mm])
+        spacing = canvas.grid.spacing
+        self.canvas = canvas
+        self.factor = np.maximum(np.round(steps / spacing), 1).astype(int)
+        self.shape = tuple(int(-(-n // f)) for n, f in zip(canvas.grid.shape, self.factor))
+        self.step = self.factor * spacing
+        self.first = canvas.grid.affine[:3, 3] + (self.factor - 1) / 2 * spacing
+        lines = [self.first[k] + self.step[k] * np.arange(self.shape[k]) for k in range(3)]
+        self.axes = [
+            line.reshape([-1 if k == j else 1 for j in range(3)]).astype(np.float32) for k, line in enumerate(lines)
+        ]
+        self.whole: Box = tuple(slice(0, n) for n in self.shape)
+
+    def box(self, low: np.ndarray, high: np.ndarray) -> Box | None:
+        """Slices of the blocks between world corners (3,) mm with one to spare; None when outside."""
+        start = np.floor((np.asarray(low) - self.first) / self.step).astype(int) - 1
+        stop = np.ceil((np.asarray(high) - self.first) / self.step).astype(int) + 2
+        start, stop = np.clip(start, 0, self.shape), np.clip(stop, 0, self.shape)
+        return None if (stop <= start).any() else tuple(slice(int(a), int(b)) for a, b in zip(start, stop))
+
+    def points(self, box: Box) -> list[np.ndarray]:
+        """World x, y, z of a box's blocks, shaped to broadcast."""
+        return [axis[tuple(box[j] if j == k else slice(None) for j in range(3))] for k, axis in enumerate(self.axes)]
+
+    def paint(
+        self,
+        box: Box,
+        distance: np.ndarray,
+        hu: np.ndarray | float,
+        tissue: int | None = None,
+        edge_mm: float | None = None,
+    ) -> None:
+        """Lays a tissue where `distance` (box's shape, mm) is negative; `hu` a number or an array of that shape;
+        `tissue` its code, for a canvas that notes them."""
+        edge = edge_mm or float(np.cbrt(np.prod(self.canvas.grid.spacing)))
+        arrays = [distance] if np.isscalar(hu) else [distance, hu]
+        for where, (signed, *rest) in self._planes(box, arrays, distance < edge):
+            cover = signed
+            cover *= -1 / edge
+            cover += 0.5
+            np.maximum(cover, 0, out=cover)
+            np.minimum(cover, 1, out=cover)
+            under = self.canvas.hu[where]
+            change = (rest[0] if rest else hu) - under
+            change *= cover
+            under += change
+            self.canvas.note(where, cover, tissue)
+
+    def paint_bone(
+        self,
+        box: Box,
+        distance: np.ndarray,
+        cortex_mm: np.ndarray | float,
+        cortex_hu: float,
+        marrow_hu: np.ndarray | float,
+        tissues: tuple[int, int] | tuple[None, None] = (None, None),
+    ) -> None:
+        """A compact shell of `cortex_mm` about marrow; `tissues`: the codes of the two."""
+        self.paint(box, distance, cortex_hu, tissues[0])
+        self.paint(box, distance + cortex_mm, marrow_hu, tissues[1])
+
+    def _planes(
+        self, box: Box, arrays: list[np.ndarray], wanted: np.ndarray
+    ) -> Iterator[tuple[tuple, list[np.ndarray]]]:
+        """For each canvas plane of one x: its index into the canvas and the arrays, linearly interpolated there,
+        limited to the y and z that `wanted` touches."""
+        used = [np.flatnonzero(wanted.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+        if not len(used[0]):
+            return
+        part = tuple(slice(max(int(u[0]) - 1, 0), min(int(u[-1]) + 2, n)) for u, n in zip(used, wanted.shape))
+        arrays = [np.ascontiguousarray(a[part], dtype=np.float32) for a in arrays]
+        nx, ny, nz = arrays[0].shape
+        fx, fy, fz = (int(f) for f in self.factor)
+        start = [(box[k].start + part[k].start) * int(self.factor[k]) for k in range(3)]
+        shape = self.canvas.grid.shape
+        rows, columns = min(ny * fy, shape[1] - start[1]), min(nz * fz, shape[2] - start[2])
+        for i in range(min(nx * fx, shape[0] - start[0])):
+            at = float(np.clip((i + 0.5) / fx - 0.5, 0, nx - 1))
+            below = min(int(at), nx - 2) if nx > 1 else 0
+            weight = at - below
+            planes = []
+            for array in arrays:
+                plane = array[below]
+                if weight > 0:
+                    plane = plane * np.float32(1 - weight)
+                    plane += np.float32(weight) * array[below + 1]
+                if fy > 1 or fz > 1:
+                    plane = cv2.resize(plane, (nz * fz, ny * fy), interpolation=cv2.INTER_LINEAR)
+                planes.append(np.array(plane[:rows, :columns]))
+            where = (start[0] + i, slice(start[1], start[1] + rows), slice(start[2], start[2] + columns))
+            yield where, planes

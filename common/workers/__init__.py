@@ -1,0 +1,6 @@
+"""Work shared among processes that may die; one study's failure stays its own.
+
+In: a function and its jobs by study.
+Out: results as they are done, or `Failed` with the reason.
+Start reading: pool.py.
+"""

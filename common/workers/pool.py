@@ -1,0 +1,144 @@
+"""Work shared among processes that may die, of which a part may fail without the rest."""
+
+import os
+import pickle
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+from common.errors import ProjectError
+from common.workers.failing import Failed, attempt, keep_traceback
+from common.workers.processes import WorkerProcesses
+
+HERE = 0
+"""As `workers`: no other process, the jobs one after another in this one."""
+
+
+def shared(
+    function: Callable[..., Any], jobs: dict[Hashable, tuple], workers: int, log: Path | None = None
+) -> Iterator[tuple[Hashable, Any | Failed]]:
+    """Yields (key, function(*arguments)) of every job key -> arguments, as they are done, from `workers` processes, or
+    from this one (`HERE`).
+
+    A job that raises yields `Failed` and the others go on; so does one whose process dies (out of memory, a crash in a
+    library): the jobs that were under way are tried again, each in a process by itself, and one that dies there, too,
+    has failed. Tracebacks are appended to `log`. What concerns all jobs is raised: see `failing.attempt`, and
+    ProjectError when processes can't start. `function` must be importable: processes are spawned. They end with this
+    one.
+    """
+    answers = _one_by_one(function, jobs) if workers == HERE else _in_processes(function, jobs, workers)
+    for key, result in answers:
+        if isinstance(result, Failed) and log is not None:
+            keep_traceback(log, str(key), result)
+        yield key, result
+
+
+def failures(
+    function: Callable[..., str | None], jobs: dict[Hashable, tuple], workers: int, log: Path | None = None
+) -> Iterator[tuple[Hashable, str | None]]:
+    """As `shared`, of a function that returns what went wrong, None or "" when nothing did: what it raised, or what
+    killed its process, is then said in its place."""
+    for key, reason in shared(function, jobs, workers, log):
+        yield key, reason.message if isinstance(reason, Failed) else reason
+
+
+def _one_by_one(function: Callable[..., Any], jobs: dict[Hashable, tuple]) -> Iterator[tuple[Hashable, Any | Failed]]:
+    for key, arguments in jobs.items():
+        yield key, attempt(function, *arguments)
+
+
+def _in_processes(
+    function: Callable[..., Any], jobs: dict[Hashable, tuple], workers: int
+) -> Iterator[tuple[Hashable, Any | Failed]]:
+    left = dict(jobs)
+    while left:
+        suspects: dict[Hashable, tuple] = {}
+        for key, result in _until_one_dies(function, left, max(min(workers, len(left)), 1), suspects):
+            del left[key]
+            yield key, result
+        for key in suspects:
+            with _pool(1) as (pool, processes):
+                try:
+                    result = _submit(pool, function, left[key]).result()
+                except BrokenProcessPool:
+                    pool.shutdown(wait=True)
+                    processes.raise_unless_started()
+                    result = Failed(processes.how_one_died())
+            del left[key]
+            yield key, result
+
+
+def _until_one_dies(
+    function: Callable[..., Any], jobs: dict[Hashable, tuple], workers: int, suspects: dict[Hashable, tuple]
+) -> Iterator[tuple[Hashable, Any]]:
+    """Yields results until the jobs are done or a process dies; then `suspects` holds the jobs that were under way
+    (at most two for each process). Only so many are handed out at a time that this can be told."""
+    waiting = iter(list(jobs.items()))
+    running: dict[Future, Hashable] = {}
+    with _pool(workers) as (pool, processes):
+        try:
+            while True:
+                for key, arguments in waiting:
+                    running[_submit(pool, function, arguments)] = key
+                    if len(running) >= 2 * workers:
+                        break
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    yield running.pop(future), result
+        except BrokenProcessPool:
+            done = [f for f in running if f.done() and f.exception() is None]
+            for future in done:
+                yield running.pop(future), future.result()
+            pool.shutdown(wait=True)
+            processes.raise_unless_started()
+            suspects.update({key: jobs[key] for key in running.values()})
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[tuple[ProcessPoolExecutor, WorkerProcesses]]:
+    with (
+        WorkerProcesses() as processes,
+        ProcessPoolExecutor(workers, processes, initializer=_begin, initargs=(processes.started,)) as pool,
+    ):
+        yield pool, processes
+
+
+def _submit(pool: ProcessPoolExecutor, function: Callable[..., Any], arguments: tuple) -> Future:
+    """Pickled here, so that what can't be unpickled there is an error that can be told, not the end of a process."""
+    return pool.submit(_do, pickle.dumps(function), pickle.dumps(arguments))
+
+
+def _do(function: bytes, arguments: bytes) -> Any | Failed:
+    try:
+        found = pickle.loads(function)
+    except Exception as error:
+        raise ProjectError(f"a worker process can't import what it is to do: {type(error).__name__}: {error}") from None
+    return attempt(lambda: found(*pickle.loads(arguments)))
+
+
+def _begin(started: Any) -> None:
+    """First thing in a process: says that it could start."""
+    started.set()
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Ends this process when the one that started it is gone: a worker whose parent was killed would wait for
+    orders for ever, and its memory with it."""
+
+    def watch() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

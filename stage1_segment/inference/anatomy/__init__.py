@@ -1,0 +1,6 @@
+"""A whole answer held against what anatomy allows.
+
+In: a CT and its mask.
+Out: notices, or WrongOrientation.
+Start reading: orientation.py.
+"""

@@ -1,0 +1,175 @@
+"""Segments every study of a cohort; the main process needs no torch to see that nothing is left to do."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.config import DataSettings
+from common.dataset.cache import CtCache
+from common.dataset.competition import Competition
+from common.dataset.folds import stored_folds
+from common.device import check_device, prediction_precision
+from common.errors import PARTLY_FAILED
+from common.outputs import store
+from common.outputs.notices import tell
+from common.outputs.own_files import refuse_unrecorded, remove, run_outputs_at
+from common.progress import progress
+from common.reading.nifti import write_nifti
+from common.workers.cores import usable_cores
+from common.workers.failing import LOG
+from common.workers.pool import failures
+from stage1_segment.inference.choose_network import Network, choose_fold, given_network, networks_of
+from stage1_segment.run_folder import RunFolder
+from stage1_segment.schema import MASK
+from stage1_segment.settings import PredictSettings, SegmentSettings
+
+if TYPE_CHECKING:
+    from common.volume import Volume
+    from stage1_segment.inference.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Job:
+    """One study to segment: with which weights, and whether these have `seen` its segmentation in training (None: of
+    weights from elsewhere that isn't known)."""
+
+    uid: str
+    images: Path
+    cache: CtCache
+    run: RunFolder
+    weights: Path
+    seen: bool | None
+    came_from: dict[str, Any]
+    predict: PredictSettings
+    device: str
+    preview: bool
+
+    def outputs(self) -> list[Path]:
+        made = [self.run.mask(self.uid), self.run.levels(self.uid)]
+        return [*made, self.run.preview(self.uid)] if self.preview else made
+
+    def is_current(self) -> bool:
+        return all(store.is_current(path, self.came_from, MASK) for path in self.outputs())
+
+
+def predict_cohort(
+    data: DataSettings, settings: SegmentSettings, device: str = "auto", weights: Path | None = None
+) -> int:
+    """Masks, levels and previews of all training and test studies into the run's folder, by the run's own networks or
+    by `weights`; exit code 0, or PARTLY_FAILED when some study can't be read. Raises WeightsError when a fold isn't
+    trained, ConfigError for a device that isn't there."""
+    check_device(device)
+    competition = Competition.open(data.root)
+    networks = {0: given_network(weights)} if weights else networks_of(data, settings)
+    uids = dict.fromkeys([*competition.train_studies(), *competition.test_studies()])
+    failed = CtCache(data.run / "cache").fill({uid: competition.images(uid) for uid in uids}, data.workers)
+    all_jobs = _jobs(list(uids), competition, networks, data, settings, device)
+    jobs = [job for job in all_jobs if job.uid not in failed]
+    due = [job for job in jobs if not job.is_current()]
+    if not due and not failed:
+        print(f"{len(jobs)} studies are segmented already", file=sys.stderr)
+        return 0
+    outputs = {job.uid: job.outputs() for job in all_jobs}
+    for job in due:
+        for path in job.outputs():
+            refuse_unrecorded(path)
+    for uid, reason in _run(due, data.workers, device):
+        if reason is not None:
+            failed[uid] = reason
+    for uid, reason in failed.items():
+        print(f"{uid}: {reason}", file=sys.stderr)
+        for path in outputs[uid]:
+            remove(path)  # an older answer would pass for this one
+    print(
+        f"segmented {len(due) - sum(job.uid in failed for job in due)}, current before "
+        f"{len(jobs) - len(due)}, failed {len(failed)}",
+        file=sys.stderr,
+    )
+    return PARTLY_FAILED if failed else 0
+
+
+def _jobs(
+    uids: list[str],
+    competition: Competition,
+    networks: Mapping[int, Network],
+    data: DataSettings,
+    settings: SegmentSettings,
+    device: str,
+) -> list[Job]:
+    run, cache = RunFolder(data.run), CtCache(data.run / "cache")
+    folds: Mapping[str, int] = {}
+    if len(networks) > 1:
+        folds = dict(stored_folds(data.run / "folds.csv", competition.train_labels(), data.folds, data.fold_seed))
+    precision = prediction_precision(settings.predict.precision, device)
+    predict = settings.predict.model_copy(update={"precision": precision})
+    digests = {fold: store.digest_file(network.weights) for fold, network in networks.items()}
+    jobs = []
+    for uid in uids:
+        fold = choose_fold(uid, folds.get(uid), networks)
+        images = competition.images(uid)
+        seen = networks[fold].has_seen(uid)
+        came_from = {
+            "ct": cache.identity(uid),
+            "weights": digests[fold],
+            "seen_in_training": seen,
+            "predict": predict.model_dump(mode="json"),
+        }
+        jobs.append(
+            Job(
+                uid, images, cache, run, networks[fold].weights, seen, came_from,
+                predict, device, settings.previews,
+            )
+        )  # fmt: skip
+    return jobs
+
+
+def _run(jobs: list[Job], workers: int, device: str):
+    """Yields (uid, None or the reason why it failed)."""
+    if not jobs:
+        return
+    jobs_by_uid = {job.uid: (job, workers) for job in jobs}
+    answers = failures(_segment_job, jobs_by_uid, workers, jobs[0].run.root / LOG)
+    yield from progress(answers, len(jobs), "segmenting")
+
+
+def _segment_job(job: Job, workers: int) -> None:
+    from stage1_segment.inference.anatomy.orientation import checked
+    from stage1_segment.inference.segmenter import segment
+
+    segmenter = _segmenter(job.weights, job.device, job.predict, workers)
+    scan = job.cache.volume(job.uid)
+    result = checked(scan, partial(segment, segmenter=segmenter), segmenter.predict.orientation)
+    write_study(scan, result, job)
+
+
+@lru_cache(maxsize=8)
+def _segmenter(weights: Path, device: str, predict: PredictSettings, workers: int) -> "Segmenter":
+    import torch
+
+    from stage1_segment.inference.segmenter import load_segmenter
+
+    torch.set_num_threads(max(usable_cores() // max(workers, 1), 1))
+    return load_segmenter(weights, device, predict)
+
+
+def write_study(scan: "Volume", result: Any, job: Job) -> None:
+    """Mask on the grid of the study's own files, levels, preview, each with its record; the mask comes last. Notices
+    are told."""
+    from common.masks.segmentation import onto
+    from stage1_segment.inference.answer import levels_of
+
+    mask = onto(result.mask, job.cache.source_grid(job.uid))
+    levels = levels_of(job.uid, scan, mask, result, precision=job.predict.precision, seen_in_training=job.seen)
+    tell(job.uid, levels["notices"])
+    with run_outputs_at(job.outputs()):
+        store.write_json(job.run.levels(job.uid), levels)
+        if job.preview:
+            from stage1_segment.inference.preview import draw_preview
+
+            draw_preview(scan, result.mask, job.run.preview(job.uid), job.uid)
+        write_nifti(mask, job.run.mask(job.uid))
+        for path in reversed(job.outputs()):
+            store.write_record(path, job.came_from, MASK)

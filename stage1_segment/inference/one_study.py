@@ -1,0 +1,72 @@
+"""Segments one study of any form that can be read."""
+
+from functools import partial
+from pathlib import Path
+
+from common.errors import ConfigError, NoCervicalLevel
+from common.outputs import store
+from common.outputs.notices import json_beside, tell
+from common.outputs.out_folder import answer_at
+from common.reading.nifti import is_nifti, write_nifti
+from common.training.weights import read_description
+from stage1_segment.schema import MASK
+from stage1_segment.settings import KIND, Orientation, PredictSettings
+
+
+def predict_study(
+    source: Path,
+    output: Path,
+    weights: Path,
+    device: str = "auto",
+    preview: Path | None = None,
+    predict: PredictSettings | None = None,
+    series_uid: str | None = None,
+    orientation: Orientation | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes the mask of `source` (DICOM folder, zip, NIfTI) to `output` (.nii or .nii.gz), its levels beside it
+    as .json, and a picture to `preview`. `series_uid`: which series of a DICOM study, None for the best. A NIfTI's mask
+    has its grid and affine, a DICOM series' that of its slices (column, row, slice), upright. `orientation`: what
+    becomes of a header that turns the patient round, None for what `predict` says. What an older answer left at these
+    names goes first; `overwrite`: so do files that aren't ours.
+    Raises NoCervicalLevel after all is written when the mask names no level; StudyError, WeightsError, ConfigError,
+    OutputError, RunBusy, and then nothing is there."""
+    if not is_nifti(output):
+        raise ConfigError(f"{output}: a mask's name must end in .nii or .nii.gz")
+    levels_path = json_beside(output)
+    with answer_at([output, levels_path, preview], source, output, [weights], overwrite) as about:
+        read_description(weights, KIND)  # a wrong name should be told at once, not after the scan is read
+
+        from common.reading.study import read_study
+        from stage1_segment.inference.anatomy.orientation import checked
+        from stage1_segment.inference.answer import levels_of
+        from stage1_segment.inference.segmenter import load_segmenter, segment
+
+        segmenter = load_segmenter(weights, device, predict)
+        study = read_study(source, series_uid)
+        orientation = orientation or segmenter.predict.orientation
+        result = checked(study.volume, partial(segment, segmenter=segmenter), orientation)
+        levels = levels_of(study.uid, study.volume, result.mask, result, precision=segmenter.predict.precision)
+        tell(study.uid or source.name, levels["notices"])
+
+        came_from = {
+            **about,
+            "series": series_uid,
+            "weights": store.digest_file(weights),
+            "predict": segmenter.predict.model_dump(mode="json"),
+            "orientation": orientation,
+        }
+        if preview is not None:
+            from stage1_segment.inference.preview import draw_preview
+
+            draw_preview(study.volume, result.mask, preview, study.uid or source.name)
+            store.write_record(preview, came_from, MASK)
+        store.write_json(levels_path, levels)
+        store.write_record(levels_path, came_from, MASK)
+        write_nifti(result.mask, output)
+        store.write_record(output, came_from, MASK)
+    if not any(level["present"] for level in levels["levels"].values()):
+        raise NoCervicalLevel(
+            f"{source}: no cervical vertebra was found ({'; '.join(levels['notices'])}); {output} names none. "
+            "Is it a CT of the neck, and the right one of its series (--list-series)?"
+        )

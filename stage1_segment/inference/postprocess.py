@@ -1,0 +1,188 @@
+"""What anatomy allows: one connected vertebra per level, levels in order down the spine, no specks."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy import ndimage
+
+from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
+from common.masks.values import translate
+from stage1_segment.settings import CleanSettings
+
+TOUCHING = np.ones((3, 3, 3))
+PITCH_MM = 17.0
+"""From one cervical vertebra to the next: body 12-14 mm and disc 4-6 mm high (Gilad & Nissan 1986, Spine 11:154)."""
+LABEL_COST = 1.0
+"""Of giving a vertebra of median volume another level than the network did; against it stands the squared error
+of the distances between neighbours, in pitches."""
+GAP_COST = 3.0
+SECOND = 0.4
+"""Part of a level's largest piece that a second vertebra of the same name must have; a second thoracic piece that of
+the largest cervical vertebra."""
+DISC_MM = 5.0
+"""Between the bone of one vertebra and the next, at most."""
+NO_NECK = (
+    "what looks like vertebrae of a neck stands in no row of levels, is too large, or is less than lies astray; "
+    "none is named"
+)
+
+
+@dataclass(eq=False)
+class Piece:
+    """A connected piece of one label: `box` of the mask, `inside` bool (box shape), `volume` mm3; `middle` (3,) mm from
+    the mask's first voxel."""
+
+    label: int
+    box: tuple[slice, slice, slice]
+    inside: np.ndarray
+    volume: float
+    middle: np.ndarray
+
+
+def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tuple[np.ndarray, tuple[str, ...]]:
+    """mask (X, Y, Z) uint8 of `labels.CLASS_NAMES`, axes nearest to R, A, S, `spacing` (3,) mm -> the mask as
+    anatomy allows it, and what was changed, a sentence each. A level with too little bone becomes absent, and
+    all of a neck where most of it stands in no row of levels, or more bone lies astray than in it."""
+    pieces = [piece for label in range(1, len(CLASS_NAMES)) for piece in find_pieces(mask, label, spacing)]
+    vertebrae, rest = _vertebrae(pieces, settings)
+    owner = np.zeros(mask.shape, np.uint16)  # number of the vertebra that each voxel belongs to
+    for number, vertebra in enumerate(vertebrae, start=1):
+        owner[vertebra.box][vertebra.inside] = number
+    labels = np.array([0] + [v.label for v in vertebrae])
+    removed = sum(p.volume for p in rest if not _adopt(owner, labels, p, spacing, settings))
+    gaps = gaps_between(vertebrae, owner.shape, spacing)
+    names = best_levels([v.label for v in vertebrae], gaps, np.array([v.volume for v in vertebrae]))
+    renamed = [(v.label, name) for v, name in zip(vertebrae, names) if v.label != name]
+    notices = [
+        f"what the network called {CLASS_NAMES[label]} is named {CLASS_NAMES[name]}, by its place in the row"
+        for label, name in renamed
+    ]
+    cervical = [v for v in vertebrae if v.label != THORACIC]
+    kept = [v for v, name in zip(vertebrae, names) if v.label == name != THORACIC]
+    no_row = 2 * len(renamed) > len(cervical) or (renamed and len(kept) < 2)  # one alone says nothing of a row
+    neck = sum(v.volume for v, name in zip(vertebrae, names) if name != THORACIC)
+    if no_row or 0 < neck < removed or any(v.volume > settings.largest_mm3 for v in cervical):
+        names = [name if name == THORACIC else BACKGROUND for name in names]
+        notices = [NO_NECK]
+    if removed >= settings.level_mm3:
+        notices.append(f"{removed / 1000:.1f} ml of stray bone removed")
+    return translate(owner, np.array([0, *names], np.uint8)), tuple(notices)
+
+
+def find_pieces(mask: np.ndarray, label: int, spacing: np.ndarray) -> list[Piece]:
+    """The connected pieces (26 neighbours) of a label, largest first."""
+    box = ndimage.find_objects(mask, max_label=label)[label - 1]
+    if box is None:
+        return []
+    origin = np.array([s.start for s in box])
+    parts, _ = ndimage.label(mask[box] == label, TOUCHING)
+    pieces = []
+    for number, part_box in enumerate(ndimage.find_objects(parts), start=1):
+        inside = parts[part_box] == number
+        whole = tuple(slice(s.start + o, s.stop + o) for s, o in zip(part_box, origin))
+        middle = (np.array(ndimage.center_of_mass(inside)) + [s.start for s in whole]) * spacing
+        volume = float(np.count_nonzero(inside) * np.prod(spacing))
+        pieces.append(Piece(label, whole, inside, volume, middle))
+    return sorted(pieces, key=lambda piece: -piece.volume)
+
+
+def _vertebrae(pieces: list[Piece], settings: CleanSettings) -> tuple[list[Piece], list[Piece]]:
+    """The pieces that are vertebrae, from top to bottom, and the others. A second piece of a cervical level is
+    a vertebra of its own only when it is nearly as large as the first and lies more than half a pitch higher or lower,
+    and rather so than before or behind it: one name given to two. An arch that has come off lies behind its body, and
+    that of C2, whose dens reaches up, lower as well."""
+    vertebrae, rest = [], []
+    for piece in pieces:
+        same = [v for v in vertebrae if v.label == piece.label]
+        if piece.label == THORACIC:
+            least = SECOND * max((v.volume for v in vertebrae if v.label != THORACIC), default=0.0) if same else 0.0
+            apart = True
+        else:
+            least = max((SECOND * v.volume for v in same), default=0.0)
+            away = [np.abs(v.middle - piece.middle) for v in same]
+            apart = all(up > max(PITCH_MM / 2, back) for _, back, up in away)
+        (vertebrae if piece.volume >= max(settings.level_mm3, least) and apart else rest).append(piece)
+    return sorted(vertebrae, key=lambda v: -v.middle[2]), rest
+
+
+def gaps_between(vertebrae: list[Piece], shape: tuple[int, ...], spacing: np.ndarray) -> np.ndarray:
+    """(N - 1,): from each to the next, in pitches, whichever way the spine leans. Between the middles of cervical
+    ones; to or from thoracic ones, many of which may be one piece, a pitch and what is free of bone beyond a disc."""
+    thoracic = [v for v in vertebrae if v.label == THORACIC]
+    gaps = []
+    for pair in pairwise(vertebrae):
+        cervical = [v for v in pair if v.label != THORACIC]
+        if len(cervical) == 2:
+            gaps.append(float(np.linalg.norm(pair[0].middle - pair[1].middle)) / PITCH_MM)
+        else:
+            free = clearance(cervical[0], thoracic, shape, spacing) if cervical else 0.0
+            gaps.append(1 + max(free - DISC_MM, 0.0) / PITCH_MM)
+    return np.array(gaps)
+
+
+def clearance(piece: Piece, others: list[Piece], shape: tuple[int, ...], spacing: np.ndarray) -> float:
+    """The least distance mm of a piece's voxels to those of others in a mask of `shape`; two pitches at most."""
+    margin = np.ceil(2 * PITCH_MM / spacing).astype(int)
+    low = np.maximum(np.array([s.start for s in piece.box]) - margin, 0)
+    high = np.minimum(np.array([s.stop for s in piece.box]) + margin, shape)
+    away = ndimage.distance_transform_edt(~_within(piece, low, high), sampling=spacing)
+    return min([2 * PITCH_MM, *(float(away[_within(other, low, high)].min(initial=np.inf)) for other in others)])
+
+
+def _within(piece: Piece, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The piece's voxels in the part of the mask from `low` to `high` (3,), bool."""
+    part = np.zeros(tuple(high - low), bool)
+    start, stop = (np.array([getattr(s, end) for s in piece.box]) for end in ("start", "stop"))
+    first, last = np.maximum(start, low), np.minimum(stop, high)
+    if (first < last).all():
+        own = tuple(slice(a, b) for a, b in zip(first - start, last - start))
+        part[tuple(slice(a, b) for a, b in zip(first - low, last - low))] = piece.inside[own]
+    return part
+
+
+def _adopt(owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndarray, settings: CleanSettings) -> bool:
+    """Gives a piece to a vertebra of its label within `fragment_mm`, or within a pitch when it is as large as a level
+    in view (an arch whose pedicles were missed), else to the one that it touches most; False when there is neither. A
+    speck is never a fragment."""
+    arch = piece.label != THORACIC and piece.volume >= settings.level_mm3
+    reach_mm = PITCH_MM if arch else settings.fragment_mm
+    margin = np.ceil(reach_mm / spacing).astype(int)
+    start = np.array([s.start for s in piece.box])
+    low = np.maximum(start - margin, 0)
+    high = np.minimum([s.stop for s in piece.box] + margin, owner.shape)
+    around = tuple(map(slice, low, high))
+    inside = _within(piece, low, high)
+    near = np.zeros(0, int)
+    if piece.volume >= settings.speck_mm3:
+        reach = ndimage.distance_transform_edt(~inside, sampling=spacing) <= reach_mm
+        near = owner[around][reach]
+        near = near[(near > 0) & (labels[near] == piece.label)]
+    if near.size == 0:
+        near = owner[around][ndimage.binary_dilation(inside, TOUCHING) & ~inside]
+        near = near[near > 0]
+    if near.size:
+        owner[around][inside] = np.bincount(near).argmax()
+    return bool(near.size)
+
+
+def best_levels(labels: list[int], gaps: np.ndarray, volumes: np.ndarray) -> list[int]:
+    """Levels of vertebrae from top to bottom, strictly down the spine (thoracic may repeat), that agree best
+    with the network's `labels` and with `gaps` (N - 1,) pitches from each to the next; volumes (N,) mm3. By Viterbi."""
+    if not labels:
+        return []
+    states = np.arange(1, THORACIC + 1)
+    weight = LABEL_COST * np.minimum(volumes / np.median(volumes), 1.5)
+    cost = weight[:, None] * (states[None] != np.array(labels)[:, None])
+    step = states[None] - states[:, None]  # from (row) to (column)
+    again = (step == 0) & (states[None] == THORACIC)
+    total, came = cost[0], []
+    for k in range(1, len(labels)):
+        far = np.minimum(GAP_COST * (gaps[k - 1] - step) ** 2, 6.0)
+        move = np.where(step > 0, far, np.where(again, 0.0, np.inf))
+        came.append((total[:, None] + move).argmin(axis=0))
+        total = (total[:, None] + move).min(axis=0) + cost[k]
+    path = [int(total.argmin())]
+    for back in reversed(came):
+        path.append(int(back[path[-1]]))
+    return [int(states[s]) for s in reversed(path)]

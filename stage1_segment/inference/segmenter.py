@@ -1,0 +1,167 @@
+"""Segments one CT in two passes: the whole scan coarsely, then the spine at finer spacing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from scipy import ndimage
+from torch import Tensor, nn
+
+from common.config import parse
+from common.device import autocast, choose_device, prediction_precision
+from common.labels import BACKGROUND, CLASS_NAMES
+from common.masks.segmentation import onto
+from common.resample import AIR_HU, canonical, resample
+from common.training.gpu_memory import within_memory
+from common.training.weights import fill, load_weights
+from common.volume import Grid, Volume
+from stage1_segment.grids import as_hint, covering_grid, scaled
+from stage1_segment.inference.bone_guard import bone_alone, spine_pieces
+from stage1_segment.inference.postprocess import clean
+from stage1_segment.inference.upsample import enlarged_labels
+from stage1_segment.network import build_network
+from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, PredictSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Segmenter:
+    """`network`: (N, 2, S, S, S) CT and hint -> (N, 9, S, S, S) logits."""
+
+    network: Callable[[Tensor], Tensor]
+    patch: PatchSettings
+    predict: PredictSettings
+    device: torch.device
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """`mask`: uint8, values of `labels.CLASS_NAMES`, on the CT's own grid. `confidence`: mask value -> the
+    network's mean probability for it, over the voxels it gave it to. `notices`: a sentence each."""
+
+    mask: Volume
+    confidence: dict[int, float]
+    notices: tuple[str, ...]
+    turned: tuple[str, ...] = ()
+    """Directions in which the scan was turned round before, see `orientation`."""
+
+
+def load_segmenter(weights: Path, device: str = "auto", predict: PredictSettings | None = None) -> Segmenter:
+    """A segmenter from its weights file; `predict` None takes the settings it was trained with; of
+    precision "auto", what that means here.
+    Raises WeightsError, ConfigError (no such device)."""
+    chosen = choose_device(device)
+    state, description = load_weights(weights, KIND, ("network", "patch", "predict"))
+    predict = predict or parse(description["predict"], PredictSettings, str(weights))
+    network = build_network(parse(description["network"], NetworkSettings, str(weights)))
+    fill(network, state, weights)
+    return Segmenter(
+        network.to(chosen).eval(),
+        parse(description["patch"], PatchSettings, str(weights)),
+        predict.model_copy(update={"precision": prediction_precision(predict.precision, device)}),
+        chosen,
+    )
+
+
+def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
+    """The vertebrae of a CT (HU, any orientation), on its own grid."""
+    scan = canonical(volume)
+    coarse = _coarse_pass(scan, segmenter)
+    region = spine_region(coarse, scan.grid, segmenter.predict.margin_mm)
+    empty = Volume(np.zeros(scan.array.shape, np.uint8), scan.affine)
+    if region is None:
+        return Segmentation(onto(empty, volume.grid), {}, ("no vertebra found",))
+    start, stop = region
+    logits = _fine_pass(scan, coarse, start, stop, segmenter)
+    labels, notices = clean(enlarged_labels(logits, stop - start), scan.spacing, segmenter.predict.clean)
+    labels, flat = bone_alone(labels, scan.crop(start, stop).array, segmenter.predict.clean.spread_hu)
+    empty.array[tuple(map(slice, start, stop))] = labels
+    return Segmentation(onto(empty, volume.grid), _confidence(logits), (*notices, *flat))
+
+
+def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:
+    """Level numbers (float32, 0 = nothing) of the whole scan at the coarse spacing; only the spine's pieces."""
+    grid = covering_grid(scan.grid, segmenter.patch.coarse_mm)
+    hu = resample(scan, grid).array
+    logits = _infer(scaled(hu.astype(np.float32), segmenter.patch), None, segmenter)
+    probabilities = torch.softmax(logits, dim=0).cpu().numpy()
+    bone = 1 - probabilities[BACKGROUND]
+    pieces = spine_pieces(bone > 0.5, hu)
+    numbers = np.tensordot(np.arange(len(CLASS_NAMES)), probabilities, axes=1) / np.maximum(bone, 1e-6)
+    return Volume(np.where(pieces, numbers, 0).astype(np.float32), grid.affine)
+
+
+def spine_region(coarse: Volume, grid: Grid, margin_mm: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """First and one past the last voxel (3,) of `grid` about the coarse answer; None when it is empty."""
+    found = ndimage.find_objects((coarse.array > 0).astype(np.uint8))
+    if not found:
+        return None
+    corners = np.array([[s.start - 0.5, s.stop - 0.5] for s in found[0]])
+    low, high = grid.to_index(coarse.grid.to_world(corners.T))
+    margin = margin_mm / grid.spacing
+    start = np.clip(np.floor(low + 0.5 - margin), 0, np.array(grid.shape) - 1).astype(int)
+    stop = np.clip(np.ceil(high + 0.5 + margin), start + 1, grid.shape).astype(int)
+    return start, stop
+
+
+def _fine_pass(scan: Volume, coarse: Volume, start: np.ndarray, stop: np.ndarray, segmenter: Segmenter) -> Tensor:
+    """Logits (9, x, y, z) of a region of the scan at the fine spacing."""
+    region = scan.crop(start, stop)
+    grid = covering_grid(region.grid, segmenter.patch.fine_mm)
+    # A margin beyond the region, so that its edge is interpolated from the scan rather than from nothing.
+    around = scan.crop(start - 4, stop + 4)
+    ct = scaled(resample(around, grid, fill=AIR_HU).array.astype(np.float32), segmenter.patch)
+    hint = as_hint(resample(coarse, grid, order=0, fill=0).array)
+    return _infer(ct, hint, segmenter)
+
+
+def _infer(ct: np.ndarray, hint: np.ndarray | None, segmenter: Segmenter) -> Tensor:
+    """CT in 0..1 and hint (None in the first pass), both (X, Y, Z), in windows -> logits (9, X, Y, Z) float32 on the
+    segmenter's device. What a window lacks is padded with air. Windows that hold
+    nothing denser than air, in the second pass those without any hint, are background."""
+    coarse = hint is None
+    image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if coarse else hint]))[None]
+
+    def predictor(windows: Tensor) -> Tensor:
+        looked_at = windows[:, 0 if coarse else 1].flatten(1).any(dim=1)  # each by itself, however many come together
+        logits = torch.zeros((len(windows), len(CLASS_NAMES), *windows.shape[2:]), device=windows.device)
+        logits[:, BACKGROUND] = 8.0
+        if looked_at.any():
+            logits[looked_at] = answer(windows[looked_at])
+        return logits
+
+    def answer(windows: Tensor) -> Tensor:
+        with autocast(windows.device, segmenter.predict.precision):
+            logits = segmenter.network(windows).float()
+            if segmenter.predict.flip:
+                logits = (logits + segmenter.network(windows.flip(2)).float().flip(2)) / 2
+            return logits
+
+    @torch.inference_mode()
+    def infer(at_once: int, device: torch.device) -> Tensor:
+        if isinstance(segmenter.network, nn.Module):
+            segmenter.network.to(device)
+        return sliding_window_inference(
+            image.to(device),
+            roi_size=segmenter.patch.window(coarse),
+            sw_batch_size=at_once,
+            predictor=predictor,
+            overlap=segmenter.predict.overlap,
+            mode="gaussian",
+            padding_mode="constant",
+            cval=0.0,
+        )[0]
+
+    return within_memory(infer, 1 if segmenter.device.type == "cpu" else 8, segmenter.device, "segmenting")
+
+
+def _confidence(logits: Tensor) -> dict[int, float]:
+    """Mask value -> mean probability over the voxels that have it; in slabs, for the logits are large enough."""
+    count, total = (torch.zeros(len(CLASS_NAMES), dtype=torch.float64) for _ in range(2))
+    for slab in logits.split(16, dim=3):
+        best, labels = (found.cpu().flatten() for found in torch.softmax(slab, dim=0).max(dim=0))
+        count += torch.bincount(labels, minlength=len(count))
+        total += torch.bincount(labels, best.double(), minlength=len(count))
+    return {v: round(float(total[v] / count[v]), 4) for v in range(1, len(count)) if count[v] > 0}

@@ -1,1 +1,0 @@
-"""CT scans that never were: an anatomy bank's label maps with drawn contrast and scanner, to learn from."""

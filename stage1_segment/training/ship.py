@@ -1,0 +1,31 @@
+"""Makes trained weights of stage 1 those that come with the project."""
+
+from pathlib import Path
+
+import torch
+
+from common.errors import WeightsError
+from common.training import initial_weights
+from common.training.weights import read_description
+from stage1_segment.inference.segmenter import load_segmenter
+from stage1_segment.pretrained import names
+from stage1_segment.settings import KIND, PredictSettings
+
+
+def ship(weights: list[Path], name: str = "shipped", predict: PredictSettings | None = None) -> Path:
+    """Makes trained weights come with the project, as `shipped` or `practice`; of several, which one training should
+    have led to from the other, their mean (Wortsman et al. 2022, model soups). `predict`: how they are to be used;
+    None: as they were trained. Raises WeightsError, and ConfigError when they are too large."""
+    description = read_description(weights[-1], KIND)
+    kept = {key: value for key, value in description.items() if key not in ("fold", "learned", "held_out", "version")}
+    if predict is not None:
+        kept["predict"] = predict.model_dump(mode="json")
+    networks = [load_segmenter(path, "cpu").network for path in weights]
+    states = [network.state_dict() for network in networks]
+    shapes = [{key: value.shape for key, value in state.items()} for state in states]
+    if any(one != shapes[-1] for one in shapes):
+        raise WeightsError(f"{weights[0]} and {weights[-1]} are of different networks, which have no mean")
+    mean = {key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[-1]}
+    networks[-1].load_state_dict(mean)
+    initial_weights.ship(names()[name], networks[-1], kept)
+    return names()[name]

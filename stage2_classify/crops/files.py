@@ -1,0 +1,119 @@
+"""The crops of a cohort as files, `stage2/crops/<uid>.npz`, made in parallel and only where something changed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from common.config import DataSettings
+from common.dataset.cache import CtCache
+from common.dataset.competition import BOX_COLUMNS, UID, Competition
+from common.masks.segmentation import segmentation_on
+from common.masks.turned import turned, turned_beside
+from common.outputs import store
+from common.progress import progress
+from common.workers.failing import LOG
+from common.workers.pool import failures
+from stage2_classify.crops.cut import Crops, cut_study, shrink_study
+from stage2_classify.crops.masks import Masks
+from stage2_classify.schema import CROPS
+from stage2_classify.settings import CropSettings
+
+
+def path_of(data: DataSettings, kind: str, uid: str) -> Path:
+    """Where a study's crops lie; the naive network's whole studies lie in a folder of their own."""
+    return data.run / "stage2" / ("shrunken" if kind == "naive" else "crops") / f"{uid}.npz"
+
+
+def save(path: Path, crops: Crops) -> None:
+    """Writes crops atomically, compressed: most cells of a mask are 0."""
+    arrays = {"images": crops.images, "present": crops.present, "affines": crops.affines}
+    if crops.distance is not None:
+        arrays["distance"] = crops.distance
+    with store.atomic(path) as scratch:
+        texts = {name: np.array(json.dumps(getattr(crops, name))) for name in ("flags", "notices")}
+        np.savez_compressed(scratch, **texts, **arrays)
+
+
+def load(path: Path) -> Crops:
+    """Reads crops; raises OSError, KeyError or ValueError when the file isn't one of `save`'s."""
+    with np.load(path, allow_pickle=False) as content:
+        return Crops(
+            content["images"],
+            content["present"],
+            content["affines"],
+            content.get("distance"),
+            json.loads(str(content["flags"])),
+            tuple(json.loads(str(content["notices"]))),
+        )
+
+
+def came_from(
+    uid: str, data: DataSettings, masks: Masks, settings: CropSettings, kind: str, boxes: pd.DataFrame
+) -> dict[str, Any]:
+    """What a study's crops depend on: its scan in the cache, its mask, its rows of `boxes`, how it is cut."""
+    origin = {"ct": CtCache(data.run / "cache").identity(uid)}
+    if kind == "naive":
+        return {**origin, "study_shape": settings.study_shape, "window_hu": settings.window_hu}
+    rows = boxes.loc[boxes[UID] == uid, list(BOX_COLUMNS)].to_numpy(dtype=float).tolist()
+    return {**origin, **masks.came_from(uid), "crops": _of_a_vertebra(settings), "boxes": store.digest_value(rows)}
+
+
+def cut_as(path: Path, settings: CropSettings) -> bool:
+    """Whether there are crops of a vertebra that were cut with these settings."""
+    return path.exists() and store.came_from(path).get("crops") == _of_a_vertebra(settings)
+
+
+def _of_a_vertebra(settings: CropSettings) -> dict[str, Any]:
+    return settings.model_dump(mode="json", exclude={"study_shape"})
+
+
+def make_crops(
+    uids: list[str],
+    data: DataSettings,
+    masks: Masks,
+    settings: CropSettings,
+    kind: str,
+    competition: Competition,
+) -> dict[str, str]:
+    """Makes the crops of the studies that lack current ones, in `data.workers` processes; reads into the cache the
+    scans that aren't there. Returns uid -> error for the studies that failed; they are left out."""
+    cache = CtCache(data.run / "cache")
+    failed = cache.fill({uid: competition.images(uid) for uid in uids}, data.workers)
+    boxes = competition.boxes()
+    origins = {uid: came_from(uid, data, masks, settings, kind, boxes) for uid in uids if uid not in failed}
+    current = {uid: store.is_current(path_of(data, kind, uid), origin, CROPS) for uid, origin in origins.items()}
+    due = {uid: origin for uid, origin in origins.items() if not current[uid]}
+    if not due:
+        return failed
+    jobs = {uid: (uid, data, masks, settings, kind, boxes[boxes[UID] == uid], origin) for uid, origin in due.items()}
+    made = failures(_make_one, jobs, data.workers, data.run / LOG)
+    for uid, error in progress(made, len(jobs), "cutting vertebrae"):
+        if error is not None:
+            failed[uid] = error
+    return failed
+
+
+def _make_one(
+    uid: str,
+    data: DataSettings,
+    masks: Masks,
+    settings: CropSettings,
+    kind: str,
+    boxes: pd.DataFrame,
+    origin: dict[str, Any],
+) -> None:
+    """Cuts one study. Raises StudyError, OutputError."""
+    cache = CtCache(data.run / "cache")
+    ct = cache.volume(uid)
+    if kind == "naive":
+        crops = shrink_study(ct, settings)
+    else:
+        mask, turn = segmentation_on(ct, masks.path(uid), masks.scheme), turned_beside(masks.path(uid))
+        known = None if turn else cache.boxes(uid, boxes)  # boxes lie where the header says
+        crops = cut_study(turned(ct, turn), turned(mask, turn), settings, known)
+    path = path_of(data, kind, uid)
+    save(path, crops)
+    store.write_record(path, origin, CROPS)

@@ -1,0 +1,103 @@
+"""Whether weights, crops and the decision belong together and to the configuration. Needs no torch."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from common.config import DataSettings, parse
+from common.errors import WeightsError
+from common.outputs import store
+from common.training import train as training
+from common.training.task import HOW_NOT_WHAT, WEIGHTS
+from common.training.weights import read_description
+from stage2_classify.calibration.posterior import Posterior
+from stage2_classify.calibration.posterior_file import load_posterior
+from stage2_classify.run_folder import stage_folder
+from stage2_classify.schema import ANSWERS
+from stage2_classify.settings import KIND, ClassifySettings, DecisionSettings
+from stage2_classify.training import studies as training_studies
+from stage2_classify.training.out_of_fold import decision_origin
+
+NOT_TRAINED = {"folds": True, "masks": True, "decision": True} | dict.fromkeys(
+    ("train", "encoder"), HOW_NOT_WHAT
+)
+"""Settings that may differ between those that weights were trained with and those that they are used with."""
+
+
+def check_described(weights: list[Path], settings: ClassifySettings) -> None:
+    """Raises WeightsError unless all of the `weights` say that they were trained with these settings."""
+    wanted = settings.model_dump(mode="json", exclude=NOT_TRAINED)
+    for path in weights:
+        theirs = _described(path).model_dump(mode="json", exclude=NOT_TRAINED)
+        for part, value in wanted.items():
+            if theirs[part] != value:
+                raise WeightsError(
+                    f"{path}: weights of another configuration: {_difference(part, theirs[part], value)}; train again "
+                    "(`python -m stage2_classify train`), give the settings that they were trained with, or name them "
+                    "with --weights"
+                )
+
+
+def check_alike(weights: list[Path]) -> None:
+    """Raises WeightsError unless networks that answer together read the same crops."""
+    first = _described(weights[0])
+    for path in weights[1:]:
+        other = _described(path)
+        for part in ("kind", "crops"):
+            own, its = (s.network.kind if part == "kind" else s.crops.model_dump(mode="json") for s in (first, other))
+            if own != its:
+                raise WeightsError(
+                    f"{path} and {weights[0]} can't answer together: {_difference(part, its, own)}; name the networks "
+                    "of one training"
+                )
+
+
+def check_run(
+    folders: dict[int, Path], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
+) -> None:
+    """Raises WeightsError unless the run's networks were trained on just these studies with these settings, and its
+    decision was fitted on their answers."""
+    for fold, origin in training_studies.fold_origins(list(folders), usable, folds, data, settings).items():
+        if not training.is_current(folders[fold], settings.train, origin):
+            raise WeightsError(
+                f"{folders[fold] / WEIGHTS}: not of this configuration and these training studies (their "
+                "masks, crops or labels have changed); run `python -m stage2_classify train` first"
+            )
+    path = stage_folder(data, settings) / "decision.json"
+    origin = decision_origin(folders, usable, folds, data, settings)
+    origin["precision"] = store.came_from(path).get("precision")  # that of the training's machine
+    if not store.is_current(path, origin, ANSWERS):
+        raise WeightsError(
+            f"{path}: missing, or not fitted on these networks' answers; run `python -m stage2_classify train` first"
+        )
+
+
+def read_decision(path: Path, digests: list[str]) -> tuple[Posterior | None, DecisionSettings | None]:
+    """The posterior that training left in decision.json, and the settings that it was fitted with; None without one.
+    `digests`: of the weights that it is to read. WeightsError when it can't be used or was fitted on others."""
+    if not path.is_file():
+        return None, None
+    posterior = load_posterior(path, "decision")
+    content: dict[str, Any] = store.read_json(path)
+    networks = content.get("networks")
+    if not isinstance(networks, dict) or set(map(str, networks.values())) != set(digests):
+        raise WeightsError(
+            f"{path}: not fitted on the answers of these weights (it names {len(networks or ())} networks, "
+            f"{len(digests)} are here); give all networks of its training, train again, or move it away"
+        )
+    return posterior, parse(content.get("settings", {}), DecisionSettings, str(path), "settings")
+
+
+def _described(path: Path) -> ClassifySettings:
+    description = read_description(path, KIND)
+    if not isinstance(description.get("settings"), dict):
+        raise WeightsError(f"{path}: its description lacks settings; train again or copy the file again")
+    return parse(description["settings"], ClassifySettings, str(path), "settings")
+
+
+def _difference(part: str, theirs: Any, wanted: Any) -> str:
+    if isinstance(theirs, dict) and isinstance(wanted, dict):
+        name = next(name for name in wanted if theirs.get(name) != wanted[name])
+        return f"their {part}.{name} is {theirs.get(name)}, expected {wanted[name]}"
+    return f"their {part} is {theirs}, expected {wanted}"

@@ -1,0 +1,114 @@
+"""First half of the training: the encoder alone, on patches of vertebrae, fractured and healthy ones equally often.
+
+One vertebra in ten is fractured, and a fracture is a small part of it. On patches about the places that are known, by
+boxes or because the fracture was drawn there, the encoder sees many times as many fractures in the same time.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.training.weights import fill, is_described, load_weights, read_tensors
+from stage2_classify.crops.cut import COARSE, FAR_MM, coarse_shape
+from stage2_classify.networks import build_encoder
+from stage2_classify.pretrained import from_imagenet, from_segmenter
+from stage2_classify.pretrained.encoder import start_path
+from stage2_classify.settings import ClassifySettings
+from stage2_classify.training import augment
+from stage2_classify.training.loss import local_loss, smoothed
+from stage2_classify.training.samples import Example
+from stage2_classify.training.synthetic_fractures import draw_fracture
+
+
+class EncoderTask:
+    """See `common.training.Task`. Begins with the weights that `start_path` names."""
+
+    def __init__(self, examples: list[Example], settings: ClassifySettings) -> None:
+        self.examples, self.settings = examples, settings
+        self.network = build_encoder(settings.network, settings.encoder.seed)
+        start = start_path(settings)
+        if start is not None:
+            self._begin(start)
+        present = np.stack([example.crops.present for example in examples])
+        fractured = np.stack([example.labels[:7] > 0.5 for example in examples])
+        self.healthy = np.argwhere(present & ~fractured)
+        boxed = np.array([example.crops.distance is not None for example in examples])
+        self.located = np.argwhere(present & fractured & boxed[:, None])
+
+    def _begin(self, start: Path) -> None:
+        if not is_described(start):
+            encoder = self.settings.network.encoder
+            from_imagenet.begin_from_pictures(self.network, encoder, read_tensors(start), start)
+            return
+        state, description = load_weights(start)
+        if description["kind"] == from_segmenter.KIND:
+            from_segmenter.begin_from_segmenter(self.network, state, start)
+        else:
+            fill(self.network, state, start)
+
+    def sample(self, draw: int) -> dict[str, Tensor]:
+        """One patch, varied: `images` (2, P, P, P), `mask_seen` (), `label` (): a fracture is in it, `distance`
+        (P', P', P') mm to the fracture, `boxed` () bool: the distance is known."""
+        rng = np.random.default_rng([self.settings.encoder.seed, 3, draw])
+        images, distance = self._pick(rng)
+        known = distance is not None
+        if distance is None:
+            distance = np.full(coarse_shape(images.shape[1:]), FAR_MM, np.uint8)
+        images, distance = self._patch(images, distance, known, rng)
+        images = torch.from_numpy(images).float().unsqueeze(0) / 255
+        distance = torch.from_numpy(distance).float().unsqueeze(0)
+        images, distance = augment.warp(images, distance, rng, self.settings.augment, self.settings.crops)
+        images[:, 0] = augment.vary_intensity(images[:, 0], rng, self.settings.augment)
+        return {
+            "images": images[0],
+            "mask_seen": torch.tensor(float(rng.random() >= self.settings.augment.mask_dropout)),
+            "label": torch.tensor(float(known and bool((distance <= self.settings.loss.inside_mm).any()))),
+            "distance": distance[0],
+            "boxed": torch.tensor(known),
+        }
+
+    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Cross-entropy of the evidence, plus `loss.dense` times the loss on the local logits."""
+        answer = network(batch)
+        wanted = smoothed(batch["label"], self.settings.loss)
+        vertebra = F.binary_cross_entropy_with_logits(answer["evidence"], wanted)
+        local = local_loss(answer, batch["label"] > 0.5, batch["boxed"], self.settings.loss)
+        return {"loss": vertebra + self.settings.loss.dense * local, "vertebra": vertebra, "local": local}
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Nothing: the whole network is judged."""
+        return {}
+
+    def _pick(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+        """A vertebra's images, and the distance to its fracture; half of the picks are fractured."""
+        if rng.random() < 0.5:
+            if len(self.located) and rng.random() >= self.settings.augment.drawn:
+                study, level = self.located[rng.integers(len(self.located))]
+                crops = self.examples[study].crops
+                return crops.images[level], crops.distance[level]
+            images = self._healthy(rng)
+            drawn = draw_fracture(images, self.settings.crops.spacing_mm, rng)
+            if drawn is not None:
+                return drawn
+        return self._healthy(rng), None
+
+    def _healthy(self, rng: np.random.Generator) -> np.ndarray:
+        study, level = self.healthy[rng.integers(len(self.healthy))]
+        return self.examples[study].crops.images[level]
+
+    def _patch(
+        self, images: np.ndarray, distance: np.ndarray, known: bool, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Cuts a patch about a place in the bone: where the fracture is, if that is known, else anywhere."""
+        coarse = images[1, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE] > 100
+        wanted = coarse & (distance[tuple(map(slice, coarse.shape))] <= self.settings.loss.inside_mm)
+        places = np.argwhere(wanted if known and wanted.any() else coarse)
+        size = min(self.settings.encoder_patch, *images.shape[1:]) // COARSE
+        highest = np.array(images.shape[1:]) // COARSE - size
+        place = places[rng.integers(len(places))] if len(places) else highest // 2
+        start = np.clip(place - size // 2 + rng.integers(-1, 2, 3), 0, highest)
+        fine = tuple(slice(a * COARSE, (a + size) * COARSE) for a in start)
+        return images[(slice(None), *fine)], distance[tuple(slice(a, a + size) for a in start)]

@@ -1,0 +1,55 @@
+"""The competition's loss on the eight logits, and a loss on the local logits that uses the fracture boxes."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stage2_classify.networks.blocks import log_mean_exp
+from stage2_classify.settings import LossSettings
+
+
+def row_weights(labels: Tensor) -> Tensor:
+    """labels (B, 8) 0/1 -> (B, 8): the competition's weights (levels 1 and 2, patient 7 and 14; see
+    `common.competition_metric.weights`), each row divided by its sum."""
+    base = torch.ones(labels.shape[1], device=labels.device)
+    base[-1] = 7.0
+    weights = base * (1 + labels)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def smoothed(labels: Tensor, settings: LossSettings) -> Tensor:
+    """Labels 0/1 of any shape -> what is to be answered, of the same shape."""
+    return labels.float() * (1 - settings.smoothing) + settings.smoothing / 2
+
+
+def competition_loss(logits: Tensor, labels: Tensor, settings: LossSettings) -> Tensor:
+    """logits (B, 8), labels (B, 8) -> scalar: the competition's score of these answers, but for the smoothing."""
+    losses = F.binary_cross_entropy_with_logits(logits.float(), smoothed(labels, settings), reduction="none")
+    return (row_weights(labels.float()) * losses).sum(dim=1).mean()
+
+
+def local_loss(answer: dict[str, Tensor], fractured: Tensor, boxed: Tensor, settings: LossSettings) -> Tensor:
+    """The mean over N vertebrae of what is known about their n places.
+
+    answer: `local` (N, n) logits, `near` (N, n) bool, `distance` (N, n) mm to the nearest box, if any are known;
+    fractured (N,) bool; boxed (N,) bool: the vertebra's study has boxes.
+    A healthy vertebra is healthy everywhere. In a fractured one with boxes, places far from every box are healthy, and
+    those inside are fractured, the likeliest of them most of all, since a box also holds sound bone. A fractured one
+    without boxes is judged by the pooled evidence alone.
+    """
+    local, near = answer["local"], answer["near"]
+    sound = near & ~fractured.unsqueeze(-1)
+    located = torch.zeros_like(fractured)
+    if "distance" in answer:
+        distance = answer["distance"]
+        located = fractured & boxed
+        sound = sound | (located.unsqueeze(-1) & near & (distance > settings.outside_mm))
+        inside = near & (distance <= settings.inside_mm)
+        located = located & inside.any(dim=-1)
+    total = ((F.softplus(local) * sound).sum(dim=-1) / sound.sum(dim=-1).clamp(min=1)).sum()
+    if located.any():
+        chosen, places = inside[located], local[located]
+        everywhere = (F.softplus(-places) * chosen).sum(dim=-1) / chosen.sum(dim=-1)
+        somewhere = F.softplus(-log_mean_exp(places, chosen))
+        total = total + (everywhere + somewhere).sum() / 2
+    return total / max(len(local), 1)

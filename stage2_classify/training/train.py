@@ -1,0 +1,67 @@
+"""Training of stage 2: crops, a network for each fold, answers for the studies that a fold leaves out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from common.competition_metric import best_constants
+from common.config import DataSettings
+from common.dataset.competition import Competition
+from common.dataset.folds import stored_folds
+from common.errors import PARTLY_FAILED, DatasetError
+from common.training import train as training
+from stage2_classify.run_folder import chosen_folds, fold_folder
+from stage2_classify.settings import KIND, ClassifySettings
+from stage2_classify.training import studies as training_studies
+from stage2_classify.training.out_of_fold import answer_out_of_fold
+from stage2_classify.training.train_encoder import train_encoder
+
+if TYPE_CHECKING:
+    from stage2_classify.training.samples import Example
+
+
+def train(data: DataSettings, settings: ClassifySettings) -> int:
+    """Trains what isn't current; returns an exit code. Raises DatasetError when no study is left to train on."""
+    competition = Competition.open(data.root)
+    labels = competition.train_labels()
+    folds = stored_folds(data.run / "folds.csv", labels, data.folds, data.fold_seed)
+    usable, failed = training_studies.usable_labels(competition, labels, data, settings)
+    folders = {fold: fold_folder(data, settings, fold) for fold in chosen_folds(data, settings)}
+    origins = training_studies.fold_origins(list(folders), usable, folds, data, settings)
+    due = [fold for fold in origins if not training.is_current(folders[fold], settings.train, origins[fold])]
+    if due:
+        examples = training_studies.load_examples(usable, data, settings)
+        for fold in due:
+            _train_fold(folders[fold], origins[fold], fold, examples, folds, settings, competition.synthetic)
+    unanswered = answer_out_of_fold(folders, usable, folds, data, settings)
+    return PARTLY_FAILED if failed or unanswered else 0
+
+
+def _train_fold(
+    folder: Path,
+    origin: dict[str, Any],
+    fold: int,
+    examples: "dict[str, Example]",
+    folds: pd.Series,
+    settings: ClassifySettings,
+    synthetic: bool,
+) -> None:
+    from stage2_classify.training.task import ClassifyTask
+
+    kept = [example for uid, example in examples.items() if folds[uid] != fold]
+    left_out = [example for uid, example in examples.items() if folds[uid] == fold]
+    if not kept:
+        raise DatasetError(f"fold {fold}: no training study with a vertebra in view; are the masks empty?")
+    prior = best_constants(np.stack([example.labels for example in kept]))
+    encoder = None if settings.network.kind == "naive" else train_encoder(folder / "encoder", origin, kept, settings)
+    task = ClassifyTask(kept, left_out, prior, settings, encoder)
+    description = {
+        "kind": KIND,
+        "fold": fold,
+        "prior": prior.tolist(),
+        "synthetic": synthetic,
+        "settings": settings.model_dump(mode="json", exclude={"masks", "folds"}),
+    }
+    training.train(task, settings.train, folder, origin, description)

@@ -1,0 +1,163 @@
+"""The training loop: resuming, sharing work among processes, and the files it leaves."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from common.errors import ConfigError, WeightsError
+from common.training.loop import learning_rate
+from common.training.task import TrainSettings
+from common.training.train import is_current, train
+from common.training.weights import load_weights, read_description, save_weights
+
+QUICK = {"steps": 6, "batch": 2, "warmup": 2, "lr": 0.05, "workers": 0, "precision": "32-true", "device": "cpu"}
+QUICK |= {"checkpoint_every": 2, "log_every": 2}
+
+
+class TinyTask:
+    """Fits y = sum(x) with dropout; can be interrupted at a draw."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        torch.manual_seed(3)
+        self.network = nn.Sequential(nn.Linear(4, 8), nn.GroupNorm(2, 8), nn.Dropout(0.3), nn.Linear(8, 1))
+        self.stop_at = stop_at
+
+    def sample(self, draw: int) -> dict[str, torch.Tensor]:
+        if draw == self.stop_at:
+            raise KeyboardInterrupt
+        x = torch.randn(4, generator=torch.Generator().manual_seed(draw))
+        return {"x": x, "y": x.sum(dim=0, keepdim=True)}
+
+    def loss(self, network: nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"loss": (network(batch["x"]) - batch["y"]).square().mean()}
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        return {"weight": float(network[0].weight.sum())}
+
+
+def run(folder: Path, task: TinyTask, **changes: object) -> dict[str, torch.Tensor]:
+    path = train(task, TrainSettings(**{**QUICK, **changes}), folder, {"data": "a"}, {"kind": "tiny"})
+    return load_weights(path)[0]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def interrupt(folder: Path) -> None:
+    """Stops in step 6, after the checkpoints of steps 2 and 4."""
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, TinyTask(stop_at=10))
+
+
+def test_files_and_log(tmp_path: Path) -> None:
+    run(tmp_path, TinyTask())
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".lock", "last.pt", "log.jsonl", "previous.pt", "weights.safetensors", "weights.safetensors.record.json"
+    ]  # fmt: skip
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 6]
+    assert set(lines[0]) == {"step", "loss", "lr", "seconds"}
+    assert "validation_weight" in lines[3]
+    assert read_description(tmp_path / "weights.safetensors")["kind"] == "tiny"
+
+
+def test_finished_training_is_not_repeated(tmp_path: Path) -> None:
+    settings = TrainSettings(**QUICK)
+    assert not is_current(tmp_path, settings, {"data": "a"})
+    run(tmp_path, TinyTask())
+    assert is_current(tmp_path, settings, {"data": "a"})
+    assert is_current(tmp_path, settings.model_copy(update={"workers": 3}), {"data": "a"})
+    assert not is_current(tmp_path, settings.model_copy(update={"lr": 0.1}), {"data": "a"})
+    assert not is_current(tmp_path, settings, {"data": "b"})
+    run(tmp_path, TinyTask(stop_at=0))  # would raise if it trained
+
+
+def test_resumed_equals_never_stopped(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", TinyTask())
+    interrupt(tmp_path / "resumed")
+    assert torch.load(tmp_path / "resumed/last.pt", weights_only=True)["step"] == 4
+    assert same(whole, run(tmp_path / "resumed", TinyTask()))
+    steps = [json.loads(line)["step"] for line in (tmp_path / "resumed/log.jsonl").read_text().splitlines()]
+    assert steps == [2, 4, 6, 6]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip"])
+def test_damaged_checkpoint_falls_back(tmp_path: Path, damage: str) -> None:
+    whole = run(tmp_path / "whole", TinyTask())
+    interrupt(tmp_path / "resumed")
+    last = tmp_path / "resumed/last.pt"
+    content = bytearray(last.read_bytes())
+    if damage == "truncate":
+        content = content[: len(content) // 2]
+    else:
+        with torch.no_grad():
+            weight = torch.load(last, weights_only=True)["network"]["0.weight"].numpy().tobytes()
+        content[content.index(weight)] ^= 0xFF
+    last.write_bytes(content)
+    assert same(whole, run(tmp_path / "resumed", TinyTask()))
+
+
+def test_checkpoint_of_another_training_is_ignored(tmp_path: Path) -> None:
+    interrupt(tmp_path / "a")
+    fresh = run(tmp_path / "b", TinyTask(), lr=0.01)
+    assert same(fresh, run(tmp_path / "a", TinyTask(), lr=0.01))
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        import torch
+        sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]
+        from test_training import TinyTask, run
+        torch.set_num_threads(1)
+        task = TinyTask()
+        task.network[2] = torch.nn.Identity()  # dropout draws its own numbers in each process
+        run(Path(sys.argv[2]), task, batch=4, devices=int(sys.argv[3]))
+        """)
+    )
+    results = []
+    for devices in ("1", "2"):
+        folder = tmp_path / devices
+        command = [sys.executable, str(script), str(Path(__file__).parents[2]), str(folder), devices]
+        done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=1800)
+        assert done.returncode == 0, done.stderr
+        results.append(load_weights(folder / "weights.safetensors")[0])
+    for name, value in results[0].items():
+        torch.testing.assert_close(results[1][name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_batch_that_cannot_be_shared(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="3 processes"):
+        run(tmp_path, TinyTask(), devices=3)
+
+
+def test_learning_rate_by_hand() -> None:
+    settings = TrainSettings(steps=10, warmup=2, lr=1.0)
+    assert learning_rate(1, settings) == 0.5
+    assert learning_rate(2, settings) == 1.0
+    assert learning_rate(6, settings) == pytest.approx(0.01 + 0.99 * 0.5)  # half of the way down
+    assert learning_rate(10, settings) == pytest.approx(0.01)
+
+
+def test_weights_errors(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(WeightsError, match="no such"):
+        load_weights(path)
+    save_weights(path, nn.Linear(2, 2), {"kind": "tiny", "classes": ["a"]})
+    assert load_weights(path, "tiny")[1]["classes"] == ["a"]
+    with pytest.raises(WeightsError, match="'tiny', expected 'other'"):
+        load_weights(path, "other")
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(WeightsError):
+        load_weights(path)
