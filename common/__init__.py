@@ -1,6 +1,20 @@
-"""What both stages share; it knows neither of them."""
+"""What both stages share; it knows neither of them.
+
+    study = common.read_study("scan.zip")   # study.volume: array (X, Y, Z) HU, affine voxel -> RAS mm
+"""
 
 import os
+from typing import TYPE_CHECKING
+
+from common.lazy import lazy
+
+if TYPE_CHECKING:
+    from common.reading.study import Study, read_study
+    from common.volume import Volume
+
+__all__ = ["Study", "Volume", "__version__", "read_study"]
+_STUDY = "common.reading.study"
+__getattr__ = lazy(__name__, {"Study": _STUDY, "read_study": _STUDY, "Volume": "common.volume"})
 
 __version__ = "0.2.4"
 

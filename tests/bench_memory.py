@@ -95,12 +95,12 @@ def _segment(out: Path, preview: bool) -> None:
     from common.outputs.store import read_json
     from common.workers.cores import usable_cores
     from stage1_segment.inference.cohort import Job, write_study
-    from stage1_segment.inference.segmenter import load_segmenter, segment
+    from stage1_segment.inference.segmenter import Segmenter, segment
     from stage1_segment.pretrained import SHIPPED
     from stage1_segment.run_folder import RunFolder
 
     torch.set_num_threads(usable_cores())
-    segmenter = load_segmenter(SHIPPED, "cpu")
+    segmenter = Segmenter.load(SHIPPED, "cpu")
     run = RunFolder(out / "run")
     job = Job(UID, out / "dicom", CtCache(out / "cache"), run, SHIPPED, None, {}, segmenter.predict, "cpu", preview)
     scan = job.cache.volume(UID)

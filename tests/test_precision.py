@@ -16,7 +16,7 @@ from common.reading.nifti import write_nifti
 from common.training.weights import read_description, save_weights
 from common.volume import Volume
 from stage1_segment.inference.one_study import predict_study
-from stage1_segment.inference.segmenter import Segmenter, load_segmenter, segment
+from stage1_segment.inference.segmenter import Segmenter, segment
 from stage1_segment.network import build_network
 from stage1_segment.settings import KIND, PatchSettings, PredictSettings, SegmentSettings
 from stage2_classify.predictor import load_predictor
@@ -59,7 +59,7 @@ def test_stage_1_says_what_it_computed_in(tmp_path: Path, host: bool, precision:
     weights = tmp_path / "weights.safetensors"
     save_weights(weights, build_network(TINY), {"kind": KIND, **dump})
     expected = {None: "32-true", "auto": "bf16-mixed" if host else "32-true"}.get(precision, precision)
-    assert load_segmenter(weights, "cpu").predict.precision == expected
+    assert Segmenter.load(weights, "cpu").predict.precision == expected
 
     rng, hu = np.random.default_rng(0), np.full((40, 40, 40), -1000.0)
     hu[6:34, 6:34] = rng.normal(40, 15, (28, 28, 40))

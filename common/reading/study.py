@@ -79,6 +79,15 @@ def read_study(path: Path, series_uid: str | None = None) -> Study:
         return Study(volume, stack.stems, stack.slices[0].study_uid or None, stack.file_grid)
 
 
+def volume_of(study: Study | Volume) -> Volume:
+    """The CT of a study, or the CT itself. TypeError for anything else, such as a path that nobody has read."""
+    if isinstance(study, Volume):
+        return study
+    if isinstance(study, Study):
+        return study.volume
+    raise TypeError(f"expected a Study or a Volume in HU, found {type(study).__name__}; read it by common.read_study")
+
+
 def read_layout(path: Path, series_uid: str | None = None) -> Layout:
     """The grid of a DICOM folder or zip, from headers alone (pixels are compared where slices lie at one place).
     Raises as `read_study`, but for pixels."""

@@ -26,14 +26,14 @@ def evaluate_landmarks(
     """Predicts every scan of `marks_path` that lies in `folder`, prints a table and writes the same as JSON. `only`
     picks cases. Exit code 0, or PARTLY_FAILED when a scan can't be read. Raises DatasetError, ConfigError."""
     from common.reading.study import read_study
-    from stage1_segment.inference.segmenter import load_segmenter, segment
+    from stage1_segment.inference.segmenter import Segmenter, segment
 
     marks = read_marks(marks_path)
     unknown = sorted(set(only or ()) - set(marks))
     if unknown:
         raise ConfigError(f"--only: {', '.join(unknown)}: not in {marks_path}, which has {', '.join(marks)}")
     chosen = {case: marks[case] for case in (only or marks)}
-    segmenter = load_segmenter(weights, device, predict)
+    segmenter = Segmenter.load(weights, device, predict)
     cases: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     for case, places in progress(chosen.items(), len(chosen), "marked scans"):

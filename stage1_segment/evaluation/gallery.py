@@ -7,7 +7,7 @@ from common.outputs.store import atomic
 from common.progress import progress
 from common.volume import Volume
 from stage1_segment.inference.preview import middle_line, plane, view, zoom
-from stage1_segment.inference.segmenter import load_segmenter, segment
+from stage1_segment.inference.segmenter import Segmenter, segment
 from stage1_segment.settings import PredictSettings
 from stage1_segment.training.synthetic.validation import whole_scan
 
@@ -31,7 +31,7 @@ def draw_gallery(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    segmenter = load_segmenter(weights, device, predict)
+    segmenter = Segmenter.load(weights, device, predict)
     rows = -(-scans // ACROSS)
     figure = Figure(figsize=(3.9 * ACROSS, 3.05 * rows + 0.3), dpi=75, facecolor="black")
     FigureCanvasAgg(figure)

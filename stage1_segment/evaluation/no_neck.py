@@ -37,9 +37,9 @@ def measure_no_neck(
     where there is no neck; beside a neck, a level that isn't found or a label that doesn't lie on its spine), and of
     these the `silent` ones, about which no notice says anything. Volume number n of a kind depends on (seed, kind, n)
     alone. `precision`: another one than that of `predict`. Raises WeightsError, ConfigError."""
-    from stage1_segment.inference.segmenter import load_segmenter
+    from stage1_segment.inference.segmenter import Segmenter
 
-    segmenter = load_segmenter(weights, device, predict)
+    segmenter = Segmenter.load(weights, device, predict)
     if precision is not None:
         changed = {"precision": prediction_precision(precision, device)}
         segmenter = replace(segmenter, predict=segmenter.predict.model_copy(update=changed))

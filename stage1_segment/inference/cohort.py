@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,23 +136,19 @@ def _run(jobs: list[Job], workers: int, device: str):
 
 
 def _segment_job(job: Job, workers: int) -> None:
-    from stage1_segment.inference.anatomy.orientation import checked
-    from stage1_segment.inference.segmenter import segment
-
     segmenter = _segmenter(job.weights, job.device, job.predict, workers)
     scan = job.cache.volume(job.uid)
-    result = checked(scan, partial(segment, segmenter=segmenter), segmenter.predict.orientation)
-    write_study(scan, result, job)
+    write_study(scan, segmenter(scan), job)
 
 
 @lru_cache(maxsize=8)
 def _segmenter(weights: Path, device: str, predict: PredictSettings, workers: int) -> "Segmenter":
     import torch
 
-    from stage1_segment.inference.segmenter import load_segmenter
+    from stage1_segment.inference.segmenter import Segmenter
 
     torch.set_num_threads(max(usable_cores() // max(workers, 1), 1))
-    return load_segmenter(weights, device, predict)
+    return Segmenter.load(weights, device, predict)
 
 
 def write_study(scan: "Volume", result: Any, job: Job) -> None:

@@ -1,6 +1,5 @@
 """Segments one study of any form that can be read."""
 
-from functools import partial
 from pathlib import Path
 
 from common.errors import ConfigError, NoCervicalLevel
@@ -38,14 +37,13 @@ def predict_study(
         read_description(weights, KIND)  # a wrong name should be told at once, not after the scan is read
 
         from common.reading.study import read_study
-        from stage1_segment.inference.anatomy.orientation import checked
         from stage1_segment.inference.answer import levels_of
-        from stage1_segment.inference.segmenter import load_segmenter, segment
+        from stage1_segment.inference.segmenter import Segmenter
 
-        segmenter = load_segmenter(weights, device, predict)
+        segmenter = Segmenter.load(weights, device, predict)
         study = read_study(source, series_uid)
         orientation = orientation or segmenter.predict.orientation
-        result = checked(study.volume, partial(segment, segmenter=segmenter), orientation)
+        result = segmenter(study, orientation)
         levels = levels_of(study.uid, study.volume, result.mask, result, precision=segmenter.predict.precision)
         tell(study.uid or source.name, levels["notices"])
 

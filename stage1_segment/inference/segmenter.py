@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +15,19 @@ from common.config import parse
 from common.device import autocast, choose_device, prediction_precision
 from common.labels import BACKGROUND, CLASS_NAMES
 from common.masks.segmentation import onto
+from common.reading.study import Study, volume_of
 from common.resample import AIR_HU, canonical, resample
 from common.training.gpu_memory import within_memory
 from common.training.weights import fill, load_weights
 from common.volume import Grid, Volume
 from stage1_segment.grids import as_hint, covering_grid, scaled
+from stage1_segment.inference.anatomy import orientation as anatomy
 from stage1_segment.inference.bone_guard import bone_alone, spine_pieces
 from stage1_segment.inference.postprocess import clean
 from stage1_segment.inference.upsample import enlarged_labels
 from stage1_segment.network import build_network
-from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, PredictSettings
-
-
-@dataclass(frozen=True, eq=False)
-class Segmenter:
-    """`network`: (N, 2, S, S, S) CT and hint -> (N, 9, S, S, S) logits."""
-
-    network: Callable[[Tensor], Tensor]
-    patch: PatchSettings
-    predict: PredictSettings
-    device: torch.device
+from stage1_segment.pretrained import SHIPPED
+from stage1_segment.settings import KIND, NetworkSettings, Orientation, PatchSettings, PredictSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,21 +42,49 @@ class Segmentation:
     """Directions in which the scan was turned round before, see `orientation`."""
 
 
-def load_segmenter(weights: Path, device: str = "auto", predict: PredictSettings | None = None) -> Segmenter:
-    """A segmenter from its weights file; `predict` None takes the settings it was trained with; of
-    precision "auto", what that means here.
-    Raises WeightsError, ConfigError (no such device)."""
-    chosen = choose_device(device)
-    state, description = load_weights(weights, KIND, ("network", "patch", "predict"))
-    predict = predict or parse(description["predict"], PredictSettings, str(weights))
-    network = build_network(parse(description["network"], NetworkSettings, str(weights)))
-    fill(network, state, weights)
-    return Segmenter(
-        network.to(chosen).eval(),
-        parse(description["patch"], PatchSettings, str(weights)),
-        predict.model_copy(update={"precision": prediction_precision(predict.precision, device)}),
-        chosen,
-    )
+@dataclass(frozen=True, eq=False)
+class Segmenter:
+    """A network of stage 1, ready to label scans.
+
+    >>> segmentation = Segmenter.pretrained()(common.read_study("scan.zip"))
+    >>> segmentation.mask.array   # (X, Y, Z) uint8: 1..7 = C1..C7, 8 = every thoracic vertebra
+
+    `network`: (N, 2, S, S, S) CT and hint -> (N, 9, S, S, S) logits."""
+
+    network: Callable[[Tensor], Tensor]
+    patch: PatchSettings
+    predict: PredictSettings
+    device: torch.device
+
+    @classmethod
+    def pretrained(cls, device: str = "auto") -> "Segmenter":
+        """With the weights for real scans that come with the project (shipped/CARD.md). Raises as `load`."""
+        return cls.load(SHIPPED, device)
+
+    @classmethod
+    def load(cls, weights: Path | str, device: str = "auto", predict: PredictSettings | None = None) -> "Segmenter":
+        """From a weights file; `predict` None takes the settings it was trained with; of precision "auto", what that
+        means here. `device`: auto, cpu, cuda or cuda:N.
+        Raises WeightsError (absent, damaged, not of this stage), ConfigError (no such device)."""
+        weights, chosen = Path(weights), choose_device(device)
+        state, description = load_weights(weights, KIND, ("network", "patch", "predict"))
+        predict = predict or parse(description["predict"], PredictSettings, str(weights))
+        network = build_network(parse(description["network"], NetworkSettings, str(weights)))
+        fill(network, state, weights)
+        return cls(
+            network.to(chosen).eval(),
+            parse(description["patch"], PatchSettings, str(weights)),
+            predict.model_copy(update={"precision": prediction_precision(predict.precision, device)}),
+            chosen,
+        )
+
+    def __call__(self, study: Study | Volume, orientation: Orientation | None = None) -> Segmentation:
+        """The vertebrae of a CT (X, Y, Z) in HU of any orientation, on its own grid, held against anatomy.
+
+        `orientation`: what becomes of a header that turns the patient round, "refuse" or "repair"; None for what
+        `predict` says. Raises WrongOrientation (with "refuse"), TypeError (neither Study nor Volume)."""
+        answer = partial(segment, segmenter=self)
+        return anatomy.checked(volume_of(study), answer, orientation or self.predict.orientation)
 
 
 def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:

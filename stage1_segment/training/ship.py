@@ -7,7 +7,7 @@ import torch
 from common.errors import WeightsError
 from common.training import initial_weights
 from common.training.weights import read_description
-from stage1_segment.inference.segmenter import load_segmenter
+from stage1_segment.inference.segmenter import Segmenter
 from stage1_segment.pretrained import names
 from stage1_segment.settings import KIND, PredictSettings
 
@@ -20,7 +20,7 @@ def ship(weights: list[Path], name: str = "shipped", predict: PredictSettings | 
     kept = {key: value for key, value in description.items() if key not in ("fold", "learned", "held_out", "version")}
     if predict is not None:
         kept["predict"] = predict.model_dump(mode="json")
-    networks = [load_segmenter(path, "cpu").network for path in weights]
+    networks = [Segmenter.load(path, "cpu").network for path in weights]
     states = [network.state_dict() for network in networks]
     shapes = [{key: value.shape for key, value in state.items()} for state in states]
     if any(one != shapes[-1] for one in shapes):

@@ -57,7 +57,7 @@ def test_auto_without_gpu(no_gpu: None) -> None:
 def test_every_function_that_takes_a_device_refuses(no_gpu: None, tmp_path: Path, name: str) -> None:
     """Before it reads anything: no file that is named here exists."""
     from stage1_segment.inference.cohort import predict_cohort as segment_cohort
-    from stage1_segment.inference.segmenter import load_segmenter
+    from stage1_segment.inference.segmenter import Segmenter
     from stage2_classify.evaluation.evaluate_encoder import judge_encoder
     from stage2_classify.inference.predict import predict_cohort as answer_cohort
     from stage2_classify.inference.predict import predict_study
@@ -69,7 +69,7 @@ def test_every_function_that_takes_a_device_refuses(no_gpu: None, tmp_path: Path
         update={part: getattr(settings, part).model_copy(update={"device": name}) for part in ("train", "encoder")}
     )
     for call in (
-        lambda: load_segmenter(nothing, name),
+        lambda: Segmenter.load(nothing, name),
         lambda: segment_cohort(data, SegmentSettings(), name),
         lambda: load_predictor(nothing, name),
         lambda: answer_cohort(data, settings),

@@ -94,7 +94,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     weights = tmp_path / "w.safetensors"
     save_weights(weights, torch.nn.Linear(1, 1), {"kind": KIND})
     mask = made()
-    monkeypatch.setattr(predict, "load_segmenter", lambda *_: None)
+    monkeypatch.setattr(predict.Segmenter, "load", lambda *_: None)
     monkeypatch.setattr(predict, "segment", lambda volume, _: predict.Segmentation(mask, {}, ()))
     hu = np.where(mask.array > 0, 600, 40) + np.random.default_rng(0).normal(0, 15, mask.array.shape)
     hu[:5] = -1000

@@ -169,7 +169,7 @@ def test_no_neck_no_level(what: str, seed: int, precision: str) -> None:
     import numpy as np
 
     from common.volume import Volume
-    from stage1_segment.inference.segmenter import load_segmenter, segment
+    from stage1_segment.inference.segmenter import Segmenter, segment
 
     rng, shape = np.random.default_rng(seed), (64, 64, 80)
     hu = np.full(shape, -1000, np.float32)
@@ -182,7 +182,7 @@ def test_no_neck_no_level(what: str, seed: int, precision: str) -> None:
         hu[25:39, 20:34] = 500
     if what == "a noisy ball":
         hu[sum((np.indices(shape) - np.array([32, 30, 40])[:, None, None, None]) ** 2) < 16**2] += 760
-    segmenter = load_segmenter(shipped_weights.SHIPPED, "cpu")
+    segmenter = Segmenter.load(shipped_weights.SHIPPED, "cpu")
     assert segmenter.predict.precision == "32-true"  # the description of these weights is older than the setting
     segmenter = replace(segmenter, predict=segmenter.predict.model_copy(update={"precision": precision}))
     result = segment(Volume(hu, np.diag([3.0, 3, 3, 1])), segmenter)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from common.errors import WrongOrientation
 from common.masks.segmentation import onto
@@ -9,8 +10,10 @@ from common.masks.turned import AXES, turned
 from common.volume import Volume
 from stage1_segment.inference.anatomy.body_directions import balance, direction_cues
 from stage1_segment.inference.anatomy.row import row_contradictions
-from stage1_segment.inference.segmenter import Segmentation
 from stage1_segment.settings import Orientation
+
+if TYPE_CHECKING:
+    from stage1_segment.inference.segmenter import Segmentation
 
 TURNS: dict[tuple[str, ...], str] = {
     ("up",): "upside down",
@@ -37,7 +40,9 @@ class Judgement:
         return (*self.reasons, *self.row)
 
 
-def checked(ct: Volume, segment: Callable[[Volume], Segmentation], orientation: Orientation = "refuse") -> Segmentation:
+def checked(
+    ct: Volume, segment: "Callable[[Volume], Segmentation]", orientation: Orientation = "refuse"
+) -> "Segmentation":
     """The answer of `segment` for a CT (HU, any orientation) on its own grid, with what contradicts anatomy as notices.
 
     Where the scan contradicts its header, each turn of it is tried. When just one of them is right: WrongOrientation,
