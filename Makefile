@@ -44,7 +44,8 @@ define submit_and_report
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cohort verify segment evaluate classify submit report submission compare predict ship bench-readers test test-mutations lint clean
+.PHONY: help setup cohort verify segment evaluate classify submit submission compare predict ship bench-readers docs \
+        test test-kills test-mutations lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -126,6 +127,10 @@ test-mutations: setup ## break lines of the code one by one and see that the tes
 
 lint: setup ## ruff alone
 	"$(PY)" -m ruff check .
+
+docs: setup ## the documentation as a site in site/ (first: .venv/bin/python -m pip install '.[docs]')
+	@"$(PY)" -m mkdocs --version >/dev/null 2>&1 || { echo "make docs needs the extra: $(PY) -m pip install --editable '.[docs]'" >&2; exit 2; }
+	@NO_MKDOCS_2_WARNING=1 "$(PY)" -m mkdocs build --strict --quiet
 
 clean: ## remove runs/ and the synthetic cohort; .venv stays
 	rm -rf runs data/phantom
