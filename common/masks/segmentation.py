@@ -21,6 +21,8 @@ SAME_PLACE_MM = 0.05
 """Grids whose outermost voxels lie this near are the same; NIfTI stores its affine in single precision."""
 LEAST_OVERLAP = 0.5
 """Of the smaller of mask and scan, the part that must lie within the other."""
+IN_MEMORY = Path("the mask")
+"""What messages call a mask that came from no file."""
 
 
 def segmentation_on(volume: Volume, path: Path, scheme: str, is_ct: bool = True) -> Volume:
@@ -37,16 +39,32 @@ def segmentation_on(volume: Volume, path: Path, scheme: str, is_ct: bool = True)
     known(scheme)
     mask = read_mask_files(path)
     mask = replace(mask, notices=(*mask.notices, *kept_beside(path)))
+    scheme = OF_FOLDER if path.is_dir() else scheme
+    own = scheme == "merged" and is_own(path)
+    return mask_on(volume, mask, scheme, path, own, turned_beside(path) if own else (), is_ct)
+
+
+def mask_on(
+    volume: Volume,
+    mask: Volume,
+    scheme: str,
+    path: Path = IN_MEMORY,
+    own: bool = False,
+    turned: tuple[str, ...] = (),
+    is_ct: bool = True,
+) -> Volume:
+    """The same for a mask (X, Y, Z) that has been read: whole numbers that follow `scheme`, with its notices. `path`:
+    what messages call it; `own`: stage 1's answer, which gets notices instead of refusals; `turned`: the directions in
+    which it says that the header is wrong."""
+    known(scheme)
     overlap = overlap_of(mask.grid, volume.grid)
     if overlap < LEAST_OVERLAP:
         raise GridMismatch(
             f"{path}: {overlap:.0%} of it lies within the scan, expected at least {LEAST_OVERLAP:.0%}; "
             "is it the mask of this study, with its affine?"
         )
-    scheme = OF_FOLDER if path.is_dir() else scheme
-    own = scheme == "merged" and is_own(path)
-    judged = own and turned_beside(path)  # upside down as its header has it, which stage 1 has found out
-    notices = [] if judged else _noted(own, lambda: check_mask(mask, scheme, path, volume.grid))
+    # Turned round as its header has it, which stage 1 has found out.
+    notices = [] if own and turned else _noted(own, lambda: check_mask(mask, scheme, path, volume.grid))
     ours = onto(mask.with_array(to_ours(mask.array, scheme)), volume.grid)
     if is_ct:
         own = own and _axis_order(mask.grid, volume.grid) is not None  # another study's lies on another grid

@@ -138,7 +138,7 @@ def test_levels_that_the_edge_cuts_are_compared_with_nobody() -> None:
 def test_stage_2_sees_a_repaired_scan_upright(tmp_path: Path) -> None:
     """What stage 1 says beside the mask turns scan and mask before vertebrae are cut: the same crops as upright."""
     from stage2_classify.crops.cut import cut_study
-    from stage2_classify.inference.predict import _crops_of
+    from stage2_classify.crops.given import crops_of
     from stage2_classify.settings import ClassifySettings
 
     ct, mask = drawn_neck()
@@ -148,7 +148,7 @@ def test_stage_2_sees_a_repaired_scan_upright(tmp_path: Path) -> None:
     store.write_record(tmp_path / "mask.nii.gz", {"weights": "of stage 1"})
     store.write_json(tmp_path / "mask.json", {"turned": ["up"], "notices": ["turned round"]})
     assert turned_beside(tmp_path / "mask.nii.gz") == ("up",)
-    crops = _crops_of(upside_down, tmp_path / "mask.nii.gz", "merged", settings)
+    crops = crops_of(upside_down, tmp_path / "mask.nii.gz", "merged", settings)
     upright = cut_study(ct, mask, settings.crops)
     assert upright.present.all() and np.array_equal(crops.images, upright.images)
     store.write_json(tmp_path / "mask.json", {"turned": "up"})

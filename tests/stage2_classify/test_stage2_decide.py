@@ -17,7 +17,7 @@ from stage2_classify.calibration.label_prior import FEATURES, NAMES, USUAL, fit_
 from stage2_classify.calibration.logit_scaling import calibrate, fit_calibration
 from stage2_classify.calibration.optimal_answer import best_answer, expected_score
 from stage2_classify.calibration.posterior import Posterior
-from stage2_classify.inference.predict import result
+from stage2_classify.inference.result import Result
 from stage2_classify.predictions import Prediction
 
 STRENGTHS = (1.0, 16.0)
@@ -163,11 +163,11 @@ def test_decide_with_and_without_levels_in_view(fitted):
 
 def test_result_of_one_study_tells_both():
     answer = Prediction("", np.full(8, 0.25), {}, np.full(8, 0.125))
-    content = result(answer, ["digest"], "merged")
+    content = Result(answer, ("digest",), "merged").to_json()
     assert content["probabilities"]["C1"] == 0.25 and content["calibrated"]["patient_overall"] == 0.125
-    assert result(Prediction("", np.full(8, 0.25)), [], "merged")["calibrated"] is None
+    assert Result(Prediction("", np.full(8, 0.25)), (), "merged").to_json()["calibrated"] is None
     assert "synthetic" not in content["notice"]
-    assert "synthetic studies alone" in result(answer, ["digest"], "merged", synthetic=True)["notice"]
+    assert "synthetic studies alone" in Result(answer, ("digest",), "merged", synthetic=True).to_json()["notice"]
 
 
 def test_posterior_as_json_and_back(some, fitted):

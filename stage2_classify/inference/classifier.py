@@ -1,0 +1,128 @@
+"""Networks of stage 2 ready to answer: crops, or a scan with its mask, to probabilities."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from common.device import check_device, prediction_precision
+from common.errors import WeightsError
+from common.labels import OVERALL
+from common.reading.study import Study, volume_of
+from common.volume import Volume
+from stage2_classify.calibration import decide
+from stage2_classify.calibration.posterior import Posterior
+from stage2_classify.crops.cut import Crops
+from stage2_classify.crops.given import Mask, crops_of
+from stage2_classify.inference.belongs import check_alike, check_described, read_decision
+from stage2_classify.inference.result import NO_LEVEL, Result
+from stage2_classify.predictions import Prediction
+from stage2_classify.settings import ClassifySettings
+
+if TYPE_CHECKING:
+    from stage2_classify.predictor import Predictor
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """An ensemble of networks and the fit that reads their logits.
+
+    >>> result = Classifier.load("runs/phantom")(study, segmentation)
+    >>> result.table    # level, probability, calibrated, flags
+
+    `posterior`: fitted on out-of-fold logits, None without one. `flip`: test-time augmentation by mirror images."""
+
+    predictors: "tuple[Predictor, ...]"
+    posterior: Posterior | None
+    flip: bool
+
+    @classmethod
+    def load(
+        cls,
+        weights: Path | str | Sequence[Path | str],
+        device: str = "auto",
+        precision: str = "32-true",
+        settings: ClassifySettings | None = None,
+    ) -> "Classifier":
+        """From a run's folder, a folder with fold*/weights.safetensors, or weights files; decision.json beside the
+        folds is used where it lies, and must have been fitted on just these networks.
+
+        `device`: auto, cpu, cuda or cuda:N. `precision`: 32-true, bf16-mixed, 16-mixed or auto. `settings`: what the
+        weights must have been trained with, if given. Raises WeightsError (absent, damaged, not alike, not of
+        these settings or this decision), ConfigError (no such device or precision)."""
+        from stage2_classify.predictor import load_predictor
+
+        check_device(device)
+        precision = prediction_precision(precision, device)
+        paths = find_weights([weights] if isinstance(weights, str | Path) else weights)
+        if settings is not None:
+            check_described(paths, settings)
+        check_alike(paths)
+        predictors = tuple(load_predictor(path, device, precision) for path in paths)
+        # .../stage2/fold0/weights.safetensors -> .../stage2/decision.json
+        decision = paths[0].parent.parent / "decision.json"
+        posterior, fitted = read_decision(decision, [predictor.digest for predictor in predictors])
+        return cls(predictors, posterior, (fitted or predictors[0].settings.decision).flip)
+
+    def __call__(self, study: Study | Volume, mask: Mask, scheme: str = "merged") -> Result:
+        """The answer about a CT (X, Y, Z) in HU of any orientation.
+
+        `mask`: a NIfTI's path (or a folder with a file per vertebra) or a Volume on any grid, whose whole numbers
+        follow `scheme` (docs/masks.md; "merged" is 1..7 = C1..C7, 8 = thoracic), or stage 1's Segmentation. A level
+        that isn't in the mask is flagged, and without any the answer is the prior. Raises GridMismatch (a mask of
+        another scan), UnsupportedStudy (values that aren't the scheme's), CorruptFile, NothingFound, ConfigError (no
+        such scheme), TypeError."""
+        crops = crops_of(volume_of(study), mask, scheme, self.predictors[0].settings)
+        uid = (study.uid if isinstance(study, Study) else None) or ""
+        return Result(
+            self.answer(uid, crops),
+            self.digests,
+            scheme,
+            any(predictor.synthetic for predictor in self.predictors),
+            self.predictors[0].precision,
+            crops.images[:, 0] if len(crops.images) == len(crops.present) else None,
+        )
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of each network's weights file."""
+        return tuple(predictor.digest for predictor in self.predictors)
+
+    def answer(self, uid: str, crops: Crops) -> Prediction:
+        """Crops of a study -> its probabilities (8,), flags and notices, by all networks together."""
+        logits = np.stack([predictor.logits(crops, self.flip) for predictor in self.predictors])
+        prior = np.mean([predictor.prior for predictor in self.predictors], axis=0)
+        flags = {level: list(remarks) for level, remarks in crops.flags.items()}
+        notices = crops.notices
+        if not crops.present.any():
+            flags[OVERALL] = [NO_LEVEL]
+            notices = (*notices, NO_LEVEL)
+        decided = decide.decide(logits, crops.present, prior, self.posterior)
+        return Prediction(uid, decided.answer, flags, decided.calibrated, decided.network, notices)
+
+
+def find_weights(given: Sequence[Path | str]) -> list[Path]:
+    """Files; run folders; or folders below which every `fold*/weights.safetensors` is taken. WeightsError when there is
+    none, or a file is missing."""
+    found: list[Path] = []
+    for path in map(Path, given):
+        if path.is_dir():
+            here = path / "weights.safetensors"
+            inside = sorted(path.glob("fold*/weights.safetensors")) or sorted(
+                path.glob("stage2/fold*/weights.safetensors")
+            )
+            found += [here] if here.is_file() else inside
+        else:
+            found.append(path)
+    return existing(found)
+
+
+def existing(paths: list[Path]) -> list[Path]:
+    """The paths, when all are files and there are some; else WeightsError."""
+    missing = [path for path in paths if not path.is_file()]
+    if missing or not paths:
+        what = missing[0] if missing else "no weights"
+        raise WeightsError(f"{what}: no such weights; train first (`make classify`), or name them with --weights")
+    return paths

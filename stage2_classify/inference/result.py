@@ -1,0 +1,114 @@
+"""One study's answer as people and programs read it: a table, a figure, JSON."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from common import __version__
+from common.commandline import NOT_MEDICAL
+from common.labels import LEVELS, OVERALL, TARGETS
+from stage2_classify.predictions import Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+OF_SYNTHETIC_ONLY = "These networks learned from synthetic studies alone: about a real scan they say nothing."
+NO_LEVEL = "no level in view, prior"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What stage 2 says of one study.
+
+    `prediction`: eight probabilities in the order of labels.TARGETS, with flags and notices. `weights`: digests of the
+    networks' files. `scheme`: what the mask's values meant. `synthetic`: the networks have seen no patient.
+    `precision`: of their answers. `pictures` (7, X, Y, Z) uint8: each level's CT window, axes right, anterior,
+    superior, all 0 where it isn't in view (None: not kept)."""
+
+    prediction: Prediction
+    weights: tuple[str, ...]
+    scheme: str
+    synthetic: bool = False
+    precision: str = "32-true"
+    pictures: np.ndarray | None = None
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """A sentence each: of the reader, of the mask, of the answer, of the networks."""
+        return (*self.prediction.notices, *((OF_SYNTHETIC_ONLY,) if self.synthetic else ()))
+
+    @property
+    def is_prior(self) -> bool:
+        """Whether no level was in view, so that the answer is the networks' prior."""
+        return NO_LEVEL in self.prediction.flags.get(OVERALL, ())
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Eight rows, C1..C7 and patient_overall: `level`, `probability` (0..1, what the competition's score rewards),
+        `calibrated` (0..1, how likely a fracture is; NaN without a fitted calibration), `flags` (text)."""
+        given = self.prediction
+        return pd.DataFrame(
+            {
+                "level": TARGETS,
+                "probability": np.asarray(given.probabilities, dtype=float),
+                "calibrated": np.full(len(TARGETS), np.nan) if given.calibrated is None else given.calibrated,
+                "flags": ["; ".join(given.flags.get(target, ())) for target in TARGETS],
+            }
+        )
+
+    def plot(self) -> "Figure":
+        """A matplotlib figure: the probabilities as bars, and beside them a sagittal slice through each level in view
+        (anterior on the left). Show it in a notebook, or `.savefig("answer.png")`."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(11, 3.6), layout="constrained")
+        bars, slices = figure.subfigures(1, 2, width_ratios=(1, 2))
+        _bars(bars.subplots(), self.table)
+        for panel, row in zip(slices.subplots(2, 4).flat, range(len(LEVELS) + 1)):
+            panel.set_axis_off()
+            if row < len(LEVELS):
+                _slice(panel, row, self.pictures, self.prediction.probabilities[row])
+        figure.supxlabel(self.to_json()["notice"], fontsize=7)
+        return figure
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of result.json. `probabilities`: what the competition's score rewards; `calibrated`: how likely
+        each fracture is, for people (None without a fitted calibration)."""
+        given = self.prediction
+        return {
+            "probabilities": _by_target(given.probabilities),
+            "calibrated": None if given.calibrated is None else _by_target(given.calibrated),
+            "flags": given.flags,
+            "notices": list(self.notices),
+            "mask_scheme": self.scheme,
+            "precision": self.precision,
+            "version": __version__,
+            "weights": list(self.weights),
+            "notice": f"{NOT_MEDICAL} {OF_SYNTHETIC_ONLY}" if self.synthetic else NOT_MEDICAL,
+        }
+
+
+def _by_target(values: np.ndarray) -> dict[str, float]:
+    return {target: round(float(value), 6) for target, value in zip(TARGETS, values)}
+
+
+def _bars(panel: Any, table: pd.DataFrame) -> None:
+    names = [name.replace(OVERALL, "any") for name in table["level"]]
+    panel.barh(names, table["probability"], color="0.4", label="answer")
+    if table["calibrated"].notna().all():
+        panel.plot(table["calibrated"], names, "o", color="tab:red", label="calibrated")
+        panel.legend(fontsize=7)
+    panel.invert_yaxis()
+    panel.set_xlim(0, 1)
+    panel.set_xlabel("probability of a fracture")
+
+
+def _slice(panel: Any, row: int, pictures: np.ndarray | None, probability: float) -> None:
+    """The middle sagittal slice of a level, drawn from above, anterior on the left."""
+    seen = pictures is not None and pictures[row].any()
+    panel.set_title(f"{LEVELS[row]}  {probability:.2f}" if seen else f"{LEVELS[row]}  not in view", fontsize=8)
+    if seen:
+        middle = pictures[row][pictures.shape[1] // 2]  # (anterior, superior)
+        panel.imshow(middle.T[::-1, ::-1], cmap="gray", vmin=0, vmax=255)
