@@ -134,6 +134,15 @@ def test_what_a_page_names_exists(page: Path) -> None:
         assert f'"{command}"' in source, f"{stage} {command}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    files = list((ROOT / "tests").rglob("test_*.py"))
+    known = [path.name for path in files]
+    known += [name for path in files for name in re.findall(r"def (test_\w+)", path.read_text())]
+    named = re.findall(r"`(test_\w+(?:\.py|\.\.\.)?)`", page.read_text())
+    assert [name for name in named if not any(test.startswith(name.removesuffix("...")) for test in known)] == []
+
+
 def test_every_target_is_phony_and_says_what_it_does() -> None:
     makefile = (ROOT / "Makefile").read_text()
     known = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
