@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from common import __version__
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/shipped/*.md")])
 PLACES = ("common", "stage1_segment", "stage2_classify", "tests", "configs", "docs")
@@ -155,3 +157,10 @@ def test_every_page_is_in_the_navigation() -> None:
     nav = (ROOT / "mkdocs.yml").read_text().split("\nnav:\n")[1]
     named = re.findall(r": (\S+\.md)$", nav, re.MULTILINE)
     assert sorted(named) == sorted(page.name for page in ROOT.glob("docs/*.md"))
+
+
+def test_there_is_one_version() -> None:
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert re.findall(r"^version = (.*)", (ROOT / "pyproject.toml").read_text(), re.MULTILINE) == [
+        '{ attr = "common.__version__" }'
+    ]
