@@ -29,8 +29,8 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     predict = commands.add_parser("predict", help="segment a whole cohort, or with -i one study")
-    predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip, or NIfTI")
-    predict.add_argument("-o", "--output", type=Path, metavar="MASK.nii.gz", help="the mask; MASK.json lies beside it")
+    predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip, NIfTI, NRRD, MetaImage")
+    predict.add_argument("-o", "--output", type=Path, metavar="MASK", help=".nii[.gz], .nrrd or .mha; MASK.json beside")
     predict.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     predict.add_argument("--preview", type=Path, metavar="PICTURE.png", help="also draw it")

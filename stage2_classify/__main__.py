@@ -49,9 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     judge.set_defaults(command=_judge)
 
     predict = commands.add_parser("predict", help="answer for the test studies, or for one study (-i)")
-    predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip or NIfTI")
+    predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip, NIfTI, NRRD, MetaImage")
     predict.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
-    predict.add_argument("--mask", type=Path, metavar="MASK", help="NIfTI, or a folder with a file per vertebra")
+    predict.add_argument("--mask", type=Path, metavar="MASK", help="image file, or folder with one per vertebra")
     predict.add_argument("-o", "--output", type=Path, metavar="RESULT", help="JSON to write")
     predict.add_argument(
         "--scheme", choices=tuple(SCHEMES), help="what MASK's values mean (docs/masks.md); default: merged"

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import GridMismatch, NothingFound, UnsupportedStudy
+from common.errors import GridMismatch, NothingFound, StudyError, UnsupportedStudy
+from common.image_names import is_image_file, stem
 from common.labels import BACKGROUND, LEVEL_IDS, THORACIC
 from common.masks.schemes import values_in, whole_numbers
 from common.outputs import store
-from common.reading.nifti import is_nifti, read_nifti
+from common.reading.images import files_of, read_image
 from common.volume import Volume
 
 OF_FOLDER = "merged"
@@ -24,7 +25,7 @@ _LEVEL = re.compile(r"(?:^|[^a-z0-9])(?:vertebrae?)?[_-]?(c[1-7]|t(?:1[0-2]|[1-9
 
 def level_in_name(path: Path) -> str | None:
     """`vertebrae_C3.nii.gz`, `C3.nii.gz` -> C3; None where the name holds no level, or several."""
-    found = set(_LEVEL.findall(_stem(path)))
+    found = set(_LEVEL.findall(stem(path).lower()))
     return found.pop().upper() if len(found) == 1 else None
 
 
@@ -33,7 +34,7 @@ def vertebra_files(folder: Path) -> dict[str, Path]:
     Raises NothingFound when there is none, UnsupportedStudy when two claim one level."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if not is_nifti(path) or path.name.startswith(".") or (level := level_in_name(path)) is None:
+        if not is_image_file(path) or path.name.startswith(".") or (level := level_in_name(path)) is None:
             continue
         if level in found:
             raise UnsupportedStudy(f"{folder}: {found[level].name} and {path.name} are both {level}; keep one")
@@ -51,7 +52,7 @@ def read_mask_files(path: Path) -> Volume:
     per vertebra: uint8 values of common.labels. Raises NothingFound, CorruptFile, UnsupportedStudy, GridMismatch."""
     if path.is_dir():
         return _joined(path)
-    mask = read_nifti(path)
+    mask = read_image(path)
     return mask.with_array(whole_numbers(mask.array, path))
 
 
@@ -61,7 +62,11 @@ def digest(path: Path) -> Any:
         with suppress(NothingFound, UnsupportedStudy):
             return {level: store.digest_file(file) for level, file in vertebra_files(path).items()}
         return "absent"
-    return store.digest_file(path) if path.is_file() else "absent"
+    files = [path]
+    with suppress(StudyError):
+        files = files_of(path)
+    digests = [store.digest_file(file) for file in files if file.is_file()]
+    return (digests[0] if len(digests) == 1 else digests) or "absent"
 
 
 def is_own(path: Path) -> bool:
@@ -73,7 +78,7 @@ def _joined(folder: Path) -> Volume:
     """One array of the folder's files; where two overlap a little, the upper level keeps the voxel."""
     whole: Volume | None = None
     for level, path in sorted(vertebra_files(folder).items(), key=lambda item: (item[0][0], int(item[0][1:]))):
-        part = read_nifti(path)
+        part = read_image(path)
         values = values_in(whole_numbers(part.array, path))
         if len(values) > 1:
             raise UnsupportedStudy(
@@ -99,7 +104,3 @@ def _check_shared(path: Path, inside: np.ndarray, free: np.ndarray, whole: Volum
     other = int(np.bincount(whole.array[inside & ~free]).argmax())
     if shared > LARGEST_SHARED * min(count, int((whole.array == other).sum())):
         raise UnsupportedStudy(f"{path}: {shared} of its {count} voxels are another vertebra's in the same folder")
-
-
-def _stem(path: Path) -> str:
-    return path.name.lower().removesuffix(".gz").removesuffix(".nii")

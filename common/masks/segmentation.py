@@ -29,11 +29,11 @@ def segmentation_on(volume: Volume, path: Path, scheme: str, is_ct: bool = True)
     """The mask at `path` on `volume`'s grid: array (X, Y, Z) uint8, values of common.labels; its notices
     are the reader's, those in the JSON file beside it, and those of the checks.
 
-    `path`: a NIfTI file whose values follow `scheme` (label_schemes.SCHEMES), or a folder with one file per vertebra,
+    `path`: an image file whose values follow `scheme` (label_schemes.SCHEMES), or a folder with one file per vertebra,
     for which any scheme will do. Lossless when the two grids differ by the order and direction of their axes, else the
     nearest voxel's value. `is_ct=False`: `volume` holds no HU, bone can't be looked for.
     Raises GridMismatch when the mask lies elsewhere, is upside down or beside the bone, UnsupportedStudy for values
-    that can't be meant by the scheme (and names the one that would fit), and what `read_nifti` raises. What stage 1
+    that can't be meant by the scheme (and names the one that would fit), and what `read_image` raises. What stage 1
     itself left is not refused for its anatomy, but gets a notice.
     """
     known(scheme)

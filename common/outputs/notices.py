@@ -1,10 +1,10 @@
 """The one place where notices reach people: a line each on stderr; and those that lie beside a mask."""
 
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from common.image_names import stem
 from common.outputs.store import read_json
 
 CLEAR_LINE = "\r\x1b[K"
@@ -25,7 +25,7 @@ def tell(study: str, notices: Iterable[str]) -> None:
 
 def json_beside(mask: Path) -> Path:
     """Where what is to be said of a mask lies: `mask.nii.gz` -> `mask.json`."""
-    return mask.with_name(re.sub(r"\.nii(\.gz)?$", "", mask.name, flags=re.IGNORECASE) + ".json")
+    return mask.with_name(stem(mask) + ".json")
 
 
 def kept_beside(mask: Path) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from common.outputs.fingerprints import files_below
 from common.outputs.lock import only_one
 from common.outputs.own_files import is_unchanged, outputs_at, remove
 
-TOGETHER = {"mask.nii.gz", "mask.nii", "mask.json", "preview.png", "result.json", "segmentation.dcm"}
+MASKS = {"mask.nii.gz", "mask.nii", "mask.nrrd", "mask.mha"}
+TOGETHER = {*MASKS, "mask.json", "preview.png", "result.json", "segmentation.dcm"}
 """Names that `make predict` gives: in one folder they belong to one study. Under other names several studies may share
 a folder."""
 STUDY, MASK = "study", "mask_file"

@@ -14,8 +14,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="common.reading", description=f"{__doc__} {commandline.NOT_MEDICAL}"
     )
-    parser.add_argument("study", type=Path, help="DICOM folder, zip of one, or NIfTI")
-    parser.add_argument("-o", "--output", type=Path, metavar="CT.nii.gz", help="also write it as NIfTI")
+    parser.add_argument("study", type=Path, help="DICOM folder, zip of one, NIfTI, NRRD or MetaImage")
+    parser.add_argument("-o", "--output", type=Path, metavar="CT.nii.gz", help="also write it, as NIfTI, .nrrd or .mha")
     commandline.add_series_choice(parser)
     commandline.add_overwrite(parser)
     arguments = parser.parse_args()
@@ -30,11 +30,11 @@ def main() -> int:
 
 
 def _read(arguments: argparse.Namespace) -> None:
-    from common.reading.nifti import is_nifti, write_nifti
+    from common.reading.images import WRITTEN, can_be_written, write_image
     from common.reading.study import read_study
 
-    if arguments.output and not is_nifti(arguments.output):
-        raise ConfigError(f"{arguments.output}: a CT's name must end in .nii or .nii.gz")
+    if arguments.output and not can_be_written(arguments.output):
+        raise ConfigError(f"{arguments.output}: a CT's name must end in {WRITTEN}")
     study = read_study(arguments.study, arguments.series_uid)
     volume = study.volume
     print(f"StudyInstanceUID  {study.uid or '-'}")
@@ -44,7 +44,7 @@ def _read(arguments: argparse.Namespace) -> None:
     print(f"centre RAS mm     {', '.join(f'{value:.2f}' for value in volume.grid.centre)}")
     tell(study.uid or arguments.study.name, volume.notices)
     if arguments.output:
-        write_nifti(volume, arguments.output)
+        write_image(volume, arguments.output)
 
 
 if __name__ == "__main__":

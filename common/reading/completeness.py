@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from common.image_names import is_image_file
 from common.reading.nifti import is_nifti
 from common.reading.series import Series
 from common.reading.sources import Source
@@ -40,11 +41,12 @@ def fewer_than_counted(stack: Stack, series: list[Series], aside: int) -> tuple[
 def instead(sources: list[Source]) -> str:
     """What to give where there is no DICOM, by what lies there."""
     names = [source.name for source in sources]
-    nifti = [name for name in names if is_nifti(Path(name))]
+    images = [name for name in names if is_image_file(Path(name))]
     packed = [name for name in names if name.lower().endswith(PACKED)]
-    if nifti:
-        more = f" and {len(nifti) - 1} more" if len(nifti) > 1 else ""
-        return f", but NIfTI: {nifti[0]}{more}; give one such file itself (unpacked, where it lies in a zip)"
+    if images:
+        more = f" and {len(images) - 1} more" if len(images) > 1 else ""
+        kind = "NIfTI" if is_nifti(Path(images[0])) else "NRRD or MetaImage"
+        return f", but {kind}: {images[0]}{more}; give one such file itself (unpacked, where it lies in a zip)"
     if packed:
         return f", but a packed file: {packed[0]}; unpack it and give the folder or zip with the DICOM files"
     return "; give the folder that holds the CT series"

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from common.errors import ConfigError, UnsupportedStudy
+from common.image_names import is_image_file
 from common.reading.choice import BONE, NECK, choose, rank
-from common.reading.nifti import is_nifti
 from common.reading.series import Series
 from common.reading.study import list_contents
 
@@ -13,9 +13,9 @@ HEADING = "  slices  matrix     pixel mm       step mm  length mm  plane     ker
 
 def series_table(path: Path) -> str:
     """The CT series of a folder or zip, best first (`*`: the one read without --series-uid), and what else lies
-    there. Raises NothingFound, CorruptFile, ConfigError for a NIfTI."""
-    if is_nifti(path):
-        raise ConfigError(f"{path}: a NIfTI holds one volume, there are no series to list")
+    there. Raises NothingFound, CorruptFile, ConfigError for a file of one volume."""
+    if is_image_file(path):
+        raise ConfigError(f"{path}: this kind of file holds one volume, there are no series to list")
     contents = list_contents(path)
     best = _best(contents.series)
     lines = []

@@ -11,12 +11,12 @@ import nibabel as nib
 import numpy as np
 
 from common.errors import CorruptFile, NothingFound, UnsupportedStudy
+from common.image_names import NIFTI
 from common.outputs.store import atomic
 from common.reading.parse import brief
 from common.reading.sources import no_permission
 from common.volume import Grid, Volume
 
-SUFFIXES = (".nii", ".nii.gz")
 GZIP = b"\x1f\x8b"
 HEADER_BYTES = 544
 """A NIfTI-2 header with the four bytes after it."""
@@ -28,7 +28,7 @@ CHUNK = 4 * 2**20
 
 def is_nifti(path: Path) -> bool:
     """True when the name ends in .nii or .nii.gz."""
-    return Path(path).name.lower().endswith(SUFFIXES)
+    return Path(path).name.lower().endswith(NIFTI)
 
 
 def read_nifti(path: Path) -> Volume:
@@ -189,18 +189,18 @@ def _affine(path: Path, image: nib.Nifti1Image) -> tuple[np.ndarray, tuple[str, 
     factor = {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
     in_file = affine
     affine = np.diag([factor, factor, factor, 1.0]) @ affine if np.isfinite(affine).all() else affine
-    if factor != 1.0 and _usable(in_file) and not (_usable(affine) and _of_a_body(image.shape[:3], affine)):
+    if factor != 1.0 and usable(in_file) and not (usable(affine) and _of_a_body(image.shape[:3], affine)):
         sizes = np.linalg.norm(in_file[:3, :3], axis=0)
         written, meant = (" x ".join(f"{size:.4g}" for size in each) for each in (sizes, factor * sizes))
         raise UnsupportedStudy(
             f"{path}: xyzt_units says `{unit}`, so its voxels of {written} would be {meant} mm; that looks like a "
             "mistake: if they are mm, set xyzt_units to 2 (nibabel: image.header.set_xyzt_units('mm'))"
         )
-    if not _usable(affine):
+    if not usable(affine):
         raise UnsupportedStudy(
             f"{path}: affine isn't usable: {affine.tolist()}; write the voxels' place in mm"
         )
-    if sform is not None and qform is not None and _usable(qform) and len(image.shape) >= 3:
+    if sform is not None and qform is not None and usable(qform) and len(image.shape) >= 3:
         shape = image.shape[:3]
         apart = np.abs(Grid(shape, sform).corners() - Grid(shape, qform).corners()).max()
         if apart > 1.0:
@@ -214,7 +214,7 @@ def _of_a_body(shape: tuple[int, ...], affine: np.ndarray) -> bool:
     return bool(10 <= sides.max() <= 3000)
 
 
-def _usable(affine: np.ndarray) -> bool:
+def usable(affine: np.ndarray) -> bool:
     """Voxels of 0.01 to 20 mm within 100 m, along axes that span space."""
     if not np.isfinite(affine).all() or np.abs(affine).max() > 1e5:
         return False

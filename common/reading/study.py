@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import CorruptFile, NothingFound, StudyError, UnsupportedStudy
+from common.image_names import is_image_file
 from common.reading.choice import choose
 from common.reading.completeness import fewer_than_counted, instead
 from common.reading.header import read_header
-from common.reading.nifti import is_nifti, read_nifti
+from common.reading.images import NAMES, read_image
 from common.reading.plausibility.judge import HIGHEST_HU, judge, refuse_beyond, sampled
 from common.reading.series import Series, grouped
 from common.reading.slice import Slice
@@ -23,14 +24,14 @@ from common.resample import AIR_HU
 from common.volume import Grid, Volume
 
 ASLANT_DEGREES = 0.5
-"""A NIfTI that is sheared by more is spoken of: its maker kept a gantry tilt."""
+"""An image file that is sheared by more is spoken of: its maker kept a gantry tilt."""
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A CT. `volume`: array (X, Y, Z) int16 HU (float32 where a NIfTI holds fractions), affine voxel -> RAS mm;
+    """A CT. `volume`: array (X, Y, Z) int16 HU (float32 where an image file holds fractions), affine voxel -> RAS mm;
     for DICOM the axes are (column, row, slice), upright. `slices`: file stem of each index along axis 2 for DICOM,
-    "" for an interpolated slice; else empty. `uid`: StudyInstanceUID, None for NIfTI. `file_grid`: where the
+    "" for an interpolated slice; else empty. `uid`: StudyInstanceUID, None for image files. `file_grid`: where the
     pixels of the files lie (column, row, slice); it differs from the volume's grid in a gantry tilt's shear."""
 
     volume: Volume
@@ -60,17 +61,17 @@ class Contents:
 
 
 def read_study(path: Path, series_uid: str | None = None) -> Study:
-    """Reads a DICOM folder (nested, with stray files), a zip of one, or a NIfTI file (.nii, .nii.gz).
+    """Reads a DICOM folder (nested, with stray files), a zip of one, or a file of one volume (`images`).
 
     Of several series the best is read (`choice`), or the one with SeriesInstanceUID `series_uid`. What is repaired
     and what is refused: docs/reading.md. Raises NothingFound, CorruptFile, IncompleteSeries, UnsupportedStudy; the
     message names the file.
     """
     path = Path(path)
-    if is_nifti(path):
+    if is_image_file(path):
         if series_uid is not None:
-            raise NothingFound(f"{path}: NIfTI holds no DICOM series {series_uid}; leave --series-uid out")
-        volume = _as_hounsfield(path, read_nifti(path))
+            raise NothingFound(f"{path}: holds one volume and no DICOM series {series_uid}; leave --series-uid out")
+        volume = _as_hounsfield(path, read_image(path))
         return Study(volume, (), None, volume.grid)
     with _named(path), study_files(_dicom_path(path)) as sources:
         stack, notices = _stack(sources, series_uid)
@@ -108,7 +109,7 @@ def _dicom_path(path: Path) -> Path:
     if path.is_file() and path.suffix.lower() == ".dcm":
         raise UnsupportedStudy("a single DICOM file; give the folder that holds the whole series")
     if not path.is_dir() and (not path.is_file() or path.suffix.lower() != ".zip"):
-        raise UnsupportedStudy("expected a DICOM folder, a .zip of one, or NIfTI (.nii, .nii.gz)")
+        raise UnsupportedStudy(f"expected a DICOM folder, a .zip of one, or {NAMES}")
     return path
 
 

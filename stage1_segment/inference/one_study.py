@@ -6,7 +6,7 @@ from common.errors import ConfigError, NoCervicalLevel
 from common.outputs import store
 from common.outputs.notices import json_beside, tell
 from common.outputs.out_folder import answer_at
-from common.reading.nifti import is_nifti, write_nifti
+from common.reading.images import WRITTEN, can_be_written, write_image
 from common.training.weights import read_description
 from stage1_segment.schema import MASK
 from stage1_segment.settings import KIND, Orientation, PredictSettings
@@ -23,15 +23,15 @@ def predict_study(
     orientation: Orientation | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Writes the mask of `source` (DICOM folder, zip, NIfTI) to `output` (.nii or .nii.gz), its levels beside it
-    as .json, and a picture to `preview`. `series_uid`: which series of a DICOM study, None for the best. A NIfTI's mask
-    has its grid and affine, a DICOM series' that of its slices (column, row, slice), upright. `orientation`: what
-    becomes of a header that turns the patient round, None for what `predict` says. What an older answer left at these
-    names goes first; `overwrite`: so do files that aren't ours.
+    """Writes the mask of `source` (DICOM folder, zip, image file) to `output` (.nii, .nii.gz, .nrrd, .mha), its levels
+    beside it as .json, and a picture to `preview`. `series_uid`: which series of a DICOM study, None for the best. An
+    image file's mask has its grid and affine, a DICOM series' that of its slices (column, row, slice), upright.
+    `orientation`: what becomes of a header that turns the patient round, None for what `predict` says. What an older
+    answer left at these names goes first; `overwrite`: so do files that aren't ours.
     Raises NoCervicalLevel after all is written when the mask names no level; StudyError, WeightsError, ConfigError,
     OutputError, RunBusy, and then nothing is there."""
-    if not is_nifti(output):
-        raise ConfigError(f"{output}: a mask's name must end in .nii or .nii.gz")
+    if not can_be_written(output):
+        raise ConfigError(f"{output}: a mask's name must end in {WRITTEN}")
     levels_path = json_beside(output)
     with answer_at([output, levels_path, preview], source, output, [weights], overwrite) as about:
         read_description(weights, KIND)  # a wrong name should be told at once, not after the scan is read
@@ -61,7 +61,7 @@ def predict_study(
             store.write_record(preview, came_from, MASK)
         store.write_json(levels_path, levels)
         store.write_record(levels_path, came_from, MASK)
-        write_nifti(result.mask, output)
+        write_image(result.mask, output)
         store.write_record(output, came_from, MASK)
     if not any(level["present"] for level in levels["levels"].values()):
         raise NoCervicalLevel(

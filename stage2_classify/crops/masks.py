@@ -6,25 +6,24 @@ from typing import Any
 
 from common.config import DataSettings
 from common.errors import ConfigError, NothingFound
+from common.image_names import SUFFIXES
 from common.masks import files as mask_files
 from common.masks.schemes import NAMES, SCHEMES
 from common.outputs.notices import kept_beside, seen_in_training
 from stage2_classify.settings import MaskSettings
 
-ENDINGS = (".nii.gz", ".nii")
-
 
 @dataclass(frozen=True)
 class Masks:
-    """A folder of masks `<uid>.nii.gz` or `<uid>.nii` whose values follow `scheme` (`label_schemes.SCHEMES`), or of
-    folders `<uid>` with one file per vertebra."""
+    """A folder of masks `<uid>.nii.gz` (or .nii, .nrrd, .mha, .mhd) whose values follow `scheme`
+    (`label_schemes.SCHEMES`), or of folders `<uid>` with one file per vertebra."""
 
     folder: Path
     scheme: str
 
     def path(self, uid: str) -> Path:
         """The mask of a study; NothingFound when there is none."""
-        for ending in ENDINGS:
+        for ending in SUFFIXES:
             path = self.folder / f"{uid}{ending}"
             if path.is_file():
                 return path

@@ -9,9 +9,12 @@ import pytest
 from small_study import write_blind_weights, write_ct, write_mask, write_untrained_classifier
 
 from common import commandline
-from common.errors import CorruptFile, NoCervicalLevel, OutputError, WeightsError, WrongOrientation
+from common.errors import ConfigError, CorruptFile, NoCervicalLevel, OutputError, WeightsError, WrongOrientation
 from common.masks.segmentation import segmentation_on
+from common.outputs import store
+from common.reading.images import read_image, write_image
 from common.reading.nifti import read_nifti
+from common.volume import Volume
 from stage1_segment import __main__ as stage1
 from stage1_segment.inference.one_study import predict_study as segment_study
 from stage1_segment.inference.segmenter import Segmentation
@@ -74,6 +77,24 @@ def test_without_a_level_all_is_written_and_the_code_is_its_own(ct, blind, tmp_p
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("notice: ")] == [f"notice: ct.nii.gz: {text}" for text in notices]
     assert lines[-1].startswith("NoCervicalLevel: ") and "no vertebra found" in lines[-1]
+
+
+@pytest.mark.parametrize(("given", "name"), [("a.nrrd", "mask.nrrd"), ("a.mha", "mask.seg.nrrd"), ("a.nii", "m.mha")])
+def test_an_image_file_gets_a_mask_on_its_own_grid(ct, blind, tmp_path, given, name) -> None:
+    scan = read_nifti(ct)
+    turn = np.array([[0, -3.0, 0.5, 7], [-4, 0, 0, -9], [0, 0.5, 3, 11], [0, 0, 0, 1]])
+    write_image(Volume(scan.array, turn), tmp_path / given)
+    with pytest.raises(NoCervicalLevel):
+        segment_study(tmp_path / given, tmp_path / "out" / name, blind, "cpu", orientation="trust")
+    mask = read_image(tmp_path / "out" / name)
+    assert mask.grid.matches(Volume(scan.array, turn).grid, 1e-4) and mask.array.dtype == np.uint8
+    assert len(names_in(tmp_path / "out")) == 2 and store.recorded_digest(tmp_path / "out" / name)
+
+
+def test_a_mask_in_two_files_is_not_begun(ct, blind, tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"must end in \.nii, \.nii\.gz, \.nrrd or \.mha"):
+        segment_study(ct, tmp_path / "out" / "mask.mhd", blind, "cpu")
+    assert not (tmp_path / "out").exists()
 
 
 def test_notices_go_from_the_mask_to_the_result(ct, blind, classifier, sees, tmp_path, capsys) -> None:
