@@ -1,6 +1,5 @@
 """The one training loop, on one CPU, one GPU or many machines alike (Lightning Fabric)."""
 
-import copy
 import math
 import sys
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from common.device import check_device, choose_precision
 from common.errors import ConfigError
@@ -48,7 +48,7 @@ def _fit_process(
     digest: str,
     description: dict[str, Any],
 ) -> None:
-    averaged = copy.deepcopy(task.network).float().requires_grad_(False)
+    averaged = _mean_of(task.network)
     optimizer = torch.optim.AdamW(task.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     network, optimizer = fabric.setup(task.network, optimizer)
     averaged = averaged.to(fabric.device)
@@ -67,7 +67,7 @@ def _fit_process(
         if last or step % settings.log_every == 0:
             log.write(step, lr)
         if last or (settings.validate_every and step % settings.validate_every == 0):
-            log.validation(step, task, averaged)
+            log.validation(step, task, averaged.module)
         if last or step % settings.checkpoint_every == 0:
             if fabric.is_global_zero:
                 state = _state(network, averaged, optimizer, fabric, step)
@@ -76,7 +76,7 @@ def _fit_process(
 
     if fabric.is_global_zero:
         with run_outputs_at([folder / WEIGHTS]):
-            save_weights(folder / WEIGHTS, averaged, {**description, "trained_in": precision_of(fabric)})
+            save_weights(folder / WEIGHTS, averaged.module, {**description, "trained_in": precision_of(fabric)})
             store.write_record(folder / WEIGHTS, came_from, TRAINING)
     fabric.barrier()
 
@@ -144,22 +144,31 @@ def _train_step(fabric, task, network, optimizer, batch, settings, step, lr, log
     log.add(losses)
 
 
+def _mean_of(network: nn.Module) -> AveragedModel:
+    """The EMA of the weights before the first step: the network's own, in float32."""
+    averaged = AveragedModel(network, use_buffers=True)
+    averaged.module.float().requires_grad_(False)
+    averaged.update_parameters(network)  # torch takes the first ones over as they are; from now on it averages
+    return averaged
+
+
 @torch.no_grad()
-def _average(averaged: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Running mean of the weights; its memory is short at first (as in TensorFlow's ExponentialMovingAverage)."""
+def _average(averaged: AveragedModel, network: nn.Module, decay: float, step: int) -> None:
+    """The EMA after a step; its memory is short at first (as in TensorFlow's ExponentialMovingAverage)."""
     decay = min(decay, step / (step + 9))
-    for mean, now in zip(averaged.state_dict().values(), network.state_dict().values()):
-        if mean.is_floating_point():
-            mean.lerp_(now.to(mean.dtype), 1 - decay)
-        else:
-            mean.copy_(now)
+
+    def ema(mean: Tensor, now: Tensor, _: Tensor | int) -> Tensor:
+        return mean.lerp(now.to(mean.dtype), 1 - decay) if mean.is_floating_point() else now
+
+    averaged.avg_fn = ema
+    averaged.update_parameters(network)
 
 
 def _state(network, averaged, optimizer, fabric, step: int) -> dict[str, Any]:
     """All that a training's further way depends on: dropout and samples depend on the step alone, as the rate does."""
     return {
         "network": network.module.state_dict(),
-        "averaged": averaged.state_dict(),
+        "averaged": averaged.module.state_dict(),
         "optimizer": optimizer.state_dict(),
         checkpoint.PRECISION: precision_of(fabric),
         "scaler": fabric.strategy.precision.state_dict(),
@@ -174,7 +183,7 @@ def _resume(folder, digest, network, averaged, optimizer, fabric, steps: int) ->
     for state in checkpoint.candidates(folder, digest):
         if _fits(state, now, steps):
             network.module.load_state_dict(state["network"])
-            averaged.load_state_dict(state["averaged"])
+            averaged.module.load_state_dict(state["averaged"])
             optimizer.load_state_dict(state["optimizer"])
             fabric.strategy.precision.load_state_dict(state["scaler"])
             return state["step"], state.get("log")
