@@ -17,6 +17,11 @@ HISTORY = "CHANGELOG.md"
 """Names what was; its links are still checked."""
 
 
+def python_files() -> set[str]:
+    """Names of all Python files of the project, without their folders."""
+    return {path.name for place in PLACES[:4] for path in (ROOT / place).rglob("*.py")}
+
+
 def links(text: str) -> list[str]:
     """Relative targets of links and pictures, without their anchors."""
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
@@ -126,6 +131,7 @@ def test_what_a_page_names_exists(page: Path) -> None:
     if page.name == HISTORY:
         return
     assert [path for path in paths(text) if not (ROOT / path).exists()] == []
+    assert [name for name in re.findall(r"`([\w.]+\.py)`", text) if name not in python_files()] == []
     makefile = (ROOT / "Makefile").read_text()
     known = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
     assert [target for target in targets(text) if target not in known] == []
