@@ -1,6 +1,7 @@
 """Meshes become voxels of the right volume, vertebrae move as asked, and a faulty table says what is wrong with it."""
 
 import dataclasses
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -207,6 +208,12 @@ def test_a_faulty_table_is_refused(tmp_path: Path, text: str, said: str) -> None
     (tmp_path / "atlas.csv").write_text(text)
     with pytest.raises(ConfigError, match=said):
         read_table(*find_table(tmp_path))
+
+
+def test_without_trimesh_it_is_said_what_brings_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    with pytest.raises(ConfigError, match=r"pip install 'cervical-fracture\[bank\]'"):
+        read_atlas(folder)
 
 
 def test_an_atlas_that_lacks_much_says_what(folder: Path) -> None:

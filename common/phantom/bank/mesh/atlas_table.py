@@ -1,7 +1,9 @@
 """An atlas is a folder of meshes and a small table that says what each of them is."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -82,14 +84,13 @@ def read_table(table: Path, folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
 
 def read_atlas(where: Path) -> Atlas:
     """Reads every mesh of a table into RAS mm; beside `name.csv`, `name_tubes.csv` may add what was drawn by hand."""
-    import trimesh
-
+    library = trimesh()
     table, folder = find_table(where)
     rows, signs = read_table(table, folder)
     parts = []
     for row in rows.itertuples():
         try:
-            mesh = trimesh.load(folder / row.file, force="mesh", process=True)
+            mesh = library.load(folder / row.file, force="mesh", process=True)
         except Exception as error:
             raise ConfigError(f"{folder / row.file}: can't be read as a mesh ({error}); expected OBJ or PLY") from error
         if not len(mesh.faces):
@@ -103,6 +104,17 @@ def read_atlas(where: Path) -> Atlas:
         tubes = pd.read_csv(tube_file, comment="#")
         tubes[["x", "y", "z"]] *= signs
     return Atlas(table.stem if table.stem != "atlas" else folder.resolve().name, parts, tubes)
+
+
+def trimesh() -> ModuleType:
+    """The library of meshes, which only this part of the bank needs. Raises ConfigError where it isn't installed."""
+    try:
+        return import_module("trimesh")
+    except ImportError as error:
+        raise ConfigError(
+            f"meshes need the package trimesh, which can't be imported ({error}); "
+            "pip install 'cervical-fracture[bank]' brings it"
+        ) from None
 
 
 def came_from(where: Path) -> dict[str, str]:

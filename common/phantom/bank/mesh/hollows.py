@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from common.phantom.bank.mesh.atlas_table import Part
+from common.phantom.bank.mesh.atlas_table import Part, trimesh
 from common.phantom.bank.mesh.voxelise import voxelise
 from common.phantom.tissues import VERTEBRA
 from common.volume import Grid
@@ -70,9 +70,7 @@ def _star(
 ) -> Part:
     """From `centre` (3,), voxels, outwards until bone; gaps between bones are bridged: no ray goes `bulge`
     times as far as `share` percent of those about it."""
-    import trimesh
-
-    ball = trimesh.creation.icosphere(subdivisions=4)
+    ball = trimesh().creation.icosphere(subdivisions=4)
     rays = np.asarray(ball.vertices)
     steps = np.arange(4, reach_mm, STEP_MM / 2)
     index = np.rint(centre + rays[:, None] * steps[None, :, None] / STEP_MM).astype(int)
