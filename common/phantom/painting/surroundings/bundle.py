@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-import numexpr
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from common.phantom.painting.surroundings.lattice import Box
 from common.phantom.painting.surroundings.neck import Neck
 
-numexpr.set_num_threads(1)
+LITTLE = np.float32(1e-6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +74,14 @@ class Bundle:
 
 def _ellipse(u, v, cu, cv, c, d, a, b, beyond) -> np.ndarray:
     """First-order distance to an ellipse, r (r - 1) / |gradient of r^2 / 2|; away from the ends along z."""
-    terms = {"u": u, "v": v, "cu": cu, "cv": cv, "ca": c / a, "da": d / a, "cb": c / b, "db": d / b}
-    p = numexpr.evaluate("(u - cu) * ca + (v - cv) * da", terms)
-    q = numexpr.evaluate("(v - cv) * cb - (u - cu) * db", terms)
-    terms = {"p": p, "q": q, "ia": 1 / a, "ib": 1 / b, "one": np.float32(1), "little": np.float32(1e-6)}
-    terms["r"] = numexpr.evaluate("sqrt(p*p + q*q)", terms)
-    flat = numexpr.evaluate("r * (r - one) / (sqrt(p*p*ia*ia + q*q*ib*ib) + little)", terms)
+    du, dv = u - cu, v - cv
+    p = du * (c / a) + dv * (d / a)
+    q = dv * (c / b) - du * (d / b)
+    p *= p
+    q *= q
+    r = np.sqrt(p + q)
+    steep = np.sqrt(p * (1 / (a * a)) + q * (1 / (b * b)))
+    flat = r * (r - np.float32(1)) / (steep + LITTLE)
     if beyond.any():
         flat = np.where(beyond > 0, np.sqrt(np.maximum(flat, 0) ** 2 + beyond**2), flat)
     return flat

@@ -1,6 +1,5 @@
 """Signed distances (mm, negative inside) to simple bodies; points come as x, y, z that broadcast."""
 
-import numexpr
 import numpy as np
 
 Points = list[np.ndarray]
@@ -8,24 +7,32 @@ Points = list[np.ndarray]
 
 def ellipsoid(points: Points, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """First-order distance to an ellipsoid along the points' axes."""
-    terms = dict(zip("xyz", points)) | {f"c{k}": np.float32(c) for k, c in zip("xyz", centre)}
-    terms |= {k: np.float32(1 / r) for k, r in zip("abc", radii)} | {"one": np.float32(1), "little": np.float32(1e-6)}
-    terms["r"] = numexpr.evaluate("sqrt(((x-cx)*a)**2 + ((y-cy)*b)**2 + ((z-cz)*c)**2)", terms)
-    steep = "(sqrt(((x-cx)*a*a)**2 + ((y-cy)*b*b)**2 + ((z-cz)*c*c)**2) + little)"
-    return numexpr.evaluate(f"r * (r - one) / {steep}", terms)
+    squares = [np.square((p - np.float32(c)) * np.float32(1 / r)) for p, c, r in zip(points, centre, radii)]
+    x, y, z = squares
+    r = np.sqrt(x + y + z)
+    x, y, z = (square * np.float32(1 / r) ** 2 for square, r in zip(squares, radii))
+    out = r * (r - np.float32(1))
+    out /= np.sqrt(x + y + z) + np.float32(1e-6)
+    return out
 
 
 def capsule(
     points: Points, start: np.ndarray, end: np.ndarray, radius: float, radius_end: float | None = None
 ) -> np.ndarray:
     """A rod with round ends, tapering when `radius_end` is given."""
-    along = np.subtract(end, start)
-    terms = dict(zip("xyz", points)) | {f"a{k}": np.float32(c) for k, c in zip("xyz", start)}
-    terms |= {f"b{k}": np.float32(c) for k, c in zip("xyz", along)}
-    terms |= {"square": np.float32(max(along @ along, 1e-6)), "r": np.float32(radius)}
-    terms["taper"] = np.float32(0 if radius_end is None else radius_end - radius)
-    terms["h"] = numexpr.evaluate("((x-ax)*bx + (y-ay)*by + (z-az)*bz) / square", terms).clip(0, 1)
-    return numexpr.evaluate("sqrt((x-ax-h*bx)**2 + (y-ay-h*by)**2 + (z-az-h*bz)**2) - r - taper*h", terms)
+    along = np.subtract(end, start).astype(np.float32)
+    square = np.float32(max(float(along @ along), 1e-6))
+    x, y, z = (p - np.float32(c) for p, c in zip(points, start))
+    part = x * (along[0] / square) + y * (along[1] / square) + z * (along[2] / square)
+    np.clip(part, 0, 1, out=part)
+    distance = np.zeros_like(part)
+    for offset, step in zip((x, y, z), along):
+        distance += np.square(offset - part * step)
+    np.sqrt(distance, out=distance)
+    distance -= np.float32(radius)
+    if radius_end is not None:
+        distance -= part * np.float32(radius_end - radius)
+    return distance
 
 
 def tube(points: Points, course: np.ndarray, radius: float | np.ndarray) -> np.ndarray:
