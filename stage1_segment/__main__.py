@@ -13,9 +13,9 @@ from common.outputs.own_files import outputs_at
 PART = "segment"
 
 
-def main() -> int:
-    """Reads the command line and runs what it asks for."""
-    arguments = _parser().parse_args()
+def main(words: list[str] | None = None) -> int:
+    """Stage 1: train, predict and evaluate the network that labels C1 to C7."""
+    arguments = _parser().parse_args(words)
     if "device" in arguments:
         check_device(arguments.device)
     return arguments.command(arguments)

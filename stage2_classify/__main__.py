@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parses the command line and runs the command; returns its exit code."""
+    """Stage 2: train, predict, submit and score: which vertebrae are fractured."""
     args = _parser().parse_args(arguments)
     if getattr(args, "device", None) is not None:
         check_device(args.device)

@@ -1,6 +1,7 @@
 """The packages as a library: what a few lines of Python give, and that importing them costs nothing."""
 
 import json
+import re
 import subprocess
 import sys
 from io import BytesIO
@@ -24,6 +25,7 @@ from stage1_segment.pretrained import SHIPPED
 from stage2_classify import Classifier, Result
 from stage2_classify.inference.predict import predict_study
 
+ROOT = Path(__file__).parents[1]
 HEAVY = ("numpy", "torch", "pydicom", "pandas", "matplotlib", "pydantic")
 
 
@@ -156,3 +158,30 @@ def test_a_segmentation_in_memory_turns_scan_and_mask(tmp_path: Path, run: Path,
     np.testing.assert_array_equal(found.pictures, upright.pictures)
     assert found.to_json()["probabilities"] == upright.to_json()["probabilities"]
     assert np.flatnonzero(found.pictures.any(axis=(1, 2, 3))).tolist() == [LEVELS.index(f"C{n}") for n in range(2, 7)]
+
+
+SHOWN = {"README.md": "/scans/one", "docs/python.md": "/scans/one", "docs/python.ipynb": "scan.zip"}
+"""Page -> the scan that it reads."""
+
+
+def lines_in(page: str) -> str:
+    """The Python that a page shows: its block, or all cells of a notebook."""
+    text = (ROOT / page).read_text()
+    if page.endswith(".ipynb"):
+        return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return block
+
+
+@pytest.mark.parametrize("page", SHOWN)
+def test_what_the_pages_show_runs(page: str, tmp_path: Path, run: Path, sees: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    run.rename("runs/phantom")
+    blind = Segmenter.load(write_blind_weights(tmp_path / "w.safetensors"), "cpu")
+    monkeypatch.setattr(Segmenter, "pretrained", lambda: blind)
+    scan = write_ct(tmp_path / "ct.nii.gz")
+    names: dict[str, object] = {}
+    exec(lines_in(page).replace(SHOWN[page], str(scan)), names)
+    result = names["result"]
+    assert isinstance(result, Result) and "a notice of stage 1" in result.notices

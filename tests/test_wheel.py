@@ -1,5 +1,6 @@
 """What is installed is whole: the wheel, in an empty folder, does a tiny job far from the checkout."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -74,6 +75,12 @@ def test_a_tiny_job_far_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
     for package in PACKAGES:
         assert run("-c", f"import {package}; print({package}.__file__)").strip() == str(home / package / "__init__.py")
 
+    script = home / "bin" / "cervical-fracture"
+    for name in ("segment", "classify", "predict", "phantom", "verify", "info"):
+        assert f"  {name} " in run(script, "--help")
+    weights = json.loads(run(script, "info", "--json"))["parts"]["segment"]["weights"]
+    assert all(Path(entry["file"]).is_relative_to(home) for entry in weights)
+
     data, folder = Path("my data") / "a cohort", Path("my runs") / "the first"
     run("-m", "common.phantom", "--out", data, "--studies", 6, "--test-studies", 2, "--seed", 5, "--matrix", 64)
     assert "0 faults" in run("-m", "common.dataset", "verify", data)
@@ -100,6 +107,9 @@ def test_a_tiny_job_far_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
     one = ["-i", study, "-o", mask, "--preview", "a picture.png"]
     # A network that has learned nothing finds nothing, and says so.
     run("-m", "stage1_segment", "predict", *places, *SEGMENT, *one, code=NoCervicalLevel.exit_code)
+    found = ["predict", study, "-o", "both stages", "--run", folder]
+    run(script, *found, code=NoCervicalLevel.exit_code)
+    assert (place / "both stages" / "mask.nii.gz").is_file()
     assert (place / mask).is_file() and (place / "a picture.png").is_file()
     words = ["-i", study, "--mask", masks / f"{study.name}.nii", "-o", Path("my answer") / "the result.json"]
     run("-m", "stage2_classify", "predict", *places, *other, *CLASSIFY, *words)

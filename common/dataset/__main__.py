@@ -8,7 +8,7 @@ from common.commandline import NOT_MEDICAL, add_overwrite, run
 from common.workers.cores import usable_cores
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m common.dataset", description=f"{__doc__} {NOT_MEDICAL}")
     commands = parser.add_subparsers(dest="command", required=True)
     verify = commands.add_parser(
@@ -19,7 +19,12 @@ def main() -> int:
     add_overwrite(verify)
     verify.add_argument("--deep", action="store_true", help="decode every slice, too; slow")
     verify.add_argument("--workers", type=int, default=min(usable_cores(), 8), help="processes")
-    return _verify(parser.parse_args())
+    return _verify(parser.parse_args(words))
+
+
+def verify_folder(words: list[str]) -> int:
+    """Report every fault of a competition folder."""
+    return main(["verify", *words])
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from common.commandline import NOT_MEDICAL, add_overwrite, check_least, run
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m common.phantom",
         description="Makes synthetic CT studies of the neck, laid out as the folder of the RSNA 2022 competition.",
@@ -24,11 +24,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--preview", type=Path, metavar="PNG", help="also draw a contact sheet of the first studies")
     add_overwrite(parser)
     parser.add_argument("--preview-studies", type=int, default=8, help="how many of them (%(default)s)")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
-def main() -> int:
-    arguments = parse_arguments()
+def main(words: list[str] | None = None) -> int:
+    """Make a cohort of synthetic studies in the competition's layout."""
+    arguments = parse_arguments(words)
     check_least(arguments, studies=0, test_studies=0, seed=0, matrix=32, workers=1)
 
     from common.outputs.own_files import outputs_at

@@ -1,0 +1,25 @@
+"""What installed packages register for the command line, as entry points."""
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from common.errors import ConfigError
+
+COMMANDS = "cervical_fracture.commands"
+"""Group of functions (words after the name) -> exit code; the first line of the docstring is the help."""
+STEPS = "cervical_fracture.steps"
+"""Group of functions (`predict.Request`) -> exit code: what is done with one study, in the order of their names."""
+ABOUT = "cervical_fracture.about"
+"""Group of functions () -> what a part has to say of itself, for `info`."""
+
+
+def registered(group: str) -> dict[str, Callable[..., Any]]:
+    """Name -> function, in the order of the names. ConfigError when nothing is registered."""
+    found: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=group)}
+    if not found:
+        raise ConfigError(
+            f"nothing is registered under {group}: this environment was installed before there was such a command; "
+            "run `make setup`, or `pip install` the project again"
+        )
+    return {name: found[name].load() for name in sorted(found)}

@@ -1,0 +1,31 @@
+"""What stage 1 registers for the installed command (pyproject.toml): its step for one study, and what it has."""
+
+from typing import TYPE_CHECKING, Any
+
+from common.cli.info import weights_entry
+from common.labels import CLASS_NAMES
+from stage1_segment.__main__ import main
+from stage1_segment.pretrained import PRACTICE, SHIPPED
+
+if TYPE_CHECKING:
+    from common.cli.predict import Request
+
+SOURCES = (
+    "BodyParts3D, (c) The Database Center for Life Science, CC Attribution-Share Alike 2.1 Japan",
+    "ArtiSynth's cervical spine, University of British Columbia, BSD-style",
+)
+
+
+def answer_study(request: "Request") -> int:
+    """mask.nii.gz, mask.json and preview.png: by the pretrained weights unless a run or configuration is named."""
+    named = request.run is not None or request.config is not None
+    weights = request.configured if named else ["--weights", str(SHIPPED)]
+    mask, preview = (str(request.out / name) for name in ("mask.nii.gz", "preview.png"))
+    return main(["predict", *weights, "-i", str(request.study), "-o", mask, "--preview", preview, *request.common])
+
+
+def about() -> dict[str, Any]:
+    """Classes by mask value, and the weights that come along; see `weights_entry`."""
+    shipped = weights_entry(SHIPPED, "real scans (Segmenter.pretrained)", SOURCES)
+    practice = weights_entry(PRACTICE, "what a training on synthetic studies begins with")
+    return {"classes": list(CLASS_NAMES), "weights": [shipped, practice]}

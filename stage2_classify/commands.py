@@ -1,0 +1,31 @@
+"""What stage 2 registers for the installed command (pyproject.toml): its step for one study, and what it has."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from common.cli.info import weights_entry
+from common.labels import TARGETS
+from stage2_classify.__main__ import main
+from stage2_classify.pretrained.encoder import SHIPPED
+
+if TYPE_CHECKING:
+    from common.cli.predict import Request
+
+
+def answer_study(request: "Request") -> int:
+    """result.json from mask.nii.gz, by the run's networks; without any, that is said and nothing is written."""
+    run, out = request.run_folder, request.out
+    if not any(run.glob("stage2/fold*/weights.safetensors")):
+        print(
+            f"{run} has no trained stage 2, so there is no {out / 'result.json'}; train one (make submission), or name "
+            "another with --run",
+            file=sys.stderr,
+        )
+        return 0
+    files = ["-i", str(request.study), "--mask", str(out / "mask.nii.gz"), "-o", str(out / "result.json")]
+    return main(["predict", *request.configured, *files, *request.common])
+
+
+def about() -> dict[str, Any]:
+    """The eight targets in order, and the weights that come along; see `weights_entry`."""
+    return {"classes": list(TARGETS), "weights": [weights_entry(SHIPPED, "what an encoder's training begins with")]}

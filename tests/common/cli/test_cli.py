@@ -1,0 +1,137 @@
+"""The installed command, by entry points as an installation of this tree would have them."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from small_study import write_blind_weights, write_ct, write_mask, write_untrained_classifier
+
+from common.cli import registry
+from common.cli.predict import main as predict
+from common.errors import ConfigError, GridMismatch
+from common.labels import CLASS_NAMES, TARGETS
+from common.masks.segmentation import segmentation_on
+from common.volume import Volume
+from stage1_segment.inference.segmenter import Segmentation
+
+ROOT = Path(__file__).parents[3]
+COMMANDS = ("classify", "info", "phantom", "predict", "segment", "verify")
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A folder that, on the path, makes what pyproject.toml registers known, whatever is installed here."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    parts = [[f"[{group}]", *(f"{name} = {what}" for name, what in found.items())] for group, found in groups.items()]
+    place = tmp_path / "site" / "cervical_fracture-0.dist-info"
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: cervical-fracture\nVersion: 0\n")
+    (place / "entry_points.txt").write_text("\n".join(line for part in parts for line in part))
+    return place.parent
+
+
+def run(installed: Path, *words: object, code: str = "") -> subprocess.CompletedProcess:
+    """`python -m common.cli words`, or `code`, in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": f"{installed}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, *(("-c", code) if code else ("-m", "common.cli")), *map(str, words)]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, cwd=installed)
+
+
+def test_help_and_info_load_no_torch(installed: Path) -> None:
+    code = """
+import sys
+from common.cli.__main__ import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+sys.exit("torch" in sys.modules)
+"""
+    done = run(installed, "--help", code=code)
+    assert done.returncode == 0, done.stderr
+    assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
+    for name in COMMANDS:
+        assert run(installed, name, "--help", code=code).returncode == 0, name
+    done = run(installed, "info", "--json", code=code)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["parts"]["segment"]["classes"] == list(CLASS_NAMES)
+    assert found["parts"]["classify"]["classes"] == list(TARGETS)
+    weights = [entry for part in found["parts"].values() for entry in part["weights"]]
+    assert len(weights) == len(list(ROOT.glob("stage*/shipped/*.safetensors")))
+    for entry in weights:
+        assert hashlib.sha256(Path(entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+        assert Path(entry["card"]).is_file() and entry["license"] == "Apache-2.0"
+    text = run(installed, "info").stdout
+    assert all(entry["sha256"] in text and entry["card"] in text for entry in weights)
+
+
+def test_commands_end_with_their_own_exit_codes(installed: Path, tmp_path: Path) -> None:
+    assert run(installed, "no-such-command").returncode == 2
+    done = run(installed, "predict", tmp_path / "none", "-o", tmp_path / "out")
+    assert done.returncode == 4 and "no such file or folder" in done.stderr
+    assert run(installed, "verify", tmp_path / "none").returncode == 9
+    weights = tmp_path / "runs" / "mine" / "stage1" / "fold0" / "weights.safetensors"
+    weights.parent.mkdir(parents=True)
+    write_blind_weights(weights)
+    ct, out = write_ct(tmp_path / "ct.nii.gz"), tmp_path / "out"
+    done = run(installed, "predict", ct, "-o", out, "--run", tmp_path / "runs" / "mine")
+    assert done.returncode == 14, done.stderr
+    assert {"mask.nii.gz", "mask.json", "preview.png"} <= {path.name for path in out.iterdir()}
+    assert not (out / "result.json").exists()
+
+
+def test_both_stages_meet_in_the_folder(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    """`--help` apart, in this process, so that stage 1 can be made to see."""
+    monkeypatch.syspath_prepend(installed)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [])
+    truth, ct = write_mask(tmp_path / "truth.nii.gz"), write_ct(tmp_path / "ct.nii.gz")
+
+    def answer(volume: Volume, *_: object) -> Segmentation:
+        return Segmentation(segmentation_on(volume, truth, "merged"), {}, ("a notice of stage 1",))
+
+    monkeypatch.setattr("stage1_segment.inference.anatomy.orientation.checked", answer)
+    assert predict([str(ct), "-o", "without", "--device", "cpu"]) == 0
+    assert not Path("without/result.json").exists() and "no trained stage 2" in capsys.readouterr().err
+    network = {"network": {"channels": [4, 8], "embedding": 8, "hidden": 4}, "crops": {"spacing_mm": 4}}
+    settings = {**network, "encoder": {"start_from": None}, "folds": [0]}
+    Path("tiny.yaml").write_text(yaml.safe_dump({"classify": settings}))
+    Path("runs/tiny/stage2/fold0").mkdir(parents=True)
+    Path("runs/tiny/stage1/fold0").mkdir(parents=True)
+    write_untrained_classifier(Path("runs/tiny/stage2/fold0/weights.safetensors"))
+    write_blind_weights(Path("runs/tiny/stage1/fold0/weights.safetensors"))
+    assert predict([str(ct), "-o", "out", "--config", "tiny.yaml", "--device", "cpu"]) == 0
+    assert "a notice of stage 1" in json.loads(Path("out/result.json").read_text())["notices"]
+    monkeypatch.setattr("stage1_segment.inference.anatomy.orientation.checked", _refuse)
+    with pytest.raises(GridMismatch):
+        predict([str(ct), "-o", "out", "--config", "tiny.yaml", "--device", "cpu"])
+    assert not Path("out/result.json").exists()
+
+
+def _refuse(*_: object) -> None:
+    raise GridMismatch("not this one")
+
+
+def test_steps_go_in_the_order_of_their_names_and_the_first_code_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+
+    class Entry:
+        def __init__(self, name: str, code: int) -> None:
+            self.name, self.code = name, code
+
+        def load(self):
+            return lambda request: done.append(self.name) or self.code
+
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Entry("2-b", 20), Entry("3-c", 0), Entry("1-a", 0)])
+    assert predict(["x", "-o", "y"]) == 20
+    assert done == ["1-a", "2-b"]
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    with pytest.raises(ConfigError, match="make setup"):
+        predict(["x", "-o", "y"])
