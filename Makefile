@@ -103,7 +103,7 @@ compare: setup ## the 2.5D + LSTM entry and the naive network on the same cohort
 	$(call finish)
 
 predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir
-	@test -n "$(STUDY)" || { echo "make predict STUDY=path OUT=dir: STUDY is a DICOM folder, a zip of one, or a NIfTI" >&2; exit 2; }
+	@test -n "$(STUDY)" || { echo "make predict STUDY=path OUT=dir: STUDY is a DICOM folder, a zip of one, or a NIfTI, NRRD or MetaImage" >&2; exit 2; }
 	@"$(PY)" -m stage1_segment predict $(STUDY_ARGS) $(SEGMENT) -i "$(STUDY)" -o "$(OUT)/mask.nii.gz" --preview "$(OUT)/preview.png"
 	@if ls "$(RUN)"/stage2/fold*/weights.safetensors >/dev/null 2>&1; then \
 	  "$(PY)" -m stage2_classify predict $(DATA_ARGS) $(CLASSIFY) -i "$(STUDY)" --mask "$(OUT)/mask.nii.gz" -o "$(OUT)/result.json"; \

@@ -1,6 +1,7 @@
 """What the header of an NRRD or MetaImage says, held against what is read here before SimpleITK opens the file."""
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,10 +143,11 @@ def _data_file(path: Path, name: str) -> Path:
     """Where a MetaImage's voxels lie: in itself, or in one file of the same folder and nowhere else."""
     if name in ("LOCAL", "Local", "local"):
         return path
-    if not name or re.search(r"[/\\:%]|^local|^list", name, re.IGNORECASE):
+    if not name.isprintable() or not name or re.search(r"[/\\:%]|^local|^list", name, re.IGNORECASE):
         raise _elsewhere(path)
     data = path.parent / name
-    if data.resolve().parent != path.parent.resolve():
+    place, own = Path(os.path.realpath(data)), Path(os.path.realpath(path))  # Path.resolve raises for circular links
+    if place.parent != Path(os.path.realpath(path.parent)) or place == own:
         raise _elsewhere(path)
     if not data.is_file():
         raise CorruptFile(f"{path}: the file with its voxels ({name}) isn't beside it; copy both")

@@ -137,14 +137,23 @@ def test_files_elsewhere_are_never_opened(tmp_path) -> None:
     inside = tmp_path / "in"
     inside.mkdir()
     (inside / "link.raw").symlink_to(tmp_path / "secret.raw")
+    (inside / "loop.raw").symlink_to(inside / "loop.raw")
     mha = "ObjectType = Image\nNDims = 3\nBinaryData = True\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\n"
     mha += "ElementSpacing = 1 1 1\nDimSize = 2 2 2\nElementType = MET_SHORT\nElementDataFile = "
     names = ("../secret.raw", str(tmp_path / "secret.raw"), "link.raw", "..\\secret.raw", "LIST\n../secret.raw")
-    for name in (*names, "LISTED\n../secret.raw", "%d.raw 1 2 1"):
+    for name in (*names, "LOC\0AL", "secret\0.raw", "", "..", "LISTED\n../secret.raw", "%d.raw 1 2 1"):
         for path in (inside / "a.mhd", inside / "a.mha"):
             path.write_text(mha + name + "\n")
             with pytest.raises(UnsupportedStudy, match="refused"):
                 read_image(path)
+    for name in ("loop.raw", "absent.raw", "a" * 300):
+        (inside / "a.mhd").write_text(mha + name)
+        with pytest.raises(CorruptFile):
+            read_image(inside / "a.mhd")
+    for own in ("a.mhd", "a.mha"):
+        (inside / own).write_text(mha + own + "\n" + "x" * 16)
+        with pytest.raises(UnsupportedStudy, match="refused"):
+            read_image(inside / own)
     nrrd = "NRRD0004\ntype: short\ndimension: 3\nspace: LPS\nsizes: 2 2 2\nspace directions: (1,0,0) (0,1,0) (0,0,1)\n"
     nrrd += "space origin: (0,0,0)\nencoding: raw\nendian: little\n"
     for name in ("data file", "datafile", "Data File"):
