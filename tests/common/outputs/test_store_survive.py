@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_a_folder_or_a_loop_in_place_of_a_record(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     code = (
-        f"import time; from pathlib import Path; from common import store\n"
+        f"import time; from pathlib import Path; from common.outputs import store\n"
         f"with store.atomic(Path({str(tmp_path / 'a.txt')!r})) as scratch:\n"
         f"    scratch.write_text('half'); print('there', flush=True); time.sleep(3600)"
     )
@@ -294,14 +295,14 @@ def test_lightning_marks_the_processes_that_it_starts(monkeypatch: pytest.Monkey
     from lightning_fabric.plugins.environments import LightningEnvironment
     from lightning_fabric.strategies.launchers import subprocess_script
 
-    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.delenv(name, raising=False)
+    own = {name: value for name, value in os.environ.items() if name not in {*LAUNCHED, "RANK", "GROUP_RANK"}}
     started = []
     monkeypatch.setattr(
         subprocess_script.subprocess, "Popen", lambda *words, env, **others: started.append(env) or _Running()
     )
     launcher = subprocess_script._SubprocessScriptLauncher(LightningEnvironment(), num_processes=2, num_nodes=1)
-    launcher._call_children_scripts()
+    with patch.dict(os.environ, own, clear=True):  # the launcher marks its own process as well
+        launcher._call_children_scripts()
     (environment,) = started
     assert belongs_to_another(environment)
 
@@ -348,16 +349,16 @@ def test_no_jobs() -> None:
 @pytest.mark.slow
 def test_workers_end_with_their_killed_parent(tmp_path: Path) -> None:
     code = (
-        "import os, sys, time\nsys.path[:0] = ['tests', '.']\nfrom test_store_survive import linger\n"
+        "from test_store_survive import linger\n"
         "from common.workers.pool import shared\n"
         f"if __name__ == '__main__': list(shared(linger, {{1: ({str(tmp_path / 'pid')!r},)}}, 1))"
     )
     (tmp_path / "parent.py").write_text(code)
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}:{ROOT / 'tests'}"}
     parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], cwd=ROOT, env=environment)
     end = time.monotonic() + 900
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-        assert time.monotonic() < end
+        assert time.monotonic() < end and parent.poll() is None
         time.sleep(0.05)
     worker = int((tmp_path / "pid").read_text())
     parent.send_signal(signal.SIGKILL)

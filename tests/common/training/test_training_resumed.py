@@ -51,7 +51,8 @@ def test_killed_with_workers(tmp_path: Path) -> None:
     """SIGKILL of the whole process, samples made in two processes, twice, in a step after a checkpoint."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys, time\nfrom pathlib import Path\nsys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]\n"
+        "import sys, time\nfrom pathlib import Path\nhere = Path(sys.argv[1])\n"
+        "sys.path[:0] = [str(here), str(here.parents[1]), str(here.parents[2])]\n"
         "import torch\ntorch.set_num_threads(1)\n"
         "from test_training import TinyTask, run\n"
         "from test_training_resumed import _step\n"
@@ -62,7 +63,7 @@ def test_killed_with_workers(tmp_path: Path) -> None:
         "run(Path(sys.argv[2]), Waits(), steps=12, checkpoint_every=2, workers=2)\n"
     )
     folder = tmp_path / "killed"
-    command = [sys.executable, str(script), str(Path(__file__).parents[2]), str(folder)]
+    command = [sys.executable, str(script), str(Path(__file__).parent), str(folder)]
     for kill_after_step in (2, 6):
         process = subprocess.Popen([*command, str(kill_after_step)], cwd=Path(__file__).parents[3])
         _wait_until(lambda step=kill_after_step: _step(folder / "last.pt") >= step)
@@ -213,11 +214,12 @@ def test_two_trainings_in_one_folder(tmp_path: Path) -> None:
 def test_disk_full_while_training(tmp_path: Path) -> None:
     """The files may hold 3000 bytes at most: the first checkpoint doesn't fit; without that limit it goes on."""
     code = (
-        "import sys, resource\nfrom pathlib import Path\nsys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]\n"
+        "import sys, resource\nfrom pathlib import Path\nhere = Path(sys.argv[1])\n"
+        "sys.path[:0] = [str(here), str(here.parents[1]), str(here.parents[2])]\n"
         "from test_training import TinyTask, run\nfrom common.commandline import run as command\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\ncommand(lambda: run(Path(sys.argv[2]), TinyTask()))\n"
     )
-    command = [sys.executable, "-c", code, str(Path(__file__).parents[2]), str(tmp_path / "a")]
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "a")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     assert done.returncode == OutputError.exit_code
     assert "last.pt: can't be written" in done.stderr
