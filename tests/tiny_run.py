@@ -94,10 +94,11 @@ def _import_all() -> None:
     seconds instead of a minute, and is killed while it works rather than while it imports."""
     fork = multiprocessing.get_context("fork")
     multiprocessing.get_context = lambda method=None: fork
-    for name in ("train", "predict", "cohort", "evaluate", "preview", "describe"):
-        importlib.import_module(f"stage1_segment.{name}")
-    for name in ("train", "predict", "predictor", "task", "encoder_task", "submit", "report"):
-        importlib.import_module(f"stage2_classify.{name}")
+    stage1 = ("training.train", "inference.segmenter", "inference.cohort", "inference.preview", "evaluation.overlap")
+    stage2 = ("training.train", "training.encoder_task", "predictor", "inference.submit", "report.page")
+    for package, names in {"stage1_segment": stage1, "stage2_classify": stage2}.items():
+        for name in names:
+            importlib.import_module(f"{package}.{name}")
     importlib.import_module("common.training.loop")
 
 
