@@ -13,7 +13,7 @@ from common.config import DataSettings, parse
 from common.errors import ConfigError, DatasetError, WeightsError
 from common.labels import TARGETS
 from common.outputs import store
-from common.training import task as training
+from common.training import train as training
 from stage2_classify.calibration.fit import fit_posterior
 from stage2_classify.calibration.optimal_answer import best_answer
 from stage2_classify.crops import files as crop_files
