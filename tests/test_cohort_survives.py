@@ -13,6 +13,7 @@ from common.errors import PARTLY_FAILED
 from common.outputs import store
 from stage2_classify.evaluation import localisation as attention_hits
 from stage2_classify.inference import predict
+from stage2_classify.inference.classifier import Classifier
 from stage2_classify.report import page as report
 from stage2_classify.report import studies as report_studies
 from stage2_classify.settings import ClassifySettings
@@ -55,7 +56,7 @@ def test_answering(run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     table = data.run / "stage2" / "test.csv"
     uids = pd.read_csv(table)["StudyInstanceUID"].tolist()
     with monkeypatch.context() as patch:
-        patch.setattr(predict, "answer", failing(predict.answer, []))
+        patch.setattr(Classifier, "answer", failing(Classifier.answer, []))
         remake(table)
         assert predict.predict_cohort(data, settings) == PARTLY_FAILED
     assert pd.read_csv(table)["StudyInstanceUID"].tolist() == uids[1:]
