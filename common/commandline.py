@@ -48,6 +48,11 @@ def run(main: Callable[[], int | None]) -> None:
     code = 1  # of what nobody foresaw
     try:
         code = main() or 0
+        sys.stdout.flush()
+    except BrokenPipeError:
+        print("stopped: what was to read the output has ended", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be flushed at the end goes there
+        code = 141  # as shells have it: 128 + SIGPIPE
     except ProjectError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         code = error.exit_code
