@@ -86,7 +86,7 @@ class NoCervicalLevel(StudyError):
 
 
 class WrongOrientation(StudyError):
-    """What is seen in a study contradicts its header: upside down, front to back, or mirrored."""
+    """What is seen in a study contradicts its header: upside down, front to back, or both."""
 
     exit_code = 15
 

@@ -22,7 +22,7 @@ TURNS: dict[tuple[str, ...], str] = {
 }
 AGAINST, FOR = -0.4, 0.3
 """Sums of the cues' weights (each -1..1) along a direction, from which on the header is contradicted or confirmed.
-Right real scans have 1.7 and more forward, 0.4 (a chest) and more up (docs/orientation.md)."""
+Right real scans have 1.7 and more forward, 1.2 and more up, but for a narrow chest: -0.28 (docs/orientation.md)."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def checked(
     judged = judge(ct, answer.mask)
     if not judged.against:
         return replace(answer, notices=(*answer.notices, *judged.sentences))
-    turns = {turn: segment(turned(ct, turn)) for turn in TURNS}
-    others = {turn: judge(turned(ct, turn), other.mask) for turn, other in turns.items()}
-    right = [turn for turn, other in others.items() if _explains(other, judged)]
+    scans = {turn: turned(ct, turn) for turn in TURNS}
+    turns = {turn: segment(scan) for turn, scan in scans.items()}
+    right = [turn for turn, scan in scans.items() if _explains(judge(scan, turns[turn].mask), judged)]
     seen = "; ".join(judged.sentences)
     if len(right) != 1:
         unsure = f"the scan contradicts its header ({seen}), and no single turn of it is right: look at the picture"
