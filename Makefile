@@ -22,8 +22,8 @@ endif
 PY           := .venv/bin/python
 DATA_ARGS     = --config "$(CONFIG)" "data.root=$(DATA)" "data.run=$(RUN)"
 # For one study the stage 1 that comes with the project, unless a run or a configuration is named.
-STUDY_ARGS    = $(if $(filter command environment,$(origin RUN) $(origin CONFIG)),$(DATA_ARGS),--weights $(SHIPPED))
-SHIPPED       = stage1_segment/shipped/weights.safetensors
+STUDY_ARGS    = $(if $(filter command environment,$(origin RUN) $(origin CONFIG)),--config "$(CONFIG)" --run "$(RUN)") \
+                $(if $(SEGMENT),--segment $(SEGMENT)) $(if $(CLASSIFY),--classify $(CLASSIFY))
 MASKS_ARGS    = $(if $(MASKS),"masks.folder=$(MASKS)" masks.scheme=$(or $(SCHEME),rsna))
 
 # A step that could not do some studies of a cohort (exit code 20) doesn't stop the others; `finish` reports it.
@@ -54,8 +54,8 @@ help: ## list the targets
 	@echo "SEGMENT, CLASSIFY, and for compare SLICES25D, NAIVE hold overrides of a configuration: CLASSIFY='train.steps=300'."
 	@echo "SUBMIT=--fill-missing answers what has no prediction with the prior."
 
-setup: $(if $(filter .venv/bin/python,$(PY)),.venv/.ready) ## make .venv with everything the project needs
-.venv/.ready: pyproject.toml constraints.txt
+setup: $(if $(filter .venv/bin/python,$(PY)),.venv/bin/cervical-fracture) ## make .venv with everything the project needs
+.venv/bin/cervical-fracture: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	"$(PY)" -m pip install --quiet --upgrade pip
 	"$(PY)" -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
@@ -104,10 +104,10 @@ compare: setup ## the 2.5D + LSTM entry and the naive network on the same cohort
 
 predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir
 	@test -n "$(STUDY)" || { echo "make predict STUDY=path OUT=dir: STUDY is a DICOM folder, a zip of one, or a NIfTI, NRRD or MetaImage" >&2; exit 2; }
-	@"$(PY)" -m stage1_segment predict $(STUDY_ARGS) $(SEGMENT) -i "$(STUDY)" -o "$(OUT)/mask.nii.gz" --preview "$(OUT)/preview.png"
-	@if ls "$(RUN)"/stage2/fold*/weights.safetensors >/dev/null 2>&1; then \
-	  "$(PY)" -m stage2_classify predict $(DATA_ARGS) $(CLASSIFY) -i "$(STUDY)" --mask "$(OUT)/mask.nii.gz" -o "$(OUT)/result.json"; \
-	else echo "$(RUN) has no trained stage 2, so there is no $(OUT)/result.json; train one (make submission), or name another RUN" >&2; fi
+	@script="$$("$(PY)" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')/cervical-fracture"; \
+	[ -x "$$script" ] || { echo "$$script is missing: run \`make setup\`, or in an environment of your own" \
+	  "\`$(PY) -m pip install --editable .\`" >&2; exit 2; }; \
+	"$$script" predict "$(STUDY)" -o "$(OUT)" $(STUDY_ARGS)
 
 ship: setup ## make RUN's stage-1 weights those that come with the project (then write their CARD.md)
 	@"$(PY)" -m stage1_segment ship $(DATA_ARGS) $(SEGMENT)

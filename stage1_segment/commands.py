@@ -21,7 +21,8 @@ def answer_study(request: "Request") -> int:
     named = request.run is not None or request.config is not None
     weights = request.configured if named else ["--weights", str(SHIPPED)]
     mask, preview = (str(request.out / name) for name in ("mask.nii.gz", "preview.png"))
-    return main(["predict", *weights, "-i", str(request.study), "-o", mask, "--preview", preview, *request.common])
+    files = ["-i", str(request.study), "-o", mask, "--preview", preview]
+    return main(["predict", *files, *request.common, *weights, *request.words.get("segment", ())])
 
 
 def about() -> dict[str, Any]:

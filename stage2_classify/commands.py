@@ -18,12 +18,12 @@ def answer_study(request: "Request") -> int:
     if not any(run.glob("stage2/fold*/weights.safetensors")):
         print(
             f"{run} has no trained stage 2, so there is no {out / 'result.json'}; train one (make submission), or name "
-            "another with --run",
+            "another (--run; of make RUN)",
             file=sys.stderr,
         )
         return 0
     files = ["-i", str(request.study), "--mask", str(out / "mask.nii.gz"), "-o", str(out / "result.json")]
-    return main(["predict", *request.configured, *files, *request.common])
+    return main(["predict", *files, *request.common, *request.configured, *request.words.get("classify", ())])
 
 
 def about() -> dict[str, Any]:

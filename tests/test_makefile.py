@@ -1,6 +1,8 @@
 """make: paths with spaces, and the exit code of the step that failed."""
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,8 +23,6 @@ def make(*words: object, of: str = "make", **environment: str) -> subprocess.Com
 
 def words_of(done: subprocess.CompletedProcess) -> list[list[str]]:
     """The arguments that each recipe's command would get, as the shell splits them."""
-    import shlex
-
     return [shlex.split(line, posix=True) for line in done.stdout.splitlines() if " -m " in line]
 
 
@@ -57,6 +57,42 @@ def test_one_study_in_a_folder_with_spaces(tmp_path: Path) -> None:
     assert code.read_text() == "14\n"
     assert {path.name for path in out.glob("[!.]*")} >= {"mask.nii.gz", "mask.json", "preview.png"}
     assert not (out / "result.json").exists()
+
+
+def predict_line(*words: str) -> list[str]:
+    """The words of the command that `make predict` runs, behind the script's name."""
+    done = make("-n", "predict", "STUDY=/my scan", *words)
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith('"$script"'))
+    return shlex.split(line)[1:]
+
+
+def test_what_reaches_the_script() -> None:
+    assert predict_line() == ["predict", "/my scan", "-o", "out"]
+    assert predict_line("CONFIG=my/c.yaml") == [
+        *("predict", "/my scan", "-o", "out", "--config", "my/c.yaml", "--run", "runs/c")
+    ]
+    assert predict_line("RUN=my run", "SEGMENT=--weights 'my w' a=1", "CLASSIFY=b=2", "OUT=o p") == [
+        *("predict", "/my scan", "-o", "o p", "--config", "configs/phantom.yaml", "--run", "my run"),
+        *("--segment", "--weights", "my w", "a=1", "--classify", "b=2"),
+    ]
+
+
+def test_every_target_that_is_no_file_is_phony() -> None:
+    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    targets = set(re.findall(r"^([\w./-]+):(?!=)", text, re.MULTILINE)) - {".DEFAULT_GOAL", ".PHONY"}
+    files = {target for target in targets if "/" in target}
+    (phony,) = re.findall(r"^\.PHONY:(.*)$", text, re.MULTILINE)
+    assert set(phony.split()) == targets - files and files == {".venv/bin/cervical-fracture"}
+
+
+def test_an_environment_without_the_script_is_told(tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\necho '{tmp_path / 'bin'}'\n")
+    python.chmod(0o755)
+    done = make(f"PY={python}", "predict", "STUDY=x")
+    assert done.returncode == 2 and "`make setup`" in done.stderr and f"`{python} -m pip install" in done.stderr
 
 
 @pytest.mark.parametrize("words, code", [(["predict", "STUDY=/no such study"], 4), (["predict"], 2), (["help"], 0)])

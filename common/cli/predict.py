@@ -1,8 +1,8 @@
 """One study through all steps that are registered; they meet in the files of one folder."""
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.cli.registry import STEPS, registered
@@ -14,15 +14,17 @@ CONFIG = Path("phantom")
 @dataclass(frozen=True)
 class Request:
     """`study`: DICOM folder, zip or NIfTI. `out`: the folder for the answer. `config`, `run`: those that were named,
-    else None. `device`: auto, cpu, cuda or cuda:N."""
+    else None. `device`: auto, cpu, cuda or cuda:N; None: as the settings say. `words`: by a step's name, what it alone
+    is told."""
 
     study: Path
     out: Path
     config: Path | None = None
     run: Path | None = None
     series_uid: str | None = None
-    device: str = "auto"
+    device: str | None = None
     overwrite: bool = False
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def run_folder(self) -> Path:
@@ -38,25 +40,46 @@ class Request:
     def common(self) -> list[str]:
         """Words that mean the same to every step."""
         series = ["--series-uid", self.series_uid] if self.series_uid else []
-        return ["--device", self.device, *series, *(["--overwrite"] if self.overwrite else [])]
+        device = ["--device", self.device] if self.device else []
+        return [*device, *series, *(["--overwrite"] if self.overwrite else [])]
 
 
 def main(words: Sequence[str]) -> int:
-    """Both stages on one study: a mask, and where a stage 2 is trained the probabilities of fracture."""
-    parser = argparse.ArgumentParser(prog="cervical-fracture predict", description=main.__doc__, epilog=NOT_MEDICAL)
-    parser.add_argument("study", type=Path, metavar="STUDY", help="DICOM folder, zip of one, or NIfTI")
+    """Both stages on one study: a mask, and where a stage 2 is trained the probabilities of fracture.
+
+    Returns the exit code of the first step that doesn't end with 0. Raises what a step raises."""
+    steps = {name.partition("-")[2]: step for name, step in registered(STEPS).items()}
+    own, told = _split(words, steps)
+    options = "; ".join(f"--{name}: cervical-fracture {name} predict --help" for name in steps)
+    parser = argparse.ArgumentParser(
+        prog="cervical-fracture predict",
+        usage="%(prog)s STUDY [-o DIR] [option ...]" + "".join(f" [--{name} word ...]" for name in steps),
+        description=(main.__doc__ or "").splitlines()[0],
+        epilog=f"At the end, words for one step alone ({options}). {NOT_MEDICAL}",
+        allow_abbrev=False,  # `--s` may be meant for a step
+    )
+    parser.add_argument("study", type=Path, metavar="STUDY", help="DICOM folder, zip of one, NIfTI, NRRD or MetaImage")
     parser.add_argument("-o", "--out", type=Path, default=Path("out"), metavar="DIR", help="default: out")
     parser.add_argument("--run", type=Path, metavar="DIR", help="networks of this run instead of the pretrained ones")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the run's configuration; default: phantom")
     parser.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N; default: auto, or as the configuration says")
     add_overwrite(parser)
-    return answer(Request(**vars(parser.parse_args(words))))
-
-
-def answer(request: Request) -> int:
-    """Does the steps one after the other; ends with the first exit code that isn't 0. Raises what a step raises."""
-    for step in registered(STEPS).values():
+    request = Request(**vars(parser.parse_args(own)), words=told)
+    for step in steps.values():
         if code := step(request):
             return code
     return 0
+
+
+def _split(words: Sequence[str], steps: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """The words in front of the first `--STEP`, and by a step's name those behind its own."""
+    parts: dict[str, list[str]] = {"": []}
+    name = ""
+    for word in words:
+        if word.removeprefix("--") in steps and word.startswith("--"):
+            name = word.removeprefix("--")
+            parts.setdefault(name, [])
+        else:
+            parts[name].append(word)
+    return parts.pop(""), parts

@@ -9,7 +9,8 @@ from common.errors import ConfigError
 COMMANDS = "cervical_fracture.commands"
 """Group of functions (words after the name) -> exit code; the first line of the docstring is the help."""
 STEPS = "cervical_fracture.steps"
-"""Group of functions (`predict.Request`) -> exit code: what is done with one study, in the order of their names."""
+"""Group of functions (`predict.Request`) -> exit code, each named `NUMBER-NAME`: what is done with one study, in the
+order of the numbers."""
 ABOUT = "cervical_fracture.about"
 """Group of functions () -> what a part has to say of itself, for `info`."""
 

@@ -109,6 +109,9 @@ def test_both_stages_meet_in_the_folder(installed: Path, tmp_path: Path, monkeyp
     write_blind_weights(Path("runs/tiny/stage1/fold0/weights.safetensors"))
     assert predict([str(ct), "-o", "out", "--config", "tiny.yaml", "--device", "cpu"]) == 0
     assert "a notice of stage 1" in json.loads(Path("out/result.json").read_text())["notices"]
+    for step in ("segment", "classify"):
+        with pytest.raises(ConfigError, match=f"unknown key `{step}.no_such`"):
+            predict([str(ct), "-o", "out", "--config", "tiny.yaml", "--device", "cpu", f"--{step}", "no_such=1"])
     monkeypatch.setattr("stage1_segment.inference.anatomy.orientation.checked", _refuse)
     with pytest.raises(GridMismatch):
         predict([str(ct), "-o", "out", "--config", "tiny.yaml", "--device", "cpu"])
@@ -135,3 +138,17 @@ def test_steps_go_in_the_order_of_their_names_and_the_first_code_ends_them(monke
     monkeypatch.setattr(registry, "entry_points", lambda group: [])
     with pytest.raises(ConfigError, match="make setup"):
         predict(["x", "-o", "y"])
+
+
+def test_words_for_one_step_reach_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = []
+    steps = {"1-a": requests.append, "2-b": requests.append}
+    monkeypatch.setattr("common.cli.predict.registered", lambda group: steps)
+    words = ["x", "-o", "y", "--device", "cpu", "--b", "--weights", "my w", "train.steps=3", "--a", "-q", "--b", "c"]
+    assert not predict(words)
+    assert len(requests) == 2
+    assert requests[0].words == {"b": ["--weights", "my w", "train.steps=3", "c"], "a": ["-q"]}
+    assert (str(requests[0].out), requests[0].device, requests[0].common) == ("y", "cpu", ["--device", "cpu"])
+    with pytest.raises(SystemExit) as end:
+        predict(["x", "--c", "1"])
+    assert end.value.code == 2
