@@ -14,8 +14,8 @@ OUT          ?= out
 SEGMENT      ?=
 CLASSIFY     ?=
 SUBMIT       ?=
-ifeq ($(CONFIG),configs/phantom.yaml)   # its steps are those of a network that has practised; these entries haven't
-SLICES25D    ?= encoder.start_from=null encoder.steps=1400 encoder.lr=6e-3
+ifeq ($(CONFIG),configs/phantom.yaml)   # its steps are those of a pretrained network; these entries begin with random weights
+SLICES25D    ?= encoder.init_from=null encoder.steps=1400 encoder.lr=6e-3
 NAIVE        ?= train.steps=1500 train.lr=2e-3 train.warmup=50 train.ema=0.99
 endif
 # Another PY=python is an environment of one's own, and setup has nothing to do.
@@ -31,7 +31,7 @@ define step
 @mkdir -p "$(RUN)"; $(1) || { code=$$?; [ $$code -eq 20 ] || exit $$code; touch "$(RUN)/.partly-failed"; }
 endef
 # Another entry than the main one: its kind, and what its networks begin with. It needs the mask as a channel.
-other = $(DATA_ARGS) $(MASKS_ARGS) network.kind=$(1) network.sees=all $(2)
+other = $(DATA_ARGS) $(MASKS_ARGS) network.kind=$(1) network.inputs=all $(2)
 define finish
 @if [ -e "$(RUN)/.partly-failed" ]; then rm "$(RUN)/.partly-failed"; echo "done, but some studies failed: see above" >&2; exit 20; fi
 endef
@@ -44,7 +44,7 @@ define submit_and_report
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cohort verify segment evaluate classify submit submission compare predict ship bench-readers docs \
+.PHONY: help setup cohort verify segment evaluate classify submit submission compare predict set-pretrained bench-readers docs \
         test test-kills test-mutations lint clean
 
 help: ## list the targets
@@ -109,8 +109,8 @@ predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir
 	  "\`$(PY) -m pip install --editable .\`" >&2; exit 2; }; \
 	"$$script" predict "$(STUDY)" -o "$(OUT)" $(STUDY_ARGS)
 
-ship: setup ## make RUN's stage-1 weights those that come with the project (then write their CARD.md)
-	@"$(PY)" -m stage1_segment ship $(DATA_ARGS) $(SEGMENT)
+set-pretrained: setup ## make RUN's stage-1 weights those that come with the project (then write their CARD.md)
+	@"$(PY)" -m stage1_segment set-pretrained $(DATA_ARGS) $(SEGMENT)
 
 bench-readers: setup ## broken series, as this reader and others that are installed read them
 	@"$(PY)" -m common.reading.selftest.compare

@@ -4,7 +4,7 @@ import difflib
 import math
 import reprlib
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,6 +23,8 @@ class Settings(BaseModel):
     """Base of every settings class: frozen, complete, no unknown key, no infinite number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    RENAMED: ClassVar[dict[str, str]] = {}
+    """Keys of versions before -> today's; an old one is refused with the new name."""
 
 
 class DataSettings(Settings):
@@ -85,6 +87,20 @@ def parse(content: dict[str, Any], model: type[S], origin: str, prefix: str = ""
     except ValidationError as error:
         lines = [_explain(item, model, prefix) for item in error.errors()]
         raise ConfigError(f"{origin}: " + "; ".join(lines)) from None
+
+
+def parse_saved(content: Any, model: type[S], origin: str, prefix: str = "") -> S:
+    """`parse` for settings that the project wrote itself, such as those in a weights file: keys that had another name
+    in a version before are taken under today's."""
+    return parse(_todays(content, model), model, origin, prefix)
+
+
+def _todays(content: Any, model: type[BaseModel]) -> Any:
+    if not isinstance(content, dict) or not issubclass(model, Settings):
+        return content
+    named = {model.RENAMED.get(key, key): value for key, value in content.items()}
+    return {key: _todays(value, _submodel(model, key)) if key in model.model_fields else value
+            for key, value in named.items()}  # fmt: skip
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -158,6 +174,9 @@ def _explain(item: dict[str, Any], model: type[BaseModel], prefix: str) -> str:
     if item["type"] == "extra_forbidden":
         for part in location[:-1]:
             model = _submodel(model, part)
+        renamed = model.RENAMED.get(location[-1]) if issubclass(model, Settings) else None
+        if renamed is not None:
+            return f"`{_short(dotted)}` is called `{renamed}` now"
         return f"unknown key `{_short(dotted)}`{_nearest(location[-1], model.model_fields)}"
     return f"`{_short(dotted)}` is {reprlib.repr(item.get('input'))}: {item['msg']}"
 

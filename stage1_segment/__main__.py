@@ -1,4 +1,4 @@
-"""`python -m stage1_segment train | predict | evaluate | ship | gallery | no-neck`."""
+"""`python -m stage1_segment train | predict | evaluate | set-pretrained | gallery | no-neck`."""
 
 import argparse
 from pathlib import Path
@@ -52,16 +52,16 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     evaluate.set_defaults(command=_evaluate)
 
-    ship = commands.add_parser("ship", help="make a run's weights those that come with the project")
-    ship.add_argument(
+    set_pretrained = commands.add_parser("set-pretrained", help="make a run's weights those that come with the project")
+    set_pretrained.add_argument(
         "--weights", type=Path, nargs="+", metavar="FILE",
         help="default: those of the run's first trained fold; of several files, the mean",
     )  # fmt: skip
-    ship.add_argument(
-        "--as", dest="name", choices=("shipped", "practice"), default="shipped",
-        help="what they are for: real scans (shipped) or to begin with on synthetic ones (practice)",
+    set_pretrained.add_argument(
+        "--as", dest="name", choices=("pretrained", "pretrained-phantom"), default="pretrained",
+        help="what they are for: real scans (pretrained), or to begin with on synthetic ones (pretrained-phantom)",
     )  # fmt: skip
-    ship.set_defaults(command=_ship)
+    set_pretrained.set_defaults(command=_set_pretrained)
 
     gallery = commands.add_parser("gallery", help="a picture of synthetic scans of a bank, with what a network answers")
     gallery.add_argument("-o", "--output", type=Path, metavar="PICTURE.png", required=True)
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     commandline.add_overwrite(no_neck)
     no_neck.set_defaults(command=_no_neck)
 
-    for command in (train, predict, evaluate, ship, gallery, no_neck):
+    for command in (train, predict, evaluate, set_pretrained, gallery, no_neck):
         commandline.add_config(command)
     return parser
 
@@ -159,13 +159,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         )
 
 
-def _ship(arguments: argparse.Namespace) -> int:
+def _set_pretrained(arguments: argparse.Namespace) -> int:
     from stage1_segment.run_folder import RunFolder
-    from stage1_segment.training.ship import ship
+    from stage1_segment.training.set_pretrained import set_pretrained
 
     data, settings = _settings(arguments)
     weights = arguments.weights or [RunFolder(data.run).weights(settings.train_folds[0])]
-    ship(weights, arguments.name, _given(arguments, settings))
+    set_pretrained(weights, arguments.name, _given(arguments, settings))
     return 0
 
 
@@ -208,10 +208,10 @@ def _no_neck(arguments: argparse.Namespace) -> int:
 
 
 def _weights(arguments: argparse.Namespace, data, settings) -> Path:
-    from stage1_segment.pretrained import own_or_shipped
+    from stage1_segment.pretrained import own_or_pretrained
     from stage1_segment.run_folder import RunFolder
 
-    return arguments.weights or own_or_shipped(RunFolder(data.run).weights(settings.train_folds[0]))
+    return arguments.weights or own_or_pretrained(RunFolder(data.run).weights(settings.train_folds[0]))
 
 
 def _given(arguments: argparse.Namespace, settings):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from common.cli.info import weights_entry
 from common.labels import CLASS_NAMES
 from stage1_segment.__main__ import main
-from stage1_segment.pretrained import PRACTICE, SHIPPED
+from stage1_segment.pretrained import PRETRAINED, PRETRAINED_PHANTOM
 
 if TYPE_CHECKING:
     from common.cli.predict import Request
@@ -19,7 +19,7 @@ SOURCES = (
 def answer_study(request: "Request") -> int:
     """mask.nii.gz, mask.json and preview.png: by the pretrained weights unless a run or configuration is named."""
     named = request.run is not None or request.config is not None
-    weights = request.configured if named else ["--weights", str(SHIPPED)]
+    weights = request.configured if named else ["--weights", str(PRETRAINED)]
     mask, preview = (str(request.out / name) for name in ("mask.nii.gz", "preview.png"))
     files = ["-i", str(request.study), "-o", mask, "--preview", preview]
     return main(["predict", *files, *request.common, *weights, *request.words.get("segment", ())])
@@ -27,6 +27,6 @@ def answer_study(request: "Request") -> int:
 
 def about() -> dict[str, Any]:
     """Classes by mask value, and the weights that come along; see `weights_entry`."""
-    shipped = weights_entry(SHIPPED, "real scans (Segmenter.pretrained)", SOURCES)
-    practice = weights_entry(PRACTICE, "what a training on synthetic studies begins with")
-    return {"classes": list(CLASS_NAMES), "weights": [shipped, practice]}
+    pretrained = weights_entry(PRETRAINED, "real scans (Segmenter.pretrained)", SOURCES)
+    phantom = weights_entry(PRETRAINED_PHANTOM, "what a training on synthetic studies begins with")
+    return {"classes": list(CLASS_NAMES), "weights": [pretrained, phantom]}

@@ -24,18 +24,18 @@ DETAIL = 8
 
 
 class SlimEncoder(nn.Module, EncoderMixin):
-    """A residual encoder of chosen widths; level k has `widths[k]` channels at 1 / 2^(k + 1) of the resolution."""
+    """A residual encoder; stage k has `channels[k]` channels at 1 / 2^(k + 1) of the resolution."""
 
-    def __init__(self, widths: tuple[int, ...], blocks: int, depth: int, strides: Any) -> None:
+    def __init__(self, channels: tuple[int, ...], blocks: int, depth: int, strides: Any) -> None:
         super().__init__()
-        self._depth, self._in_channels, self._out_channels = depth, 3, (3, *widths)
+        self._depth, self._in_channels, self._out_channels = depth, 3, (3, *channels)
         self.stem = nn.Sequential(
-            nn.Conv3d(3, widths[0], 3, stride=strides[0], padding=1, bias=False),
-            nn.BatchNorm3d(widths[0]),
+            nn.Conv3d(3, channels[0], 3, stride=strides[0], padding=1, bias=False),
+            nn.BatchNorm3d(channels[0]),
             nn.ReLU(inplace=True),
         )
         self.stages = nn.ModuleList(
-            _stage(before, width, stride, blocks) for before, width, stride in zip(widths, widths[1:], strides[1:])
+            _stage(before, width, stride, blocks) for before, width, stride in zip(channels, channels[1:], strides[1:])
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -82,12 +82,15 @@ def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
     `labels.CLASS_NAMES`. X, Y, Z must be multiples of `settings.stride`. Normalised by instances, so that the
     answer for a sample doesn't depend on its neighbours in the batch.
     """
-    depth = len(settings.widths)
-    if len(settings.decoder) != depth:
-        raise ConfigError(f"network.decoder has {len(settings.decoder)} entries; expected {depth}, as many as widths")
+    depth = len(settings.channels)
+    if len(settings.decoder_channels) != depth:
+        raise ConfigError(
+            f"network.decoder_channels has {len(settings.decoder_channels)} entries; expected {depth}, as many as "
+            "network.channels"
+        )
     encoders["slim"] = {
         "encoder": SlimEncoder,
-        "params": {"widths": tuple(settings.widths), "blocks": settings.blocks},
+        "params": {"channels": tuple(settings.channels), "blocks": settings.blocks},
         "pretrained_settings": {},
     }
     with torch.random.fork_rng(devices=[]):
@@ -96,11 +99,11 @@ def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
             encoder_name="slim",
             encoder_depth=depth,
             encoder_weights=None,
-            decoder_channels=tuple(settings.decoder),
+            decoder_channels=tuple(settings.decoder_channels),
             in_channels=1 + LEVEL_COUNT,
             classes=len(CLASS_NAMES),
             strides=((2, 2, 2),) * depth,
         )
-        network = HintedUnet(network, settings.decoder[-1])
+        network = HintedUnet(network, settings.decoder_channels[-1])
     norm_by_instances(network)
     return network.to(memory_format=torch.channels_last_3d)

@@ -5,36 +5,35 @@ from pathlib import Path
 
 from common.commandline import NOT_MEDICAL
 from common.training import initial_weights
-from common.training.task import WEIGHTS
 from stage1_segment.settings import KIND, NetworkSettings, SegmentSettings
 
-SHIPPED = Path(__file__).parent / "shipped" / WEIGHTS
+PRETRAINED = Path(__file__).parent / "weights" / "pretrained.safetensors"
 """For real scans, used where a run has no weights of its own."""
-PRACTICE = SHIPPED.with_name("practice.safetensors")
-"""From the synthetic cohort made to practise on (configs/practice.yaml), for others of its kind to begin with."""
+PRETRAINED_PHANTOM = PRETRAINED.with_name("pretrained-phantom.safetensors")
+"""From a synthetic cohort made for pretraining (configs/pretraining.yaml), for others of its kind to begin with."""
 
 
-def own_or_shipped(own: Path) -> Path:
+def own_or_pretrained(own: Path) -> Path:
     """The run's own weights; without any, those that come with the project, which is said aloud. Without these
     either, `own`, so that the error names what is missing."""
-    if own.is_file() or not SHIPPED.is_file():
+    if own.is_file() or not PRETRAINED.is_file():
         return own
     print(
         f"{own} doesn't exist: using the weights that come with the project, which have learned from synthetic CT "
-        f"alone (see {SHIPPED.parent / 'CARD.md'}). {NOT_MEDICAL}",
+        f"alone (see {PRETRAINED.parent / 'CARD.md'}). {NOT_MEDICAL}",
         file=sys.stderr,
     )
-    return SHIPPED
+    return PRETRAINED
 
 
-def start_path(settings: SegmentSettings) -> Path | None:
-    """See `initial_weights.start_path`."""
+def init_path(settings: SegmentSettings) -> Path | None:
+    """See `initial_weights.init_path`."""
     wanted = {
         "network": (settings.network, set(NetworkSettings.model_fields)),
         "patch": (settings.patch, {"low_hu", "high_hu"}),
     }
-    return initial_weights.start_path(settings.train.start_from, "train.start_from", names(), KIND, wanted)
+    return initial_weights.init_path(settings.train.init_from, "train.init_from", names(), KIND, wanted)
 
 
 def names() -> dict[str, Path]:
-    return {"shipped": SHIPPED, "practice": PRACTICE}
+    return {"pretrained": PRETRAINED, "pretrained-phantom": PRETRAINED_PHANTOM}

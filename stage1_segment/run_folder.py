@@ -13,7 +13,7 @@ from common.outputs import store
 from common.training.task import WEIGHTS
 from common.training.train import is_current
 from stage1_segment.label_map_files import bank_files
-from stage1_segment.pretrained import start_path
+from stage1_segment.pretrained import init_path
 from stage1_segment.schema import SAMPLE
 from stage1_segment.schema import WEIGHTS as WEIGHTS_SCHEMA
 from stage1_segment.settings import SegmentSettings
@@ -96,8 +96,8 @@ def sample_identity(competition: Competition, uid: str, data: DataSettings, sett
 
 def bank_split(settings: SegmentSettings) -> Split:
     """Files of the bank's subjects; the last ones by name are held out. Raises DatasetError."""
-    files = [str(path) for path in bank_files(settings.bank.folder)]
-    learned = max(len(files) - round(len(files) * settings.bank.held_out), 1)
+    files = [str(path) for path in bank_files(settings.synthetic.folder)]
+    learned = max(len(files) - round(len(files) * settings.synthetic.held_out), 1)
     return Split(tuple(files[:learned]), tuple(files[learned:]))
 
 
@@ -117,13 +117,13 @@ def bank_origin(part: Split, settings: SegmentSettings) -> dict[str, Any]:
     return {
         "learned": {Path(file).name: store.fingerprint(Path(file)) for file in part.learned},
         "held_out": [Path(file).name for file in part.held_out],
-        "bank": settings.bank.model_dump(mode="json", exclude={"folder", "held_out"}),
+        "synthetic": settings.synthetic.model_dump(mode="json", exclude={"folder", "held_out"}),
         **_common_origin(settings),
     }
 
 
 def _common_origin(settings: SegmentSettings) -> dict[str, Any]:
-    start = start_path(settings)
+    start = init_path(settings)
     return {
         "schema": str(WEIGHTS_SCHEMA),
         **settings.model_dump(mode="json", include={"network", "patch", "augment", "loss"}, exclude_none=True),
@@ -134,7 +134,7 @@ def _common_origin(settings: SegmentSettings) -> dict[str, Any]:
 def origins(data: DataSettings, settings: SegmentSettings) -> dict[int, tuple[Split, dict[str, Any]]]:
     """Trained fold -> its split and what its network's weights are made from. With a bank there is one network, which
     stands for the first of `train_folds` and has seen no study of the cohort."""
-    if settings.source == "bank":
+    if settings.source == "synthetic":
         part = bank_split(settings)
         return {settings.train_folds[0]: (part, bank_origin(part, settings))}
     competition = Competition.open(data.root)

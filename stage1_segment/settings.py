@@ -1,13 +1,13 @@
 """Settings of stage 1."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from common.config import Settings
 from common.device import Precision
-from common.training.task import StartedTrainSettings
+from common.training.task import InitTrainSettings
 
 KIND = "segmentation"
 """Of the weights files of this stage."""
@@ -16,17 +16,19 @@ KIND = "segmentation"
 class NetworkSettings(Settings):
     """The U-Net's shape."""
 
-    widths: tuple[int, ...] = (16, 32, 64, 96)
+    RENAMED: ClassVar = {"widths": "channels", "decoder": "decoder_channels"}
+
+    channels: tuple[int, ...] = (16, 32, 64, 96)
     """Channels of the encoder at 1/2, 1/4, 1/8 ... of the resolution."""
-    decoder: tuple[int, ...] = (48, 32, 16, 8)
-    """Channels of the decoder from the deepest level up to the full resolution; as many as `widths`."""
+    decoder_channels: tuple[int, ...] = (48, 32, 16, 8)
+    """Channels of the decoder from the deepest level up to the full resolution; as many as `channels`."""
     blocks: int = Field(1, ge=1)
     """Residual blocks per level of the encoder."""
 
     @property
     def stride(self) -> int:
         """A patch's side must be a multiple of this."""
-        return 2 ** len(self.widths)
+        return 2 ** len(self.channels)
 
 
 Side = Annotated[int, Field(ge=8)]
@@ -61,6 +63,8 @@ class PatchSettings(Settings):
 class AugmentSettings(Settings):
     """How far training samples stray from the scans. 0 switches a kind off."""
 
+    RENAMED: ClassVar = {"hint": "previous_pass"}
+
     rotate_deg: float = Field(15.0, ge=0)
     """Largest rotation about each axis."""
     scale: float = Field(0.15, ge=0, lt=1)
@@ -75,8 +79,8 @@ class AugmentSettings(Settings):
     """Part of the samples that are blurred."""
     dropout: float = Field(0.15, ge=0, le=1)
     """Part of the samples in which boxes are blanked out."""
-    hint: float = Field(1.0, ge=0)
-    """Strength of the faults put into the hint; 1 = as tuned."""
+    previous_pass: float = Field(1.0, ge=0)
+    """Strength of the faults put into the simulated prediction of the first pass; 1 = as tuned."""
 
 
 class LossSettings(Settings):
@@ -86,18 +90,23 @@ class LossSettings(Settings):
     """Weight of the levels' Dice loss beside the cross-entropy."""
 
 
-class CleanSettings(Settings):
+class PostprocessSettings(Settings):
     """What anatomy allows."""
 
-    speck_mm3: float = Field(20.0, ge=0)
+    RENAMED: ClassVar = {
+        "speck_mm3": "min_component_mm3", "fragment_mm": "max_fragment_distance_mm", "level_mm3": "min_level_mm3",
+        "largest_mm3": "max_level_mm3", "spread_hu": "min_level_sd_hu",
+    }  # fmt: skip
+
+    min_component_mm3: float = Field(20.0, ge=0)
     """A piece smaller than this that touches no vertebra goes."""
-    fragment_mm: float = Field(4.0, ge=0)
+    max_fragment_distance_mm: float = Field(4.0, ge=0)
     """A piece this close to its vertebra stays with it, such as a displaced fragment."""
-    level_mm3: float = Field(400.0, ge=0)
+    min_level_mm3: float = Field(400.0, ge=0)
     """A level with less bone than this is not in view."""
-    largest_mm3: float = Field(40e3, gt=0)
+    max_level_mm3: float = Field(40e3, gt=0)
     """No vertebra of a neck has more bone; where one seems to, there is no neck."""
-    spread_hu: float = Field(60.0, ge=0)
+    min_level_sd_hu: float = Field(60.0, ge=0)
     """Where the HU of a level have a smaller standard deviation there is no neck: cortex, marrow and partial volumes
     differ."""
 
@@ -108,41 +117,48 @@ Orientation = Literal["refuse", "repair"]
 class PredictSettings(Settings):
     """How a study is segmented; may change without training again."""
 
+    RENAMED: ClassVar = {"flip": "test_time_augmentation", "clean": "postprocess"}
+
     margin_mm: float = Field(12.0, ge=0)
     """Around what the first pass found, looked at by the second."""
     overlap: float = Field(0.25, ge=0, lt=1)
     """Of neighbouring windows in both passes."""
-    flip: bool = False
+    test_time_augmentation: bool = False
     """Mean over each window and its mirror image (left-right)."""
     precision: Precision = "32-true"
     """32-true: the same answer on every machine but for rounding; bf16-mixed or 16-mixed: faster where the device is
     fast at it, other answers at some voxels; auto: whichever of these the machine is fast at."""
     orientation: Orientation = "refuse"
     """What becomes of a study whose header turns the patient upside down or front to back."""
-    clean: CleanSettings = CleanSettings()
+    postprocess: PostprocessSettings = PostprocessSettings()
 
 
-class BankSettings(Settings):
-    """Scans made up from an anatomy bank (`python -m common.phantom.bank`)."""
+class SyntheticSettings(Settings):
+    """Synthetic scans, made of an anatomy bank's label maps (`python -m common.phantom.bank`)."""
+
+    RENAMED: ClassVar = {
+        "size": "scale", "uneven": "anisotropy", "bend_mm": "elastic_mm", "view_mm": "field_of_view_mm",
+        "cut_neck": "cropped_neck",
+    }  # fmt: skip
 
     folder: Path = Path("data/bank")
     held_out: float = Field(0.1, ge=0, lt=1)
     """Part of the bank's subjects that training never sees: the last ones by name."""
     rotate_deg: tuple[float, float, float] = (18.0, 12.0, 18.0)
     """Largest rotation about the right, anterior and superior axis."""
-    size: tuple[float, float] = (0.8, 1.25)
+    scale: tuple[float, float] = (0.8, 1.25)
     """Smallest and largest size of a body, the subject's own being 1."""
-    uneven: float = Field(0.04, ge=0)
+    anisotropy: float = Field(0.04, ge=0)
     """Standard deviation of the size of one axis against the others."""
     shear: float = Field(0.04, ge=0)
     """Standard deviation of the shear between two axes."""
-    bend_mm: float = Field(1.5, ge=0)
+    elastic_mm: float = Field(1.5, ge=0)
     """Standard deviation of the elastic deformation, whose knots are 45 mm apart."""
     texture: float = Field(1.0, ge=0)
     """Unevenness within tissues; 1 = as tuned, 0: each vertebra's marrow is of one density."""
-    view_mm: tuple[float, float] = (130.0, 550.0)
+    field_of_view_mm: tuple[float, float] = (130.0, 550.0)
     """Smallest and largest diameter of the scan's field of view."""
-    cut_neck: float = Field(0.1, ge=0, le=1)
+    cropped_neck: float = Field(0.1, ge=0, le=1)
     """Part of the necks of which a scan of the chest shows the lower end alone."""
     no_neck: float = Field(0.12, ge=0, le=1)
     """Part of the samples without any cervical vertebra: a chest, a head, noise, nothing."""
@@ -151,8 +167,10 @@ class BankSettings(Settings):
 class SegmentSettings(Settings):
     """Everything about stage 1."""
 
-    source: Literal["cohort", "bank"] = "cohort"
-    """What to learn from: the cohort's own segmentations, or synthetic scans of a bank of label maps."""
+    RENAMED: ClassVar = {"bank": "synthetic"}
+
+    source: Literal["cohort", "synthetic"] = "cohort"
+    """What to learn from: the cohort's own segmentations, or synthetic scans made of label maps."""
 
     train_folds: tuple[int, ...] = (0,)
     """Folds to train a network for; each is left out of its own network's training."""
@@ -160,8 +178,8 @@ class SegmentSettings(Settings):
     patch: PatchSettings = PatchSettings()
     augment: AugmentSettings = AugmentSettings()
     loss: LossSettings = LossSettings()
-    train: StartedTrainSettings = StartedTrainSettings()
-    bank: BankSettings = BankSettings()
+    train: InitTrainSettings = InitTrainSettings()
+    synthetic: SyntheticSettings = SyntheticSettings()
     predict: PredictSettings = PredictSettings()
     previews: bool = True
     """Whether a cohort's studies get a picture each."""

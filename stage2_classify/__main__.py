@@ -1,4 +1,5 @@
-"""python -m stage2_classify train | pretrain | ship | judge | predict | submit | report | score | calibrate"""
+"""`python -m stage2_classify COMMAND`: train, pretrain, set-pretrained, evaluate-encoder, predict, submit, report,
+score, calibrate."""
 
 import argparse
 from pathlib import Path
@@ -36,17 +37,21 @@ def _parser() -> argparse.ArgumentParser:
     pretrain = commands.add_parser("pretrain", help="train an encoder on all studies, for other cohorts to begin with")
     pretrain.set_defaults(command=_pretrain)
 
-    ship = commands.add_parser("ship", help="make a pretrained encoder the one that comes with the project")
-    ship.add_argument("--weights", type=Path, help="default: the one that pretrain left in the run")
-    ship.set_defaults(command=_ship)
+    set_pretrained = commands.add_parser(
+        "set-pretrained", help="make a pretrained encoder the one that comes with the project"
+    )
+    set_pretrained.add_argument("--weights", type=Path, help="default: the one that pretrain left in the run")
+    set_pretrained.set_defaults(command=_set_pretrained)
 
-    judge = commands.add_parser("judge", help="what an encoder finds by itself, on all labelled studies of a cohort")
-    judge.add_argument("--weights", type=Path, help="default: the one that comes with the project")
-    judge.add_argument("-o", "--output", type=Path, metavar="JSON", help="write the figures there too")
-    judge.add_argument("--evidence", type=Path, metavar="CSV", help="write each vertebra's evidence there")
-    judge.add_argument("--against", type=Path, metavar="CSV", help="another encoder's evidence, compared by study")
-    commandline.add_overwrite(judge)
-    judge.set_defaults(command=_judge)
+    encoder = commands.add_parser(
+        "evaluate-encoder", help="what an encoder finds by itself, on all labelled studies of a cohort"
+    )
+    encoder.add_argument("--weights", type=Path, help="default: the one that comes with the project")
+    encoder.add_argument("-o", "--output", type=Path, metavar="JSON", help="write the figures there too")
+    encoder.add_argument("--evidence", type=Path, metavar="CSV", help="write each vertebra's evidence there")
+    encoder.add_argument("--against", type=Path, metavar="CSV", help="another encoder's evidence, compared by study")
+    commandline.add_overwrite(encoder)
+    encoder.set_defaults(command=_evaluate_encoder)
 
     predict = commands.add_parser("predict", help="answer for the test studies, or for one study (-i)")
     predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip, NIfTI, NRRD, MetaImage")
@@ -67,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="write metrics.json and report.html")
     report.set_defaults(command=_report)
-    for command in (train, pretrain, ship, judge, predict, submit, report):
+    for command in (train, pretrain, set_pretrained, encoder, predict, submit, report):
         commandline.add_config(command)
 
     score = commands.add_parser("score", help="the competition's score of a submission")
@@ -120,28 +125,28 @@ def _pretrain(args: argparse.Namespace) -> int:
         return pretrain(data, settings)
 
 
-def _ship(args: argparse.Namespace) -> int:
-    from stage2_classify.pretrained.encoder import ship
+def _set_pretrained(args: argparse.Namespace) -> int:
+    from stage2_classify.pretrained.encoder import set_pretrained
     from stage2_classify.training.pretrain import pretrained
 
-    ship(args.weights or pretrained(*_load(args)))
+    set_pretrained(args.weights or pretrained(*_load(args)))
     return 0
 
 
-def _judge(args: argparse.Namespace) -> int:
+def _evaluate_encoder(args: argparse.Namespace) -> int:
     from common.errors import PARTLY_FAILED
     from common.outputs import store
     from common.outputs.lock import only_one
     from stage2_classify.evaluation.compare_evidence import less_other, read_evidence
-    from stage2_classify.evaluation.evaluate_encoder import judge_encoder, table
-    from stage2_classify.pretrained.encoder import SHIPPED
+    from stage2_classify.evaluation.evaluate_encoder import evaluate_encoder, table
+    from stage2_classify.pretrained.encoder import PRETRAINED_PHANTOM
 
     data, settings = _load(args)
     other = None if args.against is None else read_evidence(args.against)
     inputs = [args.config, args.weights, args.against]
     with outputs_at([args.output, args.evidence], inputs, args.overwrite):
         with only_one(data.run):
-            figures, evidence, labels = judge_encoder(data, settings, args.weights or SHIPPED)
+            figures, evidence, labels = evaluate_encoder(data, settings, args.weights or PRETRAINED_PHANTOM)
         if args.evidence is not None:
             with store.atomic(args.evidence) as scratch:
                 evidence.to_csv(scratch)
@@ -198,11 +203,11 @@ def _report(args: argparse.Namespace) -> int:
 def _score(args: argparse.Namespace) -> int:
     from common.dataset.competition import read_labels
     from common.outputs import store
-    from stage2_classify.evaluation.evaluate_submission import judge, paired, read_submission, report
+    from stage2_classify.evaluation.evaluate_submission import evaluate, paired, read_submission, report
 
     with outputs_at([args.json], [args.submission, args.labels, args.against], args.overwrite):
         submission, labels = read_submission(args.submission), read_labels(args.labels)
-        figures = judge(submission, labels)
+        figures = evaluate(submission, labels)
         if args.against is not None:
             figures["less_other"] = paired(submission, read_submission(args.against), labels)
         print(report(figures))

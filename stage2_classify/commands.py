@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from common.cli.info import weights_entry
 from common.labels import TARGETS
 from stage2_classify.__main__ import main
-from stage2_classify.pretrained.encoder import SHIPPED
+from stage2_classify.pretrained.encoder import PRETRAINED_PHANTOM
 
 if TYPE_CHECKING:
     from common.cli.predict import Request
@@ -28,4 +28,7 @@ def answer_study(request: "Request") -> int:
 
 def about() -> dict[str, Any]:
     """The eight targets in order, and the weights that come along; see `weights_entry`."""
-    return {"classes": list(TARGETS), "weights": [weights_entry(SHIPPED, "what an encoder's training begins with")]}
+    return {
+        "classes": list(TARGETS),
+        "weights": [weights_entry(PRETRAINED_PHANTOM, "what an encoder's training begins with")],
+    }

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common.config import parse
+from common.config import parse_saved
 from common.device import autocast, choose_device, prediction_precision
 from common.outputs import store
 from common.training.weights import fill, load_weights
@@ -52,7 +52,7 @@ def load_predictor(path: Path, device: str = "auto", precision: str = "32-true")
     precision = prediction_precision(precision, device)
     where = choose_device(device)
     state, description = load_weights(path, KIND, ("settings", "prior"))
-    settings = parse(description["settings"], ClassifySettings, str(path), "settings")
+    settings = parse_saved(description["settings"], ClassifySettings, str(path), "settings")
     prior = np.array(description["prior"], dtype=np.float64)
     network = build(settings.network, torch.from_numpy(prior))
     fill(network, state, path)

@@ -1,13 +1,13 @@
 """Everything stage 2 can be told, with its defaults; the `classify` part of a configuration file."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from common.config import Settings
 from common.device import Precision
-from common.training.task import StartedTrainSettings, TrainSettings
+from common.training.task import InitTrainSettings, TrainSettings
 
 KIND = "classification"
 """Of the weights files of this stage."""
@@ -40,6 +40,8 @@ class CropSettings(Settings):
 class NetworkSettings(Settings):
     """Which network reads the crops, and how large it is."""
 
+    RENAMED: ClassVar = {"sees": "inputs"}
+
     kind: Literal["vertebra3d", "slices25d", "naive"] = "vertebra3d"
     encoder: str = "own"
     """What makes the feature maps of vertebra3d: own, or an encoder of segmentation-models-pytorch-3d by its name (tu-
@@ -59,32 +61,36 @@ class NetworkSettings(Settings):
     """Slices taken of a vertebra, for slices25d."""
     neighbours: int = 2
     """Slices seen beside each of those on either side, for slices25d."""
-    sees: Literal["all", "ct", "mask", "no_bone"] = "all"
+    inputs: Literal["all", "ct", "mask", "no_bone"] = "all"
     """For vertebra3d alone: `ct` hides the mask's channel (it still says where to pool). For checks, `mask` hides CT
     and `no_bone` the bone and all within the mask: what a network finds then, it didn't find in the bone."""
 
     @model_validator(mode="after")
     def _hides_for_vertebra3d_alone(self) -> Self:
-        if self.sees != "all" and self.kind != "vertebra3d":
-            raise ValueError(f"sees={self.sees} is for kind=vertebra3d; {self.kind} needs network.sees=all")
+        if self.inputs != "all" and self.kind != "vertebra3d":
+            raise ValueError(f"inputs={self.inputs} is for kind=vertebra3d; {self.kind} needs network.inputs=all")
         return self
 
 
 class LossSettings(Settings):
     """The competition's loss, and what is added to it."""
 
-    dense: float = 1.0
-    """Weight of the loss on the local logits: healthy vertebrae everywhere, fractured ones by their boxes."""
+    RENAMED: ClassVar = {"dense": "voxel_weight", "smoothing": "label_smoothing"}
+
+    voxel_weight: float = 1.0
+    """Weight of the loss on the voxel logits: healthy vertebrae everywhere, fractured ones by their boxes."""
     inside_mm: float = 3.0
     """Cells this near to a box count as fractured ..."""
     outside_mm: float = 10.0
     """... and those this far from every box as healthy."""
-    smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
     """How far labels are drawn from 0 and 1 towards a half (Szegedy et al. 2016); not those of places."""
 
 
 class AugmentSettings(Settings):
     """How a training sample is varied."""
+
+    RENAMED: ClassVar = {"drawn": "synthetic_fractures", "missing": "missed_level", "shifted": "shifted_levels"}
 
     flip: float = 0.5
     """Chance of a mirror image (left-right)."""
@@ -99,20 +105,22 @@ class AugmentSettings(Settings):
     """Largest standard deviation of noise, as a part of the window."""
     blur: float = 0.15
     """Chance of a slight blur."""
-    drawn: float = Field(0.4, ge=0, le=1)
-    """Part of the encoder's fractured samples that are healthy vertebrae with a drawn fracture."""
+    synthetic_fractures: float = Field(0.4, ge=0, le=1)
+    """Part of the encoder's fractured samples that are healthy vertebrae with a synthetic fracture."""
     mask_dropout: float = 0.1
     """Chance that a vertebra's mask channel is left out."""
-    missing: float = Field(0.0, ge=0, le=1)
+    missed_level: float = Field(0.0, ge=0, le=1)
     """Chance that one of a study's vertebrae is not in view, as if stage 1 had missed it."""
-    shifted: float = Field(0.0, ge=0, le=1)
+    shifted_levels: float = Field(0.0, ge=0, le=1)
     """Chance that a study's vertebrae stand one level too high or too low, as if stage 1 had miscounted."""
 
 
 class DecisionSettings(Settings):
     """From logits to probabilities."""
 
-    flip: bool = True
+    RENAMED: ClassVar = {"flip": "test_time_augmentation"}
+
+    test_time_augmentation: bool = True
     """Mean over the crop and its mirror image."""
     precision: Precision = "32-true"
     """Of the networks' answers. 32-true: the same on every machine but for rounding; bf16-mixed or 16-mixed: faster
@@ -126,6 +134,8 @@ class DecisionSettings(Settings):
 class ClassifySettings(Settings):
     """The `classify` part."""
 
+    RENAMED: ClassVar = {"shuffled": "shuffle_labels"}
+
     folds: tuple[int, ...] | None = None
     """Folds to train; None: all."""
     masks: MaskSettings = MaskSettings()
@@ -133,13 +143,13 @@ class ClassifySettings(Settings):
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings()
-    encoder: StartedTrainSettings = StartedTrainSettings(steps=900, batch=12, lr=3e-3)
+    encoder: InitTrainSettings = InitTrainSettings(steps=900, batch=12, lr=3e-3)
     """Training of the encoder alone, on patches of vertebrae; not for naive."""
     encoder_patch: int = Field(32, ge=8, multiple_of=4)
     """Edge of those patches in cells."""
     train: TrainSettings = TrainSettings(steps=120, batch=2, lr=5e-4, warmup=20)
     """Training of the whole network after that, on studies."""
-    shuffled: bool = False
+    shuffle_labels: bool = False
     """For checks: labels and boxes of the training studies are exchanged among them at random, so that there is nothing
     to learn."""
     decision: DecisionSettings = DecisionSettings()

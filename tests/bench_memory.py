@@ -96,13 +96,13 @@ def _segment(out: Path, preview: bool) -> None:
     from common.workers.cores import usable_cores
     from stage1_segment.inference.cohort import Job, write_study
     from stage1_segment.inference.segmenter import Segmenter, segment
-    from stage1_segment.pretrained import SHIPPED
+    from stage1_segment.pretrained import PRETRAINED
     from stage1_segment.run_folder import RunFolder
 
     torch.set_num_threads(usable_cores())
-    segmenter = Segmenter.load(SHIPPED, "cpu")
+    segmenter = Segmenter.load(PRETRAINED, "cpu")
     run = RunFolder(out / "run")
-    job = Job(UID, out / "dicom", CtCache(out / "cache"), run, SHIPPED, None, {}, segmenter.predict, "cpu", preview)
+    job = Job(UID, out / "dicom", CtCache(out / "cache"), run, PRETRAINED, None, {}, segmenter.predict, "cpu", preview)
     scan = job.cache.volume(UID)
     write_study(scan, segment(scan, segmenter), job)
     levels = read_json(run.levels(UID))["levels"]

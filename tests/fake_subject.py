@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from common.phantom import tissues
-from stage1_segment.settings import BankSettings, PatchSettings, SegmentSettings, StartedTrainSettings
+from stage1_segment.settings import InitTrainSettings, PatchSettings, SegmentSettings, SyntheticSettings
 from stage1_segment.training.synthetic.lookup import draw_rays, look_up
 from stage1_segment.training.synthetic.placement import Placement
 from stage1_segment.training.synthetic.subject import Subject
@@ -62,10 +62,10 @@ def looked_up(
 def bank_settings(batch: int = 1, **bank) -> SegmentSettings:
     """Of a training from a bank, in windows that show most of the fake."""
     return SegmentSettings(
-        source="bank",
+        source="synthetic",
         patch=PatchSettings(coarse_mm=6.0, fine_mm=3.0, size=WINDOW),
-        bank=BankSettings(**bank),
-        train=StartedTrainSettings(batch=batch),
+        synthetic=SyntheticSettings(**bank),
+        train=InitTrainSettings(batch=batch),
     )
 
 

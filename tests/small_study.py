@@ -19,7 +19,8 @@ from stage2_classify.settings import ClassifySettings
 def write_blind_weights(path: Path) -> Path:
     """Weights whose answer is background everywhere."""
     settings = SegmentSettings(
-        network=NetworkSettings(widths=[8, 8], decoder=[8, 8]), patch=PatchSettings(coarse_mm=8.0, fine_mm=4.0, size=16)
+        network=NetworkSettings(channels=[8, 8], decoder_channels=[8, 8]),
+        patch=PatchSettings(coarse_mm=8.0, fine_mm=4.0, size=16),
     )
     network = build_network(settings.network)
     with torch.no_grad():
@@ -34,7 +35,7 @@ def write_blind_weights(path: Path) -> Path:
 def write_untrained_classifier(path: Path, synthetic: bool = True) -> Path:
     """Weights of stage 2, as drawn."""
     settings = ClassifySettings(
-        network={"channels": [4, 8], "embedding": 8, "hidden": 4}, crops={"spacing_mm": 4}, encoder={"start_from": None}
+        network={"channels": [4, 8], "embedding": 8, "hidden": 4}, crops={"spacing_mm": 4}, encoder={"init_from": None}
     )
     torch.manual_seed(0)
     prior = np.full(len(TARGETS), 0.25)

@@ -21,7 +21,7 @@ from common.resample import canonical
 from common.volume import Volume
 from stage1_segment import Segmentation, Segmenter
 from stage1_segment.inference.segmenter import Segmentation as Defined
-from stage1_segment.pretrained import SHIPPED
+from stage1_segment.pretrained import PRETRAINED
 from stage2_classify import Classifier, Result
 from stage2_classify.inference.predict import predict_study
 
@@ -68,9 +68,9 @@ def test_a_segmenter_holds_its_answer_against_anatomy(tmp_path: Path, monkeypatc
     assert asked == [(ct, segmenter.predict.orientation), (ct, "repair")] and asked[0][1] == "refuse"
 
 
-def test_the_pretrained_segmenter_is_the_shipped_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pretrained_segmenter_has_the_weights_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Segmenter, "load", classmethod(lambda cls, *given: given))
-    assert Segmenter.pretrained("cpu") == (SHIPPED, "cpu") and SHIPPED.is_file()
+    assert Segmenter.pretrained("cpu") == (PRETRAINED, "cpu") and PRETRAINED.is_file()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from common import __version__
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/shipped/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/weights/*.md")])
 PLACES = ("common", "stage1_segment", "stage2_classify", "tests", "configs", "docs")
 LIBRARIES = ("pytest", "pip", "venv")
 HISTORY = "CHANGELOG.md"

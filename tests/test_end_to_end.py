@@ -15,9 +15,9 @@ from common.errors import ConfigError, NoCervicalLevel
 pytestmark = pytest.mark.slow
 
 TINY_SEGMENT = [
-    "network.widths=[8,8]",
-    "network.decoder=[8,8]",
-    "train.start_from=null",
+    "network.channels=[8,8]",
+    "network.decoder_channels=[8,8]",
+    "train.init_from=null",
     "patch.size=16",
     "patch.coarse_mm=8",
     "patch.fine_mm=4",
@@ -29,7 +29,7 @@ TINY_SEGMENT = [
 TINY_CLASSIFY = [
     "crops.spacing_mm=4",
     "network.channels=[4,8]",
-    "encoder.start_from=null",
+    "encoder.init_from=null",
     "network.embedding=8",
     "network.hidden=4",
     "encoder.steps=1",

@@ -42,7 +42,7 @@ def test_stage_1_computes_in_what_is_asked_for(precision: str, flip: bool) -> No
         return answer
 
     hu = np.random.default_rng(0).normal(300, 100, (8, 8, 8)).astype(np.float32)
-    settings = PredictSettings(precision=precision, flip=flip)
+    settings = PredictSettings(precision=precision, test_time_augmentation=flip)
     segmenter = Segmenter(network, PatchSettings(coarse_mm=4.0, fine_mm=4.0, size=8), settings, torch.device("cpu"))
     segment(Volume(hu, np.diag([4.0, 4, 4, 1])), segmenter)
     assert seen == {PRECISIONS[precision]}

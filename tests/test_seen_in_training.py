@@ -8,7 +8,7 @@ from common.outputs.notices import seen_in_training
 from common.training.weights import save_weights
 from stage1_segment.evaluation.overlap import apart, table
 from stage1_segment.inference.choose_network import Network, choose_fold, given_network
-from stage1_segment.pretrained import SHIPPED
+from stage1_segment.pretrained import PRETRAINED
 from stage1_segment.settings import KIND
 from stage2_classify.crops.masks import Masks
 
@@ -43,8 +43,8 @@ def test_weights_from_elsewhere_say_what_they_learned_from(tmp_path):
     assert [given_network(weights).has_seen(uid) for uid in "ac"] == [True, False]
     save_weights(weights, torch.nn.Linear(1, 1), {"kind": KIND})
     assert given_network(weights).has_seen("a") is None
-    assert choose_fold("a", None, {0: Network(weights, frozenset("a")), 1: given_network(SHIPPED)}) == 1
-    assert given_network(SHIPPED).has_seen("a") is False
+    assert choose_fold("a", None, {0: Network(weights, frozenset("a")), 1: given_network(PRETRAINED)}) == 1
+    assert given_network(PRETRAINED).has_seen("a") is False
 
 
 def test_evaluation_never_mixes_what_was_seen():

@@ -18,12 +18,18 @@ PACKAGES = ("common", "stage1_segment", "stage2_classify")
 NOT_BUILT_FROM = (".git", ".venv", "tests", "data", "runs", "build", "__pycache__", "*.egg-info", ".*_cache", ".ci")
 LITTLE = ("batch=1", "workers=0", "precision=32-true")
 SEGMENT = [
-    *("network.widths=[8,8]", "network.decoder=[8,8]", "train.start_from=null", "patch.size=16", "patch.coarse_mm=16"),
+    *(
+        "network.channels=[8,8]",
+        "network.decoder_channels=[8,8]",
+        "train.init_from=null",
+        "patch.size=16",
+        "patch.coarse_mm=16",
+    ),
     *("patch.fine_mm=8", "train.steps=1", *(f"train.{setting}" for setting in LITTLE)),
 ]
 CLASSIFY = [
     *("crops.spacing_mm=4", "network.channels=[4,8]", "network.embedding=8", "network.hidden=4", "encoder.steps=1"),
-    *("encoder.start_from=null", "train.steps=1"),
+    *("encoder.init_from=null", "train.steps=1"),
     *(f"{part}.{setting}" for part in ("encoder", "train") for setting in LITTLE),
 ]
 

@@ -21,9 +21,9 @@ from common.outputs.store import SCRATCH
 
 LITTLE = ("batch=1", "workers=0", "precision=32-true", "checkpoint_every=1")
 SEGMENT = [
-    "network.widths=[8,8]",
-    "network.decoder=[8,8]",
-    "train.start_from=null",
+    "network.channels=[8,8]",
+    "network.decoder_channels=[8,8]",
+    "train.init_from=null",
     "patch.size=16",
     "patch.coarse_mm=16",
     "patch.fine_mm=8",
@@ -33,7 +33,7 @@ SEGMENT = [
 CLASSIFY = [
     "crops.spacing_mm=4",
     "network.channels=[4,8]",
-    "encoder.start_from=null",
+    "encoder.init_from=null",
     "network.embedding=8",
     "network.hidden=4",
     *(f"{part}.{setting}" for part in ("encoder", "train") for setting in ("steps=3", *LITTLE)),

@@ -18,7 +18,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="%(default)s")
     parser.add_argument("--matrix", type=int, default=256, help="pixels across a slice (%(default)s)")
     parser.add_argument(
-        "--practice", action="store_true", help="two levels of five fractured, every study with masks and boxes"
+        "--pretraining", action="store_true", help="two levels of five fractured, every study with masks and boxes"
     )
     parser.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--preview", type=Path, metavar="PNG", help="also draw a contact sheet of the first studies")
@@ -45,7 +45,7 @@ def main(words: list[str] | None = None) -> int:
             arguments.seed,
             arguments.matrix,
             arguments.workers,
-            arguments.practice,
+            arguments.pretraining,
         )
         code = say_what_was_made(out, "studies", arguments.studies + arguments.test_studies, made, failures)
         if arguments.preview:

@@ -13,7 +13,7 @@ from common.workers.failing import LOG
 
 
 def make_cohort(
-    out: Path, studies: int, test_studies: int, seed: int, matrix: int, workers: int, practice: bool = False
+    out: Path, studies: int, test_studies: int, seed: int, matrix: int, workers: int, pretraining: bool = False
 ) -> tuple[int, dict[str, str]]:
     """Makes the cohort's folder (see `plan_cohort`); returns how many studies were made now, and what went wrong by
     StudyInstanceUID.
@@ -24,7 +24,7 @@ def make_cohort(
     found = [name for name in TABLES if (out / name).exists()]
     if found and not (out / SYNTHETIC).is_dir():
         raise OutputError(f"{out}: holds a {found[0]} that this program didn't write; choose another folder as --out")
-    plans = plan_cohort(studies, test_studies, seed, practice)
+    plans = plan_cohort(studies, test_studies, seed, pretraining)
     _remove_others(out, {plan.uid for plan in plans})
     missing = [plan for plan in plans if not is_made(out, plan, matrix)]
     jobs = {plan.uid: (out, plan, matrix) for plan in missing}

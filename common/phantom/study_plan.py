@@ -23,8 +23,8 @@ BOXED_SHARE = 0.75
 """Of the positive training studies; 24 % of the real ones."""
 COMPRESSED_SHARE = 0.18
 
-PRACTICE_SHARE = 0.4
-"""Chance of every level to be fractured in a practice cohort."""
+PRETRAINING_SHARE = 0.4
+"""Chance of every level to be fractured in a pretraining cohort."""
 
 AS_DICOM = "LPS"
 SAGITTAL = ("LAI", "LAS", "PIR", "LSP")
@@ -74,22 +74,22 @@ class StudyPlan:
         return store.digest_value(dataclasses.asdict(self))
 
 
-def plan_cohort(studies: int, test_studies: int, seed: int, practice: bool = False) -> list[StudyPlan]:
+def plan_cohort(studies: int, test_studies: int, seed: int, pretraining: bool = False) -> list[StudyPlan]:
     """Plans of `studies` training studies, then `test_studies` test studies; a pure function of its arguments.
 
-    `practice`: for learning what fractures look like, not how often there are any: every level is fractured with
-    PRACTICE_SHARE by itself, and all studies have segmentations and boxes.
+    `pretraining`: for learning what fractures look like, not how often there are any: every level is fractured with
+    PRETRAINING_SHARE by itself, and all studies have segmentations and boxes.
     """
     rng = stream(seed, 0, "cohort")
     total = studies + test_studies
     numbers = rng.choice(np.arange(1, max(UID_NUMBERS, 2 * total)), total, replace=False)
-    if practice:
-        labels = (rng.random((total, len(LEVELS))) < PRACTICE_SHARE).astype(int)
+    if pretraining:
+        labels = (rng.random((total, len(LEVELS))) < PRETRAINING_SHARE).astype(int)
     else:
         labels = np.concatenate([draw_labels(studies, rng), draw_labels(test_studies, rng)])
     training = np.arange(total) < studies
-    segmented = _share(training, 1.0 if practice else SEGMENTED_SHARE, rng)
-    boxed = _share(training & labels.any(axis=1), 1.0 if practice else BOXED_SHARE, rng)
+    segmented = _share(training, 1.0 if pretraining else SEGMENTED_SHARE, rng)
+    boxed = _share(training & labels.any(axis=1), 1.0 if pretraining else BOXED_SHARE, rng)
     sagittal = _share(segmented, 0.5, rng) | _share(~training, 0.5, rng)
     compressed = np.flatnonzero(_share(np.ones(total, bool), COMPRESSED_SHARE, rng))
     syntaxes = {int(index): COMPRESSED[k % len(COMPRESSED)] for k, index in enumerate(rng.permutation(compressed))}

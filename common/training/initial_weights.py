@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.config import Settings, parse
+from common.config import Settings, parse_saved
 from common.errors import ConfigError, WeightsError
 from common.training.weights import read_description, save_weights
 
@@ -14,24 +14,25 @@ LARGEST = 40_000_000
 """Bytes that a file in the repository may have."""
 
 
-def start_path(
-    named: str | None, key: str, shipped: dict[str, Path], kind: str, wanted: dict[str, tuple[Settings, set[str]]]
+def init_path(
+    named: str | None, key: str, pretrained: dict[str, Path], kind: str, wanted: dict[str, tuple[Settings, set[str]]]
 ) -> Path | None:
     """The weights that a training begins with, checked to fit; None for random ones.
 
-    `named`: what the configuration's `key` says: a name in `shipped`, a path, or None. `wanted`: part of the weights'
-    description -> the configuration's settings, and those of them that have to be alike; what the description doesn't
-    know, since the file is older, counts as the default. Raises WeightsError (missing, damaged, not of `kind`),
-    ConfigError (of another network or another window).
-    """
+    `named`: what the configuration's `key` says: a name in `pretrained`, a path, or None. `wanted`: part of the
+    weights' description -> the configuration's settings, and those of them that have to be alike; what the description
+    doesn't know, since the file is older, counts as the default. Raises WeightsError (missing, damaged, not of `kind`),
+    ConfigError (of another network or another window)."""
     if named is None:
         return None
-    path = shipped.get(named, Path(named))
-    if named in shipped and not path.is_file():
+    path = pretrained.get(named, Path(named))
+    if named in pretrained and not path.is_file():
         raise WeightsError(f"{path}: no weights come with this version; set {key}=null or name a file")
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file; set {key} to {', '.join(pretrained)}, a file, or null")
     description = read_description(path, kind)
     for part, (own, names) in wanted.items():
-        theirs = parse(description.get(part, {}), type(own), str(path)).model_dump(mode="json")
+        theirs = parse_saved(description.get(part, {}), type(own), str(path)).model_dump(mode="json")
         for name, value in own.model_dump(mode="json", include=names).items():
             if (found := theirs[name]) != value:
                 raise ConfigError(
@@ -41,10 +42,10 @@ def start_path(
     return path
 
 
-def ship(shipped: Path, network: "nn.Module", description: dict[str, Any]) -> None:
+def save_pretrained(path: Path, network: "nn.Module", description: dict[str, Any]) -> None:
     """Writes weights that come with the project. Raises ConfigError when they are too large."""
     size = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     if size > LARGEST:
-        raise ConfigError(f"{shipped}: {size / 1e6:.0f} MB; it may have {LARGEST / 1e6:.0f}: train a smaller network")
-    save_weights(shipped, network, description)
-    print(f"{shipped}: {size / 1e6:.1f} MB; now write what was measured into {shipped.parent / 'CARD.md'}")
+        raise ConfigError(f"{path}: {size / 1e6:.0f} MB; it may have {LARGEST / 1e6:.0f}: train a smaller network")
+    save_weights(path, network, description)
+    print(f"{path}: {size / 1e6:.1f} MB; now write what was measured into {path.parent / 'CARD.md'}")

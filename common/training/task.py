@@ -1,6 +1,6 @@
 """What a training is: its settings, and what a stage brings."""
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -50,10 +50,12 @@ class TrainSettings(Settings):
     seed: int = 0
 
 
-class StartedTrainSettings(TrainSettings):
-    """How a network is trained, and from where it starts."""
+class InitTrainSettings(TrainSettings):
+    """How a network is trained, and which weights it begins with."""
 
-    start_from: str | None = Field(None, exclude=True)
+    RENAMED: ClassVar = {"start_from": "init_from"}
+
+    init_from: str | None = Field(None, exclude=True)
     """Weights to begin with: the name of some that come with the project, a file, or null for random ones. What counts
     is the file's content, which belongs into what the training came from, so its name isn't dumped."""
 

@@ -9,11 +9,11 @@ from common.errors import WeightsError
 from common.outputs import store
 from common.training.train import is_current
 from common.training.weights import read_description
-from stage1_segment.pretrained import PRACTICE, SHIPPED, own_or_shipped
+from stage1_segment.pretrained import PRETRAINED, PRETRAINED_PHANTOM, own_or_pretrained
 from stage1_segment.run_folder import RunFolder, origins
 from stage1_segment.settings import KIND, SegmentSettings
 
-OF_THE_PROJECT = (SHIPPED, PRACTICE)
+OF_THE_PROJECT = (PRETRAINED, PRETRAINED_PHANTOM)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def networks_of(data: DataSettings, settings: SegmentSettings) -> dict[int, Netw
     a fold isn't trained."""
     run = RunFolder(data.run)
     own = [run.weights(fold) for fold in settings.train_folds]
-    if own and not any(path.is_file() for path in own) and (weights := own_or_shipped(own[0])) != own[0]:
+    if own and not any(path.is_file() for path in own) and (weights := own_or_pretrained(own[0])) != own[0]:
         return {settings.train_folds[0]: given_network(weights)}
     networks = {}
     for fold, (part, origin) in origins(data, settings).items():

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
 from common.masks.values import translate
-from stage1_segment.settings import CleanSettings
+from stage1_segment.settings import PostprocessSettings
 
 TOUCHING = np.ones((3, 3, 3))
 PITCH_MM = 17.0
@@ -40,7 +40,7 @@ class Piece:
     middle: np.ndarray
 
 
-def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tuple[np.ndarray, tuple[str, ...]]:
+def clean(mask: np.ndarray, spacing: np.ndarray, settings: PostprocessSettings) -> tuple[np.ndarray, tuple[str, ...]]:
     """mask (X, Y, Z) uint8 of `labels.CLASS_NAMES`, axes nearest to R, A, S, `spacing` (3,) mm -> the mask as
     anatomy allows it, and what was changed, a sentence each. A level with too little bone becomes absent, and
     all of a neck where most of it stands in no row of levels, or more bone lies astray than in it."""
@@ -62,10 +62,10 @@ def clean(mask: np.ndarray, spacing: np.ndarray, settings: CleanSettings) -> tup
     kept = [v for v, name in zip(vertebrae, names) if v.label == name != THORACIC]
     no_row = 2 * len(renamed) > len(cervical) or (renamed and len(kept) < 2)  # one alone says nothing of a row
     neck = sum(v.volume for v, name in zip(vertebrae, names) if name != THORACIC)
-    if no_row or 0 < neck < removed or any(v.volume > settings.largest_mm3 for v in cervical):
+    if no_row or 0 < neck < removed or any(v.volume > settings.max_level_mm3 for v in cervical):
         names = [name if name == THORACIC else BACKGROUND for name in names]
         notices = [NO_NECK]
-    if removed >= settings.level_mm3:
+    if removed >= settings.min_level_mm3:
         notices.append(f"{removed / 1000:.1f} ml of stray bone removed")
     return translate(owner, np.array([0, *names], np.uint8)), tuple(notices)
 
@@ -87,7 +87,7 @@ def find_pieces(mask: np.ndarray, label: int, spacing: np.ndarray) -> list[Piece
     return sorted(pieces, key=lambda piece: -piece.volume)
 
 
-def _vertebrae(pieces: list[Piece], settings: CleanSettings) -> tuple[list[Piece], list[Piece]]:
+def _vertebrae(pieces: list[Piece], settings: PostprocessSettings) -> tuple[list[Piece], list[Piece]]:
     """The pieces that are vertebrae, from top to bottom, and the others. A second piece of a cervical level is
     a vertebra of its own only when it is nearly as large as the first and lies more than half a pitch higher or lower,
     and rather so than before or behind it: one name given to two. An arch that has come off lies behind its body, and
@@ -102,7 +102,7 @@ def _vertebrae(pieces: list[Piece], settings: CleanSettings) -> tuple[list[Piece
             least = max((SECOND * v.volume for v in same), default=0.0)
             away = [np.abs(v.middle - piece.middle) for v in same]
             apart = all(up > max(PITCH_MM / 2, back) for _, back, up in away)
-        (vertebrae if piece.volume >= max(settings.level_mm3, least) and apart else rest).append(piece)
+        (vertebrae if piece.volume >= max(settings.min_level_mm3, least) and apart else rest).append(piece)
     return sorted(vertebrae, key=lambda v: -v.middle[2]), rest
 
 
@@ -141,12 +141,14 @@ def _within(piece: Piece, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return part
 
 
-def _adopt(owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndarray, settings: CleanSettings) -> bool:
-    """Gives a piece to a vertebra of its label within `fragment_mm`, or within a pitch when it is as large as a level
-    in view (an arch whose pedicles were missed), else to the one that it touches most; False when there is neither. A
-    speck is never a fragment."""
-    arch = piece.label != THORACIC and piece.volume >= settings.level_mm3
-    reach_mm = PITCH_MM if arch else settings.fragment_mm
+def _adopt(
+    owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndarray, settings: PostprocessSettings
+) -> bool:
+    """Gives a piece to a vertebra of its label within `max_fragment_distance_mm`, or within a pitch when it is as large
+    as a level in view (an arch whose pedicles were missed), else to the one that it touches most; False when there is
+    neither. A speck is never a fragment."""
+    arch = piece.label != THORACIC and piece.volume >= settings.min_level_mm3
+    reach_mm = PITCH_MM if arch else settings.max_fragment_distance_mm
     margin = np.ceil(reach_mm / spacing).astype(int)
     start = np.array([s.start for s in piece.box])
     low = np.maximum(start - margin, 0)
@@ -154,7 +156,7 @@ def _adopt(owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndar
     around = tuple(map(slice, low, high))
     inside = _within(piece, low, high)
     near = np.zeros(0, int)
-    if piece.volume >= settings.speck_mm3:
+    if piece.volume >= settings.min_component_mm3:
         reach = ndimage.distance_transform_edt(~inside, sampling=spacing) <= reach_mm
         near = owner[around][reach]
         near = near[(near > 0) & (labels[near] == piece.label)]

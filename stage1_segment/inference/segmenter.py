@@ -11,7 +11,7 @@ from monai.inferers import sliding_window_inference
 from scipy import ndimage
 from torch import Tensor, nn
 
-from common.config import parse
+from common.config import parse_saved
 from common.device import autocast, choose_device, prediction_precision
 from common.labels import BACKGROUND, CLASS_NAMES
 from common.masks.segmentation import onto
@@ -26,7 +26,7 @@ from stage1_segment.inference.bone_guard import bone_alone, spine_pieces
 from stage1_segment.inference.postprocess import clean
 from stage1_segment.inference.upsample import enlarged_labels
 from stage1_segment.network import build_network
-from stage1_segment.pretrained import SHIPPED
+from stage1_segment.pretrained import PRETRAINED
 from stage1_segment.settings import KIND, NetworkSettings, Orientation, PatchSettings, PredictSettings
 
 
@@ -58,8 +58,8 @@ class Segmenter:
 
     @classmethod
     def pretrained(cls, device: str = "auto") -> "Segmenter":
-        """With the weights for real scans that come with the project (shipped/CARD.md). Raises as `load`."""
-        return cls.load(SHIPPED, device)
+        """With the weights for real scans that come with the project (weights/CARD.md). Raises as `load`."""
+        return cls.load(PRETRAINED, device)
 
     @classmethod
     def load(cls, weights: Path | str, device: str = "auto", predict: PredictSettings | None = None) -> "Segmenter":
@@ -68,12 +68,12 @@ class Segmenter:
         Raises WeightsError (absent, damaged, not of this stage), ConfigError (no such device)."""
         weights, chosen = Path(weights), choose_device(device)
         state, description = load_weights(weights, KIND, ("network", "patch", "predict"))
-        predict = predict or parse(description["predict"], PredictSettings, str(weights))
-        network = build_network(parse(description["network"], NetworkSettings, str(weights)))
+        predict = predict or parse_saved(description["predict"], PredictSettings, str(weights))
+        network = build_network(parse_saved(description["network"], NetworkSettings, str(weights)))
         fill(network, state, weights)
         return cls(
             network.to(chosen).eval(),
-            parse(description["patch"], PatchSettings, str(weights)),
+            parse_saved(description["patch"], PatchSettings, str(weights)),
             predict.model_copy(update={"precision": prediction_precision(predict.precision, device)}),
             chosen,
         )
@@ -97,8 +97,8 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
         return Segmentation(onto(empty, volume.grid), {}, ("no vertebra found",))
     start, stop = region
     logits = _fine_pass(scan, coarse, start, stop, segmenter)
-    labels, notices = clean(enlarged_labels(logits, stop - start), scan.spacing, segmenter.predict.clean)
-    labels, flat = bone_alone(labels, scan.crop(start, stop).array, segmenter.predict.clean.spread_hu)
+    labels, notices = clean(enlarged_labels(logits, stop - start), scan.spacing, segmenter.predict.postprocess)
+    labels, flat = bone_alone(labels, scan.crop(start, stop).array, segmenter.predict.postprocess.min_level_sd_hu)
     empty.array[tuple(map(slice, start, stop))] = labels
     return Segmentation(onto(empty, volume.grid), _confidence(logits), (*notices, *flat))
 
@@ -157,7 +157,7 @@ def _infer(ct: np.ndarray, hint: np.ndarray | None, segmenter: Segmenter) -> Ten
     def answer(windows: Tensor) -> Tensor:
         with autocast(windows.device, segmenter.predict.precision):
             logits = segmenter.network(windows).float()
-            if segmenter.predict.flip:
+            if segmenter.predict.test_time_augmentation:
                 logits = (logits + segmenter.network(windows.flip(2)).float().flip(2)) / 2
             return logits
 

@@ -74,7 +74,7 @@ def faulty_hint(mask: np.ndarray, ratio: float, settings: AugmentSettings, rng: 
     Made on the coarse grid at a random offset: displaced, with ragged edges, levels that are missed or
     taken for their neighbour, balls of wrong answers; then enlarged by nearest neighbour, as at prediction.
     """
-    strength = min(settings.hint, 2.0)
+    strength = min(settings.previous_pass, 2.0)
     offset = rng.uniform(0, ratio, 3) + strength * rng.normal(0, 0.35, 3) * ratio
     sizes = [int(np.ceil(n / ratio)) + 2 for n in mask.shape]
     axes = [

@@ -14,7 +14,7 @@ from common.training.weights import fill, load_weights
 from common.volume import Volume
 from stage1_segment.inference.segmenter import Segmenter, segment
 from stage1_segment.network import build_network
-from stage1_segment.pretrained import start_path
+from stage1_segment.pretrained import init_path
 from stage1_segment.settings import SegmentSettings
 from stage1_segment.training.samples import Sample
 from stage1_segment.training.synthetic.sample import BankSamples, SampleRecipe
@@ -34,7 +34,7 @@ class SegmentTask:
     def __init__(self, settings: SegmentSettings, samples: Samples, held_out: list[Callable[[], Sample]]) -> None:
         self.settings, self.samples, self.held_out = settings, samples, held_out
         self.network = build_network(settings.network, settings.train.seed)
-        start = start_path(settings)
+        start = init_path(settings)
         if start is not None:
             fill(self.network, load_weights(start)[0], start)
         self.dice = DiceLoss(

@@ -44,7 +44,7 @@ def train_folds(data: DataSettings, settings: SegmentSettings) -> list[Path]:
         if not is_current(run.fold(fold), settings.train, origin)
     }
     for fold, (part, origin) in due.items():
-        if settings.source == "bank":
+        if settings.source == "synthetic":
             task = _from_bank(part, settings, data.workers)
         else:
             task = _from_cohort(part, failed, run, data, settings)

@@ -17,11 +17,11 @@ DRAWS, AT_ONCE = 1000, 50
 
 
 def read_evidence(path: Path) -> pd.DataFrame:
-    """What `judge --evidence` wrote. Raises DatasetError when it isn't such a table."""
+    """What `evaluate-encoder --evidence` wrote. Raises DatasetError when it isn't such a table."""
     try:
         table = read_table(path, (UID, *TARGETS)).set_index(UID).astype(float)
     except (DatasetError, ValueError) as error:
-        raise DatasetError(f"{path}: is no table of evidence, as judge --evidence writes it: {error}") from None
+        raise DatasetError(f"{path}: no table of evidence as evaluate-encoder --evidence writes it: {error}") from None
     if not np.isfinite(table.to_numpy()).all() or table.index.duplicated().any():
         raise DatasetError(f"{path}: has a study twice, or evidence that is no number; write it again")
     return table

@@ -23,7 +23,7 @@ from stage2_classify.training import studies as training_studies
 from stage2_classify.training.samples import Example
 
 
-def judge_encoder(
+def evaluate_encoder(
     data: DataSettings, settings: ClassifySettings, weights: Path
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Areas under the curve, see `scoring.areas`, over all studies of the cohort whose labels are known; the evidence,
@@ -32,7 +32,7 @@ def judge_encoder(
     Raises WeightsError, DatasetError."""
     device = choose_device(settings.encoder.device)
     network, own = load_encoder(weights)
-    settings = settings.model_copy(update={"network": own.network, "crops": own.crops, "shuffled": False})
+    settings = settings.model_copy(update={"network": own.network, "crops": own.crops, "shuffle_labels": False})
     network.to(device)
 
     competition = Competition.open(data.root)

@@ -39,7 +39,7 @@ def read_submission(path: Path) -> pd.DataFrame:
     return table.pivot(index="uid", columns="target", values="value").reindex(columns=list(TARGETS))
 
 
-def judge(predictions: pd.DataFrame, labels: pd.DataFrame, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
+def evaluate(predictions: pd.DataFrame, labels: pd.DataFrame, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Predictions and labels, indexed by study, a column per target -> figures as plain JSON values.
 
     There must be a labelled study, and every one must be answered (SubmissionError). `best_constant` is the constant

@@ -11,7 +11,7 @@ from common.dataset.competition import Competition
 from common.labels import LEVELS, TARGETS
 from common.outputs import store
 from stage2_classify.calibration.reliability import reliability
-from stage2_classify.evaluation.evaluate_submission import judge, paired, read_submission
+from stage2_classify.evaluation.evaluate_submission import evaluate, paired, read_submission
 from stage2_classify.evaluation.operating_points import operating_points
 from stage2_classify.evaluation.roc import ALL, discrimination
 from stage2_classify.inference.submit import CLIP
@@ -45,13 +45,13 @@ def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     known = submission is not None
     return {
         "notices": notices,
-        "test": judge(submission, truth) if known else None,
+        "test": evaluate(submission, truth) if known else None,
         "curves": discrimination(submission.to_numpy(), truth.to_numpy()) if known else {},
         "operating_points": _operating(submission, truth, held_out["vertebra3d"], train_truth) if known else {},
         "reliability": _reliability(folder_of(data, "vertebra3d") / "test.csv", submission, truth) if known else {},
         "entries": _entries(data, submission, truth) if known else {},
         "out_of_fold": {
-            kind: judge(table, train_truth.loc[table.index]) for kind, table in held_out.items() if table is not None
+            kind: evaluate(table, train_truth.loc[table.index]) for kind, table in held_out.items() if table is not None
         },
         "segmentation": _segmentation(data.run / "stage1" / "evaluation.json"),
         "attention": attention_hits(data, settings),
@@ -101,7 +101,7 @@ def _entries(data: DataSettings, submission: pd.DataFrame, truth: pd.DataFrame) 
         if table is None or answered.empty:
             continue
         theirs, labels = table.loc[answered], truth.loc[answered]
-        found[kind] = {**judge(theirs, labels), "ours_less_this": paired(submission, theirs, labels)}
+        found[kind] = {**evaluate(theirs, labels), "ours_less_this": paired(submission, theirs, labels)}
     return found
 
 

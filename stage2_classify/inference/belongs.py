@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from common.config import DataSettings, parse
+from common.config import DataSettings, parse_saved
 from common.errors import WeightsError
 from common.outputs import store
 from common.training import train as training
@@ -86,14 +86,14 @@ def read_decision(path: Path, digests: list[str]) -> tuple[Posterior | None, Dec
             f"{path}: not fitted on the answers of these weights (it names {len(networks or ())} networks, "
             f"{len(digests)} are here); give all networks of its training, train again, or move it away"
         )
-    return posterior, parse(content.get("settings", {}), DecisionSettings, str(path), "settings")
+    return posterior, parse_saved(content.get("settings", {}), DecisionSettings, str(path), "settings")
 
 
 def _described(path: Path) -> ClassifySettings:
     description = read_description(path, KIND)
     if not isinstance(description.get("settings"), dict):
         raise WeightsError(f"{path}: its description lacks settings; train again or copy the file again")
-    return parse(description["settings"], ClassifySettings, str(path), "settings")
+    return parse_saved(description["settings"], ClassifySettings, str(path), "settings")
 
 
 def _difference(part: str, theirs: Any, wanted: Any) -> str:

@@ -64,7 +64,7 @@ class Classifier:
         # .../stage2/fold0/weights.safetensors -> .../stage2/decision.json
         decision = paths[0].parent.parent / "decision.json"
         posterior, fitted = read_decision(decision, [predictor.digest for predictor in predictors])
-        return cls(predictors, posterior, (fitted or predictors[0].settings.decision).flip)
+        return cls(predictors, posterior, (fitted or predictors[0].settings.decision).test_time_augmentation)
 
     def __call__(self, study: Study | Volume, mask: Mask, scheme: str = "merged") -> Result:
         """The answer about a CT (X, Y, Z) in HU of any orientation.

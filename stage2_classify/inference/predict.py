@@ -60,7 +60,7 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     }
     if not store.is_current(output, origin, ANSWERS):
         classifier = Classifier.load(weights, settings.train.device, origin["precision"])
-        classifier = replace(classifier, flip=settings.decision.flip)
+        classifier = replace(classifier, flip=settings.decision.test_time_augmentation)
 
         def answer_file(uid: str, path: Path) -> Prediction:
             return classifier.answer(uid, crop_files.load(path))

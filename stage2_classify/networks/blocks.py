@@ -34,12 +34,12 @@ def whereabouts(mask: Tensor) -> Tensor:
     return F.interpolate(blocks, size=mask.shape[1:], mode="trilinear", align_corners=False).squeeze(1)
 
 
-def partly_hidden(ct: Tensor, where: Tensor, sees: str) -> Tensor:
-    """ct and whereabouts (N, X, Y, Z) -> the part of the CT that a network may see (`NetworkSettings.sees`), muscle's
+def partly_hidden(ct: Tensor, where: Tensor, inputs: str) -> Tensor:
+    """ct and whereabouts (N, X, Y, Z) -> the part of the CT that a network may see (`NetworkSettings.inputs`), muscle's
     grey instead of the rest."""
-    if sees in ("all", "ct"):
+    if inputs in ("all", "ct"):
         return ct
-    hidden = torch.ones_like(ct, dtype=torch.bool) if sees == "mask" else (where > 0) | (ct > BONE)
+    hidden = torch.ones_like(ct, dtype=torch.bool) if inputs == "mask" else (where > 0) | (ct > BONE)
     return ct.masked_fill(hidden, MUSCLE)
 
 

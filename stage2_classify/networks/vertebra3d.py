@@ -30,7 +30,7 @@ class Vertebra3d(nn.Module):
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        self.sees = settings.sees
+        self.inputs = settings.inputs
         first, *deeper = settings.channels
         self.library = None
         if settings.encoder == "own":
@@ -50,10 +50,10 @@ class Vertebra3d(nn.Module):
         self.embed = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(2 * width, settings.embedding), nn.ReLU())
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        images, seen = batch["images"], batch["mask_seen"][:, None, None, None] * (self.sees != "ct")
+        images, seen = batch["images"], batch["mask_seen"][:, None, None, None] * (self.inputs != "ct")
         with torch.no_grad():
             where = whereabouts(images[:, 1])
-            ct = partly_hidden(images[:, 0], where, self.sees)
+            ct = partly_hidden(images[:, 0], where, self.inputs)
             inputs = torch.stack([ct, where * seen, 3 * gaps(ct)], dim=1)
         features = self._features(inputs)
         size = features.shape[2:]

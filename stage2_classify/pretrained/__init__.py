@@ -1,6 +1,6 @@
 """What an encoder's training begins with.
 
-In: weights that ship, of stage 1, or of ImageNet.
+In: the pretrained weights of the project, weights of stage 1, or of ImageNet.
 Out: an encoder's weights.
 Start reading: encoder.py.
 """

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from common.outputs import store
 from common.training import initial_weights
-from common.training.task import WEIGHTS
 from common.training.weights import is_described, read_description
 from stage2_classify.pretrained import from_segmenter
 from stage2_classify.settings import ClassifySettings, NetworkSettings
@@ -14,34 +13,36 @@ if TYPE_CHECKING:
     from torch import nn
 
 KIND = "vertebra encoder"
-SHIPPED = Path(__file__).parents[1] / "shipped" / WEIGHTS
+PRETRAINED_PHANTOM = Path(__file__).parents[1] / "weights" / "pretrained-phantom.safetensors"
 NOT_OF_THE_ENCODER = {"head", "hidden", "dropout"}
 """Settings of the network that an encoder's weights can differ in from those that begin with it."""
 
 
-def start_path(settings: ClassifySettings) -> Path | None:
-    """See `initial_weights.start_path`; None as well for the naive network, which has no encoder. A file may also be a
-    network of stage 1, see `from_segmenter`, and for an encoder of a library one for pictures, see `from_pictures`."""
+def init_path(settings: ClassifySettings) -> Path | None:
+    """See `initial_weights.init_path`; None as well for the naive network, which has no encoder. A file may also be a
+    network of stage 1, see `from_segmenter`, and for an encoder of a library ImageNet weights, see `from_imagenet`."""
     if settings.network.kind == "naive":
         return None
     wanted = {
         "network": (settings.network, set(NetworkSettings.model_fields) - NOT_OF_THE_ENCODER),
         "crops": (settings.crops, {"spacing_mm", "window_hu", "oriented"}),
     }
-    named = settings.encoder.start_from
-    if named not in (None, "practice"):
+    named = settings.encoder.init_from
+    if named not in (None, "pretrained-phantom"):
         of_a_library = settings.network.kind == "vertebra3d" and settings.network.encoder != "own"
         if of_a_library and not is_described(Path(named)):
             return Path(named)
         if read_description(Path(named)).get("kind") == from_segmenter.KIND:
             from_segmenter.check_segmenter(Path(named), settings.network)
             return Path(named)
-    return initial_weights.start_path(named, "encoder.start_from", {"practice": SHIPPED}, KIND, wanted)
+    return initial_weights.init_path(
+        named, "encoder.init_from", {"pretrained-phantom": PRETRAINED_PHANTOM}, KIND, wanted
+    )
 
 
-def start_origin(settings: ClassifySettings) -> dict[str, Any]:
+def init_provenance(settings: ClassifySettings) -> dict[str, Any]:
     """What the weights that the training begins with add to what its result came from."""
-    start = start_path(settings)
+    start = init_path(settings)
     return {} if start is None else {"start": store.digest_file(start)}
 
 
@@ -50,22 +51,24 @@ def description(settings: ClassifySettings) -> dict[str, Any]:
     return {"kind": KIND, **settings.model_dump(mode="json", exclude={"masks", "folds", "decision", "train"})}
 
 
-def ship(weights: Path) -> Path:
+def set_pretrained(weights: Path) -> Path:
     """Makes a trained encoder the one that comes with the project. Raises WeightsError, ConfigError (too large)."""
     said = read_description(weights, KIND)
-    initial_weights.ship(SHIPPED, load_encoder(weights)[0], {key: said[key] for key in said if key != "version"})
-    return SHIPPED
+    initial_weights.save_pretrained(
+        PRETRAINED_PHANTOM, load_encoder(weights)[0], {key: said[key] for key in said if key != "version"}
+    )
+    return PRETRAINED_PHANTOM
 
 
 def load_encoder(path: Path) -> "tuple[nn.Module, ClassifySettings]":
     """The file of an encoder -> it, and the settings of its network and its crops; WeightsError when it isn't one."""
-    from common.config import parse
+    from common.config import parse_saved
     from common.training.weights import fill, load_weights
     from stage2_classify.networks import build_encoder
 
     state, description = load_weights(path, KIND, ("network", "crops"))
     own = {name: description[name] for name in ("network", "crops")}
-    settings = parse(own, ClassifySettings, str(path))
+    settings = parse_saved(own, ClassifySettings, str(path))
     network = build_encoder(settings.network)
     fill(network, state, path)
     return network.eval(), settings

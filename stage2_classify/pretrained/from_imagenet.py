@@ -37,7 +37,7 @@ def begin_from_pictures(encoder: "nn.Module", name: str, pictures: "dict[str, Te
         raise WeightsError(
             f"{path}: aren't the weights of {name} for pictures: of its {len(own)} tensors {len(wrong)} don't fit, "
             f"{wrong[0]} {found}, expected {tuple(own[wrong[0]].shape)}; name another file, or set "
-            "encoder.start_from=null"
+            "encoder.init_from=null"
         )
     for key, value in own.items():
         value.copy_(theirs[key])

@@ -31,16 +31,19 @@ def check_segmenter(path: Path, network: NetworkSettings) -> None:
     when that doesn't say how it is built."""
     try:
         theirs = read_description(path, KIND)["network"]
-        widths, blocks = [int(width) for width in theirs["widths"]], int(theirs.get("blocks", 1))
+        channels = [int(number) for number in theirs.get("channels") or theirs["widths"]]  # widths: before 0.4
+        blocks = int(theirs.get("blocks", 1))
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise WeightsError(f"{path}: its description doesn't tell the network's widths; copy the file again") from None
+        raise WeightsError(
+            f"{path}: its description doesn't tell the network's channels; copy the file again"
+        ) from None
     own = (network.kind, network.encoder, list(network.channels), network.fine_blocks)
-    wanted = ("vertebra3d", "own", widths[: len(network.channels)], 0)
+    wanted = ("vertebra3d", "own", channels[: len(network.channels)], 0)
     if own != wanted or blocks != 1:
         raise ConfigError(
-            f"{path}: can't begin from this network of stage 1, of widths {widths} and {blocks} blocks; that needs one "
-            f"block there, and here network.kind=vertebra3d network.encoder=own network.fine_blocks=0 "
-            f"network.channels={widths[: len(network.channels)]}"
+            f"{path}: can't begin from this network of stage 1, of channels {channels} and {blocks} blocks; that needs "
+            f"one block there, and here network.kind=vertebra3d network.encoder=own network.fine_blocks=0 "
+            f"network.channels={channels[: len(network.channels)]}"
         )
 
 

@@ -15,7 +15,7 @@ from common.training.weights import fill, is_described, load_weights, read_tenso
 from stage2_classify.crops.cut import COARSE, FAR_MM, coarse_shape
 from stage2_classify.networks import build_encoder
 from stage2_classify.pretrained import from_imagenet, from_segmenter
-from stage2_classify.pretrained.encoder import start_path
+from stage2_classify.pretrained.encoder import init_path
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training import augment
 from stage2_classify.training.loss import local_loss, smoothed
@@ -24,12 +24,12 @@ from stage2_classify.training.synthetic_fractures import draw_fracture
 
 
 class EncoderTask:
-    """See `common.training.Task`. Begins with the weights that `start_path` names."""
+    """See `common.training.Task`. Begins with the weights that `init_path` names."""
 
     def __init__(self, examples: list[Example], settings: ClassifySettings) -> None:
         self.examples, self.settings = examples, settings
         self.network = build_encoder(settings.network, settings.encoder.seed)
-        start = start_path(settings)
+        start = init_path(settings)
         if start is not None:
             self._begin(start)
         present = np.stack([example.crops.present for example in examples])
@@ -71,12 +71,12 @@ class EncoderTask:
         }
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Cross-entropy of the evidence, plus `loss.dense` times the loss on the local logits."""
+        """Cross-entropy of the evidence, plus `loss.voxel_weight` times the loss on the local logits."""
         answer = network(batch)
         wanted = smoothed(batch["label"], self.settings.loss)
         vertebra = F.binary_cross_entropy_with_logits(answer["evidence"], wanted)
         local = local_loss(answer, batch["label"] > 0.5, batch["boxed"], self.settings.loss)
-        return {"loss": vertebra + self.settings.loss.dense * local, "vertebra": vertebra, "local": local}
+        return {"loss": vertebra + self.settings.loss.voxel_weight * local, "vertebra": vertebra, "local": local}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Nothing: the whole network is judged."""
@@ -85,7 +85,7 @@ class EncoderTask:
     def _pick(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
         """A vertebra's images, and the distance to its fracture; half of the picks are fractured."""
         if rng.random() < 0.5:
-            if len(self.located) and rng.random() >= self.settings.augment.drawn:
+            if len(self.located) and rng.random() >= self.settings.augment.synthetic_fractures:
                 study, level = self.located[rng.integers(len(self.located))]
                 crops = self.examples[study].crops
                 return crops.images[level], crops.distance[level]

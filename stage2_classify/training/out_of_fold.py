@@ -78,7 +78,7 @@ def answer_out_of_fold(
         def see(uid: str, fold: int = fold, predictor: "Predictor" = predictor) -> Seen:
             crops = crop_files.load(crop_files.path_of(data, settings.network.kind, uid))
             known = {"mask": [MASK_SEEN]} if uid in origin["masks_seen_in_training"] else {}
-            logits = predictor.logits(crops, settings.decision.flip)
+            logits = predictor.logits(crops, settings.decision.test_time_augmentation)
             return Seen(uid, fold, logits, crops.present, {**crops.flags, **known}, predictor.prior)
 
         seen = shared(see, {uid: (uid,) for uid in held_out[fold]}, HERE, data.run / LOG)

@@ -1,4 +1,4 @@
-"""An encoder from all studies of a cohort, for other cohorts to begin with; see configs/practice.yaml."""
+"""An encoder from all studies of a cohort, for other cohorts to begin with; see configs/pretraining.yaml."""
 
 from pathlib import Path
 

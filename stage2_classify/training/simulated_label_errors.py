@@ -16,12 +16,12 @@ def miscounted(
     image stays as it is."""
     if len(crops.images) != len(crops.present):
         return crops, fractured
-    if rng.random() < settings.shifted:
+    if rng.random() < settings.shifted_levels:
         by = int(rng.choice([-1, 1]))
         shifted = _without(_rolled(crops, by), 0 if by > 0 else -1)
         if shifted.present.any():
             crops, fractured = shifted, np.roll(fractured, by)
-    if rng.random() < settings.missing and crops.present.sum() > 1:
+    if rng.random() < settings.missed_level and crops.present.sum() > 1:
         crops = _without(crops, rng.choice(np.flatnonzero(crops.present)))
     return crops, fractured
 

@@ -17,7 +17,7 @@ from common.progress import progress
 from common.training.task import HOW_NOT_WHAT
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.masks import masks_of
-from stage2_classify.pretrained.encoder import start_origin
+from stage2_classify.pretrained.encoder import init_provenance
 from stage2_classify.schema import WEIGHTS
 from stage2_classify.settings import ClassifySettings
 
@@ -57,7 +57,7 @@ def origin(learned: pd.DataFrame, data: DataSettings, settings: ClassifySettings
         "crops": store.digest_value(crops),
         "labels": store.digest_value(learned[list(TARGETS)].to_numpy().tolist()),
         "settings": settings.model_dump(mode="json", exclude=NOT_LEARNED),
-        **start_origin(settings),
+        **init_provenance(settings),
     }
 
 
@@ -80,7 +80,7 @@ def load_examples(usable: pd.DataFrame, data: DataSettings, settings: ClassifySe
         tell(uid, crops.notices)
         if crops.present.any():
             examples[uid] = Example(uid, crops, usable.loc[uid, list(TARGETS)].to_numpy(dtype=np.float32))
-    return _shuffled(examples) if settings.shuffled else examples
+    return _shuffled(examples) if settings.shuffle_labels else examples
 
 
 def _shuffled(examples: "dict[str, Example]") -> "dict[str, Example]":

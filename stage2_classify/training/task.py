@@ -36,18 +36,18 @@ class ClassifyTask:
         return self.samples.sample(draw)
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The competition's loss plus `loss.dense` times the loss on the local logits."""
+        """The competition's loss plus `loss.voxel_weight` times the loss on the local logits."""
         answer = network(batch)
         losses = {"competition": competition_loss(answer["logits"], batch["labels"], self.settings.loss)}
         losses["loss"] = losses["competition"]
-        if "local" in answer and self.settings.loss.dense:
+        if "local" in answer and self.settings.loss.voxel_weight:
             present = batch["present"]
             found = {name: answer[name][present] for name in ("local", "near", "distance") if name in answer}
             fractured = batch["fractured"][present]
             boxed = batch.get("boxed", torch.zeros(len(present), dtype=torch.bool, device=present.device))
             boxed = boxed.unsqueeze(-1).expand_as(present)[present]
             losses["local"] = local_loss(found, fractured, boxed, self.settings.loss)
-            losses["loss"] = losses["competition"] + self.settings.loss.dense * losses["local"]
+            losses["loss"] = losses["competition"] + self.settings.loss.voxel_weight * losses["local"]
         return losses
 
     def validate(self, network: nn.Module) -> dict[str, float]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def train_encoder(
     folder: Path, origin: dict[str, Any], examples: "list[Example]", settings: ClassifySettings
 ) -> "dict[str, Tensor]":
-    """Trains an encoder in `folder` from what `start_path` names, unless that is done; returns its weights."""
+    """Trains an encoder in `folder` from what `init_path` names, unless that is done; returns its weights."""
     from common.training.weights import load_weights
     from stage2_classify.training.encoder_task import EncoderTask
 

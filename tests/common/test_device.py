@@ -58,7 +58,7 @@ def test_every_function_that_takes_a_device_refuses(no_gpu: None, tmp_path: Path
     """Before it reads anything: no file that is named here exists."""
     from stage1_segment.inference.cohort import predict_cohort as segment_cohort
     from stage1_segment.inference.segmenter import Segmenter
-    from stage2_classify.evaluation.evaluate_encoder import judge_encoder
+    from stage2_classify.evaluation.evaluate_encoder import evaluate_encoder
     from stage2_classify.inference.predict import predict_cohort as answer_cohort
     from stage2_classify.inference.predict import predict_study
     from stage2_classify.predictor import load_predictor
@@ -74,7 +74,7 @@ def test_every_function_that_takes_a_device_refuses(no_gpu: None, tmp_path: Path
         lambda: load_predictor(nothing, name),
         lambda: answer_cohort(data, settings),
         lambda: predict_study(nothing, nothing, nothing, [nothing], "merged", name),
-        lambda: judge_encoder(data, settings, nothing),
+        lambda: evaluate_encoder(data, settings, nothing),
     ):
         with pytest.raises(ConfigError, match=f"device is '?{name}"):
             call()

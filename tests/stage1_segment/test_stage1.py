@@ -24,9 +24,9 @@ from stage1_segment.network import build_network
 from stage1_segment.settings import (
     KIND,
     AugmentSettings,
-    CleanSettings,
     NetworkSettings,
     PatchSettings,
+    PostprocessSettings,
     PredictSettings,
     SegmentSettings,
 )
@@ -34,7 +34,7 @@ from stage1_segment.training.augment import faulty_hint
 from stage1_segment.training.patches import Pose, cut, make_patch
 from stage1_segment.training.samples import make_sample
 
-TINY = NetworkSettings(widths=(8, 8, 8), decoder=(8, 8, 8))
+TINY = NetworkSettings(channels=(8, 8, 8), decoder_channels=(8, 8, 8))
 
 
 DIRECTION = np.array([0.1, 0.06, 1.0])
@@ -81,7 +81,9 @@ def oblique() -> Grid:
 def test_two_passes_come_back_to_the_original_grid(make_grid) -> None:
     ct, truth = scan_of_levels(make_grid())
     patch = PatchSettings(coarse_mm=4.0, fine_mm=1.5, size=48)
-    predict = PredictSettings(clean=CleanSettings(largest_mm3=1e6, spread_hu=0))  # layers, wider than any vertebra
+    predict = PredictSettings(
+        postprocess=PostprocessSettings(max_level_mm3=1e6, min_level_sd_hu=0)
+    )  # layers, wider than any vertebra
     segmenter = Segmenter(network_that_reads_position(patch), patch, predict, torch.device("cpu"))
     result = segment(ct, segmenter)
     assert result.mask.array.shape == ct.array.shape
@@ -108,7 +110,7 @@ def test_mirrored_windows_make_the_answer_symmetric() -> None:
     patch = PatchSettings(coarse_mm=4.0, fine_mm=4.0, size=32)
     found = {}
     for flip in (False, True):
-        predict = PredictSettings(flip=flip, clean=CleanSettings(largest_mm3=1e7))
+        predict = PredictSettings(test_time_augmentation=flip, postprocess=PostprocessSettings(max_level_mm3=1e7))
         segmenter = Segmenter(lopsided, patch, predict, torch.device("cpu"))
         found[flip] = segment(ct, segmenter).mask.array
     assert found[False].any() and not found[True].any()
@@ -140,7 +142,7 @@ def column(levels: list[int], gap: int = 17) -> np.ndarray:
 
 
 def cleaned(mask: np.ndarray) -> np.ndarray:
-    return clean(mask, np.ones(3), CleanSettings())[0]
+    return clean(mask, np.ones(3), PostprocessSettings())[0]
 
 
 def test_clean_leaves_a_good_mask_alone() -> None:
@@ -189,7 +191,7 @@ def test_an_arch_that_has_come_off_its_body_is_no_second_vertebra(gap: int) -> N
 @pytest.mark.parametrize("levels, kept", [([1, 2, 4, 4, 5, 6, 7], True), ([4, 2, 6, 1, 8, 3], False)])
 def test_levels_without_any_order_are_not_named(levels: list[int], kept: bool) -> None:
     mask = column(levels)
-    labels, notices = clean(mask, np.ones(3), CleanSettings())
+    labels, notices = clean(mask, np.ones(3), PostprocessSettings())
     assert np.isin(labels, range(1, 8)).any() == kept
     assert any("none is named" in notice for notice in notices) != kept
 
@@ -315,7 +317,7 @@ def test_patches_are_a_function_of_their_number() -> None:
 def test_hint_without_faults_is_the_truth_coarsely() -> None:
     mask = np.zeros((48, 48, 48), np.uint8)
     mask[10:40, 10:40, 10:40] = 4
-    hint = faulty_hint(mask, 2.5, AugmentSettings(hint=0), np.random.default_rng(0))
+    hint = faulty_hint(mask, 2.5, AugmentSettings(previous_pass=0), np.random.default_rng(0))
     assert hint[24, 24, 24] == as_hint(np.array(4)) == 0.5
     assert hint[2, 2, 2] == 0
     assert np.mean((hint > 0.25) == (mask > 0)) > 0.93

@@ -9,7 +9,7 @@ from stage1_segment.training.augment import distort, faulty_hint, vary_intensity
 from stage1_segment.training.patches import Pose, _coarse_centre, _draw_pose, _fine_centre, cut
 from stage1_segment.training.samples import Sample
 
-STILL = {"rotate_deg": 0, "scale": 0, "elastic": 0, "blur": 0, "dropout": 0, "hint": 0}
+STILL = {"rotate_deg": 0, "scale": 0, "elastic": 0, "blur": 0, "dropout": 0, "previous_pass": 0}
 
 
 def test_mask_and_ct_are_bent_alike() -> None:
@@ -63,7 +63,9 @@ def test_the_hint_lies_where_the_mask_does() -> None:
     mask = np.zeros((48, 44, 40), np.uint8)
     mask[12:30, 10:34, 16:26] = 4
     middle = np.array(ndimage.center_of_mass(mask))
-    hints = [faulty_hint(mask, 3.0, AugmentSettings(hint=0), np.random.default_rng(seed)) for seed in range(12)]
+    hints = [
+        faulty_hint(mask, 3.0, AugmentSettings(previous_pass=0), np.random.default_rng(seed)) for seed in range(12)
+    ]
     away = np.array([ndimage.center_of_mass(hint > 0) for hint in hints]) - middle
     assert np.abs(away).max() <= 1.6  # half a coarse voxel
     assert np.abs(away.mean(axis=0)).max() < 0.7
@@ -82,7 +84,7 @@ def test_intensity_stays_within_the_window_and_zero_changes_nothing() -> None:
 def test_the_hint_is_of_blocks(ratio: float) -> None:
     """As coarse as a first pass: never more different values along a line than coarse voxels."""
     mask = (np.arange(60) % 2 * 3).astype(np.uint8)[:, None, None] * np.ones((1, 8, 8), np.uint8)
-    hint = faulty_hint(mask, ratio, AugmentSettings(hint=0), np.random.default_rng(3))
+    hint = faulty_hint(mask, ratio, AugmentSettings(previous_pass=0), np.random.default_rng(3))
     changes = np.count_nonzero(np.diff(hint[:, 4, 4]))
     assert changes <= 60 / ratio
 

@@ -8,14 +8,14 @@ from common.volume import Grid, Volume
 from stage1_segment.inference import segmenter as passes
 from stage1_segment.inference.bone_guard import bone_alone, spine_pieces
 from stage1_segment.inference.segmenter import Segmentation, Segmenter, segment, spine_region
-from stage1_segment.settings import CleanSettings, PatchSettings, PredictSettings
+from stage1_segment.settings import PatchSettings, PostprocessSettings, PredictSettings
 
 PATCH = PatchSettings(coarse_mm=4.0, fine_mm=2.0, size=16)
-LARGE = CleanSettings(largest_mm3=1e9)  # what these networks call a vertebra is larger than any
+LARGE = PostprocessSettings(max_level_mm3=1e9)  # what these networks call a vertebra is larger than any
 
 
 def answered(network, hu: np.ndarray, mm: float = 4.0, **settings) -> Segmentation:
-    predict = PredictSettings(**{"clean": LARGE, **settings})
+    predict = PredictSettings(**{"postprocess": LARGE, **settings})
     return segment(
         Volume(hu.astype(np.float32), np.diag([mm, mm, mm, 1])),
         Segmenter(network, PATCH, predict, torch.device("cpu")),
@@ -50,7 +50,7 @@ def test_windows_are_judged_one_by_one(monkeypatch: pytest.MonkeyPatch, flip: bo
     found = []
     for at_once in (1, 3, 8, 64):
         monkeypatch.setattr(passes, "within_memory", lambda infer, _, device, what, n=at_once: infer(n, device))
-        found.append(answered(third_level, hu, flip=flip).mask.array)
+        found.append(answered(third_level, hu, test_time_augmentation=flip).mask.array)
     assert 8**3 <= np.count_nonzero(found[0]) < found[0].size / 4
     assert all(np.array_equal(one, found[0]) for one in found)
 
@@ -169,6 +169,6 @@ def test_the_second_pass_answer_is_held_against_density() -> None:
         logits[:, 3] = torch.where(~flat & (value > 200), 9.0, -9.0)
         return logits
 
-    unchecked = answered(network, hu, clean=CleanSettings(largest_mm3=1e9, spread_hu=0)).mask.array
+    unchecked = answered(network, hu, postprocess=PostprocessSettings(max_level_mm3=1e9, min_level_sd_hu=0)).mask.array
     assert {3, 4} <= set(np.unique(unchecked))
     assert not answered(network, hu).mask.array.any()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_stage1_shipped import tiny_settings, write_weights
+from test_stage1_pretrained import tiny_settings, write_weights
 
 from common.errors import ConfigError
 from common.labels import LEVEL_IDS

@@ -8,10 +8,10 @@ import torch
 
 from common.volume import Grid, Volume
 from stage1_segment.inference.segmenter import Segmenter, segment, spine_region
-from stage1_segment.settings import CleanSettings, PatchSettings, PredictSettings
+from stage1_segment.settings import PatchSettings, PostprocessSettings, PredictSettings
 
 PATCH = PatchSettings(coarse_mm=6.0, fine_mm=1.5, size=16)
-ANY_SIZE = CleanSettings(largest_mm3=1e9)
+ANY_SIZE = PostprocessSettings(max_level_mm3=1e9)
 
 
 def in_window(hu: float) -> float:
@@ -31,7 +31,7 @@ def c3_above(hu: float) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def segmenter(network: Callable[[torch.Tensor], torch.Tensor], margin_mm: float = 12.0) -> Segmenter:
-    return Segmenter(network, PATCH, PredictSettings(margin_mm=margin_mm, clean=ANY_SIZE), torch.device("cpu"))
+    return Segmenter(network, PATCH, PredictSettings(margin_mm=margin_mm, postprocess=ANY_SIZE), torch.device("cpu"))
 
 
 def block_in(surroundings: float, mean: float, spread: float) -> Volume:

@@ -12,7 +12,7 @@ from common.errors import ConfigError, CorruptFile, DatasetError
 from common.phantom import tissues
 from stage1_segment.label_map_files import bank_files
 from stage1_segment.run_folder import bank_split
-from stage1_segment.settings import BankSettings, PatchSettings
+from stage1_segment.settings import PatchSettings, SyntheticSettings
 from stage1_segment.training.synthetic import placement
 from stage1_segment.training.synthetic.chest import Chest, raised_by
 from stage1_segment.training.synthetic.contrast import Contrast
@@ -219,7 +219,7 @@ def test_chest_goes_on_below_the_map_and_nowhere_holds_a_neck() -> None:
 
 @pytest.mark.parametrize("part", ["neck", "chest", "head"])
 def test_a_body_larger_than_the_longest_scan_is_placed(part: str) -> None:
-    bank = BankSettings(size=(4.0, 4.0))  # the fake's T4 lies 560 mm below its C4 then
+    bank = SyntheticSettings(scale=(4.0, 4.0))  # the fake's T4 lies 560 mm below its C4 then
     for seed in range(20):
         place(fake_subject(), np.full(3, 200.0), True, bank, np.random.default_rng(seed), part)
 
@@ -234,7 +234,7 @@ def test_open_and_cut_sides() -> None:
 
 @pytest.mark.parametrize("part", ["chest", "head"])
 def test_without_a_neck_nothing_is_cervical(part: str) -> None:
-    subject, bank = fake_subject(), BankSettings()
+    subject, bank = fake_subject(), SyntheticSettings()
     seen = 0
     for number in range(6):
         rng = np.random.default_rng(number)
@@ -247,7 +247,7 @@ def test_without_a_neck_nothing_is_cervical(part: str) -> None:
 
 
 def test_a_neck_shows_its_levels_in_order() -> None:
-    subject, bank = fake_subject(), BankSettings(rotate_deg=(0, 0, 0), bend_mm=0)
+    subject, bank = fake_subject(), SyntheticSettings(rotate_deg=(0, 0, 0), elastic_mm=0)
     levels = set()
     for number in range(6):
         rng = np.random.default_rng(number)
@@ -265,7 +265,7 @@ def test_a_scan_of_the_chest_cuts_the_neck_off() -> None:
     subject = fake_subject()
     for number in range(20):
         for share in (0, 1):
-            bank = BankSettings(rotate_deg=(0, 0, 0), shear=0, uneven=0, size=(1, 1), cut_neck=share)
+            bank = SyntheticSettings(rotate_deg=(0, 0, 0), shear=0, anisotropy=0, scale=(1, 1), cropped_neck=share)
             placement = place(subject, np.full(3, 300.0), True, bank, np.random.default_rng(number))
             axis, second, seventh = (
                 np.linalg.solve(placement.matrix, point)
@@ -281,7 +281,10 @@ def test_a_scan_of_the_chest_cuts_the_neck_off() -> None:
 def test_some_windows_lie_aside_of_the_spine(aside: float, least: float, most: float, monkeypatch) -> None:
     """How far a window's middle lies from the spine, in widths of it: up to 0.75 of half a one, or to 0.9."""
     monkeypatch.setattr(placement, "ASIDE", aside)
-    subject, bank = fake_subject(), BankSettings(rotate_deg=(0, 0, 0), shear=0, uneven=0, size=(1, 1), no_neck=0)
+    subject, bank = (
+        fake_subject(),
+        SyntheticSettings(rotate_deg=(0, 0, 0), shear=0, anisotropy=0, scale=(1, 1), no_neck=0),
+    )
     middles = [
         place(subject, np.full(3, 300.0), True, bank, np.random.default_rng(number)).centre[0] for number in range(80)
     ]

@@ -81,7 +81,7 @@ def refused(data, said, **changed):
         ({"crops": {"size_mm": [24, 24, 20]}}, r"their crops\.size_mm is .*, expected .*20"),
         ({"crops": {**TINY["crops"], "oriented": False}}, r"their crops\.oriented is True, expected False"),
         ({"train": {**TINY["train"], "steps": 2}}, r"their train\.steps is 1, expected 2"),
-        ({"loss": {"dense": 0.5}}, r"their loss\.dense is 1\.0, expected 0\.5"),
+        ({"loss": {"voxel_weight": 0.5}}, r"their loss\.voxel_weight is 1\.0, expected 0\.5"),
     ],
 )
 def test_weights_of_another_configuration(run, changed, said):
@@ -107,7 +107,7 @@ def test_exchanged_weights(run):
 
 def test_a_decision_of_another_fit(run):
     path = run.run / "stage2/decision.json"
-    refused(run, r"decision\.json: missing, or not fitted", decision={"flip": False})
+    refused(run, r"decision\.json: missing, or not fitted", decision={"test_time_augmentation": False})
     refused(run, r"decision\.json: missing, or not fitted", folds=[0])
     content = store.read_json(path)
     store.write_json(path, {**content, "prior": [0.5] * 8})

@@ -31,10 +31,10 @@ def test_loss_of_two_studies_worked_by_hand():
 def test_smoothed_loss_is_least_where_the_smoothed_labels_are():
     # One study, all healthy, smoothing 0.2: every target is 0.1, whose own entropy is the least loss.
     p = torch.full((1, 8), 0.1)
-    loss = competition_loss(torch.logit(p), torch.zeros(1, 8), LossSettings(smoothing=0.2))
+    loss = competition_loss(torch.logit(p), torch.zeros(1, 8), LossSettings(label_smoothing=0.2))
     assert float(loss) == pytest.approx(-(0.1 * np.log(0.1) + 0.9 * np.log(0.9)), abs=1e-6)
     # All fractured, answered 0.1 still: 0.9 is asked for.
-    loss = competition_loss(torch.logit(p), torch.ones(1, 8), LossSettings(smoothing=0.2))
+    loss = competition_loss(torch.logit(p), torch.ones(1, 8), LossSettings(label_smoothing=0.2))
     assert float(loss) == pytest.approx(-(0.9 * np.log(0.1) + 0.1 * np.log(0.9)), abs=1e-6)
 
 

@@ -14,7 +14,7 @@ from stage2_classify.networks import build, build_encoder
 from stage2_classify.networks.blocks import BONE, MUSCLE, gaps, log_mean_exp, partly_hidden, whereabouts
 from stage2_classify.networks.library import LibraryFeatures
 from stage2_classify.networks.sequence import SequenceHead
-from stage2_classify.pretrained.encoder import start_path
+from stage2_classify.pretrained.encoder import init_path
 from stage2_classify.pretrained.from_imagenet import begin_from_pictures
 from stage2_classify.settings import AugmentSettings, ClassifySettings, CropSettings, NetworkSettings
 from stage2_classify.training.augment import warp
@@ -114,8 +114,8 @@ def test_an_encoder_begun_with_weights_for_pictures_sees_a_picture_that_goes_all
     drawn = weights[f"{within}conv1.weight"].clone()
     path, pictures = tmp_path / "resnet18.safetensors", pictures_of(encoder)
     save_file(pictures, path)
-    begins = settings.encoder.model_copy(update={"start_from": str(path)})
-    assert start_path(settings.model_copy(update={"encoder": begins})) == path
+    begins = settings.encoder.model_copy(update={"init_from": str(path)})
+    assert init_path(settings.model_copy(update={"encoder": begins})) == path
 
     begin_from_pictures(encoder, name, read_tensors(path), path)
     picture = torch.rand(1, 1, 20, 24)
@@ -145,11 +145,11 @@ def test_weights_for_pictures_that_do_not_fit_are_refused(tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
 
     save_file(pictures, path)
-    own = settings.encoder.model_copy(update={"start_from": str(path)})
+    own = settings.encoder.model_copy(update={"init_from": str(path)})
     sliced = NetworkSettings(kind="slices25d", encoder="resnet18")
     for network in (NetworkSettings(), sliced):  # the project's own encoders: there are none for them
         with pytest.raises(WeightsError, match="has no description"):
-            start_path(ClassifySettings(encoder=own, network=network))
+            init_path(ClassifySettings(encoder=own, network=network))
 
 
 @pytest.mark.parametrize("head, others_too", [("recurrent", True), ("alone", False)])
@@ -254,7 +254,7 @@ def test_a_hidden_mask_says_only_where_to_pool():
     masks = [torch.zeros(1, 1, 16, 16, 16) for _ in range(2)]
     masks[0][..., :8, :, :], masks[1][..., 8:, :, :] = 1, 1
     for sees, alike in (("ct", True), ("all", False)):
-        network = build_encoder(NetworkSettings(channels=(4, 8, 8), embedding=8, sees=sees)).eval()
+        network = build_encoder(NetworkSettings(channels=(4, 8, 8), embedding=8, inputs=sees)).eval()
         upper, lower = (network({"images": torch.cat([ct, m], dim=1), "mask_seen": torch.ones(1)}) for m in masks)
         assert torch.equal(upper["local"], lower["local"]) == alike
         assert upper["evidence"] != lower["evidence"]

@@ -7,7 +7,7 @@ import pytest
 from common.errors import SubmissionError
 from common.labels import TARGETS
 from stage2_classify.calibration.decide import decide
-from stage2_classify.evaluation.evaluate_submission import judge, paired, read_submission
+from stage2_classify.evaluation.evaluate_submission import evaluate, paired, read_submission
 from stage2_classify.inference.submit import make_submission, write_submission
 
 PRIOR = np.linspace(0.1, 0.8, 8)
@@ -60,15 +60,15 @@ def test_bad_submissions_are_refused(tmp_path, text):
         read_submission(tmp_path / "s.csv")
 
 
-def test_judge_on_two_studies_worked_by_hand():
+def test_evaluation_of_two_studies_worked_by_hand():
     labels = predictions(a=[0] * 8, b=[0, 1, 0, 0, 0, 0, 0, 1])
     answers = predictions(a=[0.05] * 7 + [0.10], b=[0.05, 0.8, 0.05, 0.05, 0.05, 0.05, 0.05, 0.9])
-    figures = judge(answers, labels, draws=50)
+    figures = evaluate(answers, labels, draws=50)
     assert figures["score"] == pytest.approx(0.0898247, abs=1e-6)
     assert figures["auc"]["C2"] == 1 and figures["auc"]["C1"] is None and figures["macro_auc"] == 1
     assert figures["difference"] == pytest.approx(figures["score"] - figures["best_constant_score"])
     with pytest.raises(SubmissionError, match="the first is b"):
-        judge(answers.drop(index="b"), labels)
+        evaluate(answers.drop(index="b"), labels)
 
 
 def test_two_submissions_are_compared_study_by_study():
@@ -86,7 +86,7 @@ def test_best_constant_gains_nothing_on_itself():
     y = (rng.random((60, 8)) < 0.2).astype(int)
     y[:, 7] = y[:, :7].max(axis=1)
     labels = pd.DataFrame(y, columns=list(TARGETS))
-    figures = judge(labels * 0 + judge(labels * 0.5 + 0.1, labels, draws=20)["best_constant"], labels, draws=20)
+    figures = evaluate(labels * 0 + evaluate(labels * 0.5 + 0.1, labels, draws=20)["best_constant"], labels, draws=20)
     assert figures["difference"] == pytest.approx(0, abs=1e-12)
 
 

@@ -18,7 +18,7 @@ from stage2_classify.calibration.fit import fit_posterior
 from stage2_classify.calibration.optimal_answer import best_answer
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.cut import Crops
-from stage2_classify.pretrained.encoder import start_path
+from stage2_classify.pretrained.encoder import init_path
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training.samples import Example
 from stage2_classify.training.studies import load_examples
@@ -110,40 +110,40 @@ def test_fit_and_prior_stay_inside():
     assert (best_constants(labels) > 0).all()
 
 
-def test_an_encoder_is_pretrained_shipped_and_begun_with(cohort, tmp_path, monkeypatch, capsys):
+def test_an_encoder_is_pretrained_kept_and_begun_with(cohort, tmp_path, monkeypatch, capsys):
     import torch
 
     from common.training.weights import load_weights
     from stage2_classify.evaluation.compare_evidence import less_other, read_evidence
-    from stage2_classify.evaluation.evaluate_encoder import judge_encoder, table
-    from stage2_classify.pretrained import encoder as shipped_encoder
+    from stage2_classify.evaluation.evaluate_encoder import evaluate_encoder, table
+    from stage2_classify.pretrained import encoder as pretrained_encoder
     from stage2_classify.training.pretrain import pretrain, pretrained
     from stage2_classify.training.train_encoder import train_encoder
 
     def settings(**changes):
         return parse({**TINY, "encoder": {**TINY["encoder"], **changes}}, ClassifySettings, "test")
 
-    monkeypatch.setattr(shipped_encoder, "SHIPPED", tmp_path / "shipped" / "weights.safetensors")
-    with pytest.raises(WeightsError, match="start_from=null"):
-        shipped_encoder.start_path(settings(start_from="practice"))
+    monkeypatch.setattr(pretrained_encoder, "PRETRAINED_PHANTOM", tmp_path / "kept" / "weights.safetensors")
+    with pytest.raises(WeightsError, match="init_from=null"):
+        pretrained_encoder.init_path(settings(init_from="pretrained-phantom"))
 
     assert pretrain(cohort, settings()) == 0 and "learned from 6 studies" in capsys.readouterr().out
     own = pretrained(cohort, settings())
-    shipped = shipped_encoder.ship(own)
-    (made, _), (kept, said) = load_weights(own), load_weights(shipped, shipped_encoder.KIND)
+    kept_file = pretrained_encoder.set_pretrained(own)
+    (made, _), (kept, said) = load_weights(own), load_weights(kept_file, pretrained_encoder.KIND)
     assert all(torch.equal(made[name], kept[name]) for name in made) and "version" in said
 
-    started = settings(start_from="practice", lr=1e-12, weight_decay=0)
-    assert shipped_encoder.start_path(started) == shipped
+    started = settings(init_from="pretrained-phantom", lr=1e-12, weight_decay=0)
+    assert pretrained_encoder.init_path(started) == kept_file
     alone = started.model_copy(update={"network": started.network.model_copy(update={"head": "alone", "hidden": 9})})
-    assert shipped_encoder.start_path(alone) == shipped  # what looks across levels is no part of an encoder
+    assert pretrained_encoder.init_path(alone) == kept_file  # what looks across levels is no part of an encoder
     examples = [Example("1", study(np.random.default_rng(1), True), np.array([1, 0, 0, 0, 0, 0, 0, 1], np.float32))]
     after = train_encoder(tmp_path / "fold", {"a": 1}, examples, started)
     torch.testing.assert_close(after, kept)
     other = train_encoder(tmp_path / "other", {"a": 1}, examples, settings(lr=1e-12, weight_decay=0))
     assert not torch.allclose(other["local.weight"], kept["local.weight"])
 
-    found, evidence, labels = judge_encoder(cohort, settings(), own)
+    found, evidence, labels = evaluate_encoder(cohort, settings(), own)
     assert found["studies"] == 6 and found["auc"]["C3"] is None and 0 <= found["auc"]["C2"] <= 1
     evidence.to_csv(tmp_path / "evidence.csv")
     found["less_other"] = less_other(evidence, read_evidence(tmp_path / "evidence.csv"), labels)
@@ -154,7 +154,7 @@ def test_an_encoder_is_pretrained_shipped_and_begun_with(cohort, tmp_path, monke
     wider = parse({**TINY, "network": {**TINY["network"], "embedding": 9}}, ClassifySettings, "test")
     wider = wider.model_copy(update={"encoder": started.encoder})
     with pytest.raises(ConfigError, match="embedding is 8, the configuration's 9"):
-        shipped_encoder.start_path(wider)
+        pretrained_encoder.init_path(wider)
 
 
 def test_what_a_training_begins_with_counts(cohort, tmp_path):
@@ -164,7 +164,7 @@ def test_what_a_training_begins_with_counts(cohort, tmp_path):
     settings = parse(TINY, ClassifySettings, "test")
     labels = pd.DataFrame(0, index=[f"1.2.{n}" for n in range(6)], columns=list(TARGETS))
     assert pretrain(cohort, settings) == 0
-    start = {**TINY["encoder"], "start_from": str(pretrained(cohort, settings))}
+    start = {**TINY["encoder"], "init_from": str(pretrained(cohort, settings))}
     started = parse({**TINY, "encoder": start}, ClassifySettings, "test")
     without, with_start = origin(labels, cohort, settings), origin(labels, cohort, started)
     assert "start" not in without and {**with_start, "start": None} == {**without, "start": None}
@@ -175,15 +175,18 @@ def test_the_configurations_begin_from_the_encoder_that_comes_with_the_project()
 
     for name in ("phantom", "rsna2022"):
         _, settings = load(Path(f"configs/{name}.yaml"), "classify", ClassifySettings, ())
-        if settings.encoder.start_from == "practice":
-            assert start_path(settings).name == "weights.safetensors"
-    assert load(Path("configs/phantom.yaml"), "classify", ClassifySettings, ())[1].encoder.start_from == "practice"
+        if settings.encoder.init_from == "pretrained-phantom":
+            assert init_path(settings).name == "pretrained-phantom.safetensors"
+    assert (
+        load(Path("configs/phantom.yaml"), "classify", ClassifySettings, ())[1].encoder.init_from
+        == "pretrained-phantom"
+    )
 
 
 def test_shuffled_studies_keep_their_scans_and_exchange_labels_and_boxes(cohort):
-    data, settings = cohort, parse({**TINY, "shuffled": True}, ClassifySettings, "test")
+    data, settings = cohort, parse({**TINY, "shuffle_labels": True}, ClassifySettings, "test")
     labels = pd.read_csv(data.root / "train.csv", dtype={"StudyInstanceUID": str}).set_index("StudyInstanceUID")
-    plain = load_examples(labels, data, settings.model_copy(update={"shuffled": False}))
+    plain = load_examples(labels, data, settings.model_copy(update={"shuffle_labels": False}))
     mixed = load_examples(labels, data, settings)
     assert [e.crops.present.sum() for e in plain.values()] == [e.crops.present.sum() for e in mixed.values()]
     assert all(np.array_equal(plain[uid].crops.images, mixed[uid].crops.images) for uid in plain)
@@ -199,8 +202,8 @@ def test_an_encoder_begins_with_stage_1s_first_layers():
     from common.training.weights import load_weights
     from stage2_classify.training.encoder_task import EncoderTask
 
-    path = Path("stage1_segment/shipped/practice.safetensors")
-    encoder = {**TINY["encoder"], "start_from": str(path)}
+    path = Path("stage1_segment/weights/pretrained-phantom.safetensors")
+    encoder = {**TINY["encoder"], "init_from": str(path)}
     examples = [Example("1", study(np.random.default_rng(1), True), np.array([1, 0, 0, 0, 0, 0, 0, 1], np.float32))]
 
     def task(**network):
@@ -213,7 +216,7 @@ def test_an_encoder_begins_with_stage_1s_first_layers():
     from stage1_segment.network import build_network
     from stage1_segment.settings import NetworkSettings
 
-    unet = build_network(NetworkSettings(widths=(16, 32, 64, 96), decoder=(48, 32, 16, 8)))
+    unet = build_network(NetworkSettings(channels=(16, 32, 64, 96), decoder_channels=(48, 32, 16, 8)))
     unet.load_state_dict(theirs)
     x = torch.rand(1, 16, 8, 8, 8)
     torch.testing.assert_close(
@@ -222,7 +225,7 @@ def test_an_encoder_begins_with_stage_1s_first_layers():
     with pytest.raises(ConfigError, match=r"network.channels=\[16, 32, 64\]"):
         task(channels=[24, 48, 96])
     with pytest.raises(ConfigError, match="is for kind=vertebra3d"):
-        task(kind="slices25d", sees="ct")
+        task(kind="slices25d", inputs="ct")
 
 
 def test_less_other_by_hand(tmp_path):
@@ -254,7 +257,7 @@ def test_a_miscounted_study_shows_a_level_as_its_neighbour():
     crops = study(np.random.default_rng(0), True)  # C7 is not in view
     fractured = np.array([True, False, False, False, False, True, False])
     for seed in range(6):
-        seen, broken = miscounted(crops, fractured, np.random.default_rng(seed), AugmentSettings(shifted=1))
+        seen, broken = miscounted(crops, fractured, np.random.default_rng(seed), AugmentSettings(shifted_levels=1))
         down = seen.present.tolist() == [False] + [True] * 6
         assert down or seen.present.tolist() == [True] * 5 + [False] * 2
         by = 1 if down else -1
@@ -262,12 +265,14 @@ def test_a_miscounted_study_shows_a_level_as_its_neighbour():
             assert np.array_equal(seen.images[level], crops.images[level - by])
             assert np.array_equal(seen.distance[level], crops.distance[level - by])
             assert broken[level] == fractured[level - by]
-    seen, broken = miscounted(crops, fractured, np.random.default_rng(0), AugmentSettings(missing=1))
+    seen, broken = miscounted(crops, fractured, np.random.default_rng(0), AugmentSettings(missed_level=1))
     assert seen.present.sum() == 5 and not seen.present[6] and (broken == fractured).all() and crops.present.sum() == 6
     assert miscounted(crops, fractured, np.random.default_rng(0), AugmentSettings())[0] is crops
     alone = replace(crops, present=np.arange(7) == 6)  # C7 alone: it is neither missed nor pushed out
     for seed in range(6):
-        seen, _ = miscounted(alone, fractured, np.random.default_rng(seed), AugmentSettings(shifted=1, missing=1))
+        seen, _ = miscounted(
+            alone, fractured, np.random.default_rng(seed), AugmentSettings(shifted_levels=1, missed_level=1)
+        )
         assert seen.present.sum() == 1
 
 
@@ -277,7 +282,7 @@ def test_a_miscounted_vertebra_is_learned_from_as_what_it_is():
 
     labels = np.array([1, 0, 0, 0, 0, 1, 0, 1], np.float32)  # C1 and C6
     examples = [Example("1", study(np.random.default_rng(1), True), labels)]
-    samples = Samples(examples, AugmentSettings(shifted=1), CropSettings(size_mm=(24, 24, 16)), 0)
+    samples = Samples(examples, AugmentSettings(shifted_levels=1), CropSettings(size_mm=(24, 24, 16)), 0)
     drawn = [samples.sample(n) for n in range(6)]
     assert all(sample["labels"].tolist() == labels.tolist() for sample in drawn)
     seen = {tuple(np.flatnonzero(sample["fractured"] & sample["present"])) for sample in drawn}

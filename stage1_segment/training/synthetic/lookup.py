@@ -42,18 +42,18 @@ def draw_rays(
     placement: Placement,
     window: tuple[int, int, int],
     voxel_mm: float,
-    bend_mm: float,
+    elastic_mm: float,
     rng: np.random.Generator,
     trunk: Trunk = AS_MAPPED,
 ) -> Rays:
-    """Of a window of (X, Y, Z) voxels. `bend_mm`: standard deviation of the elastic deformation. Affine and elastic
+    """Of a window of (X, Y, Z) voxels. `elastic_mm`: standard deviation of the elastic deformation. Affine and elastic
     deformation together are made at few points, spread linearly later, which leaves the affine part exact."""
     cells = [FINER * n for n in window]
     counts = [max(-(-n // CONTROL), 1) + 1 for n in cells]
     mm = [np.linspace(0.5 - n / 2, n / 2 - 0.5, m) * voxel_mm / FINER for n, m in zip(cells, counts)]
     points = np.stack(np.meshgrid(*mm, indexing="ij"), axis=-1) @ placement.matrix.T + placement.centre
-    if bend_mm:
-        points += _smooth_field(counts, cells, voxel_mm, rng) * bend_mm
+    if elastic_mm:
+        points += _smooth_field(counts, cells, voxel_mm, rng) * elastic_mm
     if trunk.chest != AS_MAPPED.chest:
         points[..., 2] -= raised_by(points, subject, trunk.chest)
     index = np.moveaxis(subject.grid.to_index(points), -1, 0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from stage1_segment.settings import BankSettings
+from stage1_segment.settings import SyntheticSettings
 from stage1_segment.training.synthetic.subject import Subject
 
 BODY_MM = 90.0
@@ -40,12 +40,12 @@ class Placement:
     radius: float
 
 
-def draw_matrix(settings: BankSettings, rng: np.random.Generator, lean_deg: float = 0.0) -> np.ndarray:
+def draw_matrix(settings: SyntheticSettings, rng: np.random.Generator, lean_deg: float = 0.0) -> np.ndarray:
     """(3, 3): millimetres of a scan -> millimetres of the subject: turned (`lean_deg` forward besides), larger or
     smaller, sheared, mirrored."""
     largest = np.array(settings.rotate_deg)
     angles = rng.normal(0, largest / 2).clip(-largest, largest) + np.array([lean_deg, 0, 0])
-    size = np.exp(rng.uniform(*np.log(settings.size))) * np.exp(rng.normal(0, settings.uneven, 3))
+    size = np.exp(rng.uniform(*np.log(settings.scale))) * np.exp(rng.normal(0, settings.anisotropy, 3))
     shear = np.eye(3) + np.triu(rng.normal(0, settings.shear, (3, 3)), 1)
     mirror = np.diag([rng.choice([-1.0, 1.0]), 1.0, 1.0])
     return Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ shear @ np.diag(1 / size) @ mirror
@@ -55,13 +55,13 @@ def place(
     subject: Subject,
     window_mm: np.ndarray,
     coarse: bool,
-    settings: BankSettings,
+    settings: SyntheticSettings,
     rng: np.random.Generator,
     part: str = "neck",
 ) -> Placement:
     """A scan of the subject and a window (3,) mm in it. `part`: neck; chest or head, which hold no cervical vertebra
     (what the deformation brings into view of one is for the caller to cut)."""
-    cut = part == "neck" and rng.random() < settings.cut_neck
+    cut = part == "neck" and rng.random() < settings.cropped_neck
     of_chest = cut or part == "chest"
     matrix = draw_matrix(settings, rng, rng.uniform(0, LEAN_DEG) if of_chest else 0.0)
     origin = subject.centres[4]
@@ -73,7 +73,7 @@ def place(
     else:
         near = levels[rng.choice([code for code in levels if code <= 9])]
         centre = near + rng.uniform(-0.3, 0.3, 3) * window_mm
-    radius = np.exp(rng.uniform(*np.log(settings.view_mm))) / 2
+    radius = np.exp(rng.uniform(*np.log(settings.field_of_view_mm))) / 2
     reach = max(radius - 60, 0) * 0.5
     axis = levels[9 if of_chest else 4][:2] + np.array([0, AXIS_MM]) + rng.uniform(-reach, reach, 2).clip(-60, 60)
     half = np.array([radius, radius]) * rng.uniform(0.75, 1.0, 2) if rng.random() < 0.3 else np.full(2, radius)

@@ -40,17 +40,17 @@ class BankSamples:
     def draw(self, number: int) -> SampleRecipe:
         """Of sample `number`: a pure function of the seed and the number. Samples of one batch are of the same pass, so
         that their windows are of one size."""
-        patch, bank, seed = self.settings.patch, self.settings.bank, self.settings.train.seed
+        patch, synthetic, seed = self.settings.patch, self.settings.synthetic, self.settings.train.seed
         coarse = np.random.default_rng([seed, number // self.settings.train.batch, 1]).random() < patch.coarse_share
         rng = np.random.default_rng([seed, number, 0])
         window, voxel_mm = self._window(coarse)
         chosen = int(rng.integers(len(self.subjects)))
         subject = self.subjects[chosen]
-        part = str(rng.choice(["chest", "head", "nothing"])) if rng.random() < bank.no_neck else "neck"
+        part = str(rng.choice(["chest", "head", "nothing"])) if rng.random() < synthetic.no_neck else "neck"
         scan = None
         if part != "nothing":
-            placement = place(subject, np.array(window) * voxel_mm, coarse, bank, rng, part)
-            scan = draw_recipe(subject, placement, window, voxel_mm, bank, rng, part)
+            placement = place(subject, np.array(window) * voxel_mm, coarse, synthetic, rng, part)
+            scan = draw_recipe(subject, placement, window, voxel_mm, synthetic, rng, part)
         alone = draw_alone(rng) if coarse else None
         return SampleRecipe(coarse, chosen, scan, alone, int(rng.integers(2**31)))
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from common.labels import THORACIC
 from common.phantom import tissues
-from stage1_segment.settings import BankSettings
+from stage1_segment.settings import SyntheticSettings
 from stage1_segment.training.synthetic.artefacts import (
     AIR_HU,
     Grey,
@@ -64,7 +64,7 @@ def draw_recipe(
     placement: Placement,
     window: tuple[int, int, int],
     voxel_mm: float,
-    bank: BankSettings,
+    settings: SyntheticSettings,
     rng: np.random.Generator,
     part: str = "neck",
 ) -> Recipe:
@@ -75,9 +75,9 @@ def draw_recipe(
     return Recipe(
         placement=placement,
         part=part,
-        rays=draw_rays(subject, placement, window, voxel_mm, bank.bend_mm, rng, draw_trunk(subject, rng)),
+        rays=draw_rays(subject, placement, window, voxel_mm, settings.elastic_mm, rng, draw_trunk(subject, rng)),
         levels=level_table()[wear],
-        contrast=contrast.through(wear, bank.texture),
+        contrast=contrast.through(wear, settings.texture),
         scanner=draw_scanner(rng),
         grey=draw_grey(rng),
         shell=draw_shell(rng),

@@ -64,7 +64,7 @@ sys.exit("torch" in sys.modules)
     assert found["parts"]["segment"]["classes"] == list(CLASS_NAMES)
     assert found["parts"]["classify"]["classes"] == list(TARGETS)
     weights = [entry for part in found["parts"].values() for entry in part["weights"]]
-    assert len(weights) == len(list(ROOT.glob("stage*/shipped/*.safetensors")))
+    assert len(weights) == len(list(ROOT.glob("stage*/weights/*.safetensors")))
     for entry in weights:
         assert hashlib.sha256(Path(entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
         assert Path(entry["card"]).is_file() and entry["license"] == "Apache-2.0"
@@ -101,7 +101,7 @@ def test_both_stages_meet_in_the_folder(installed: Path, tmp_path: Path, monkeyp
     assert predict([str(ct), "-o", "without", "--device", "cpu"]) == 0
     assert not Path("without/result.json").exists() and "no trained stage 2" in capsys.readouterr().err
     network = {"network": {"channels": [4, 8], "embedding": 8, "hidden": 4}, "crops": {"spacing_mm": 4}}
-    settings = {**network, "encoder": {"start_from": None}, "folds": [0]}
+    settings = {**network, "encoder": {"init_from": None}, "folds": [0]}
     Path("tiny.yaml").write_text(yaml.safe_dump({"classify": settings}))
     Path("runs/tiny/stage2/fold0").mkdir(parents=True)
     Path("runs/tiny/stage1/fold0").mkdir(parents=True)

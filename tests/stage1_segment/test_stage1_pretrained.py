@@ -12,32 +12,32 @@ from common.config import DataSettings
 from common.errors import ConfigError, NoCervicalLevel, WeightsError
 from common.training import initial_weights
 from common.training.weights import load_weights, save_weights
-from stage1_segment import pretrained as shipped_weights
+from stage1_segment import pretrained as pretrained_module
 from stage1_segment.network import build_network
-from stage1_segment.pretrained import own_or_shipped, start_path
+from stage1_segment.pretrained import init_path, own_or_pretrained
 from stage1_segment.run_folder import RunFolder, all_current
 from stage1_segment.settings import (
     KIND,
-    BankSettings,
+    InitTrainSettings,
     NetworkSettings,
     PatchSettings,
     PredictSettings,
     SegmentSettings,
-    StartedTrainSettings,
+    SyntheticSettings,
 )
-from stage1_segment.training.ship import ship
+from stage1_segment.training.set_pretrained import set_pretrained
 
-TINY = NetworkSettings(widths=(8, 8), decoder=(8, 8))
+TINY = NetworkSettings(channels=(8, 8), decoder_channels=(8, 8))
 
 
-def tiny_settings(start_from: str | None = None, bank: Path = Path("bank"), **train) -> SegmentSettings:
+def tiny_settings(init_from: str | None = None, bank: Path = Path("bank"), **train) -> SegmentSettings:
     return SegmentSettings(
-        source="bank",
+        source="synthetic",
         network=TINY,
         patch=PatchSettings(coarse_mm=8.0, fine_mm=4.0, size=(16, 16, 24)),
-        bank=BankSettings(folder=bank, held_out=0.5),
-        train=StartedTrainSettings(
-            steps=2, batch=1, warmup=1, workers=0, precision="32-true", start_from=start_from, **train
+        synthetic=SyntheticSettings(folder=bank, held_out=0.5),
+        train=InitTrainSettings(
+            steps=2, batch=1, warmup=1, workers=0, precision="32-true", init_from=init_from, **train
         ),
     )
 
@@ -49,24 +49,26 @@ def write_weights(path: Path, settings: SegmentSettings, seed: int = 7) -> Path:
 
 
 @pytest.fixture
-def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "shipped" / "weights.safetensors"
-    monkeypatch.setattr(shipped_weights, "SHIPPED", path)
+def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "pretrained" / "weights.safetensors"
+    monkeypatch.setattr(pretrained_module, "PRETRAINED", path)
     return path
 
 
-def test_shipped_weights_are_used_and_announced(shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_pretrained_module_are_used_and_announced(
+    pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     own = tmp_path / "own.safetensors"
-    assert own_or_shipped(own) == own and capsys.readouterr().err == ""  # nothing there: today's error follows
-    write_weights(shipped, tiny_settings())
-    assert own_or_shipped(own) == shipped
+    assert own_or_pretrained(own) == own and capsys.readouterr().err == ""  # nothing there: today's error follows
+    write_weights(pretrained, tiny_settings())
+    assert own_or_pretrained(own) == pretrained
     said = capsys.readouterr().err
     assert "come with the project" in said and "Research software" in said and "CARD.md" in said
     write_weights(own, tiny_settings())
-    assert own_or_shipped(own) == own and capsys.readouterr().err == ""
+    assert own_or_pretrained(own) == own and capsys.readouterr().err == ""
 
 
-def test_predict_without_weights_of_its_own(shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_predict_without_weights_of_its_own(pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     import numpy as np
 
     from common.reading.nifti import write_nifti
@@ -78,7 +80,7 @@ def test_predict_without_weights_of_its_own(shipped: Path, tmp_path: Path, capsy
     arguments = _parser().parse_args(line)
     with pytest.raises(WeightsError, match="none"):
         arguments.command(arguments)
-    write_weights(shipped, tiny_settings())
+    write_weights(pretrained, tiny_settings())
     with pytest.raises(NoCervicalLevel):  # it has learned nothing
         arguments.command(arguments)
     assert (tmp_path / "m.nii.gz").is_file()
@@ -86,57 +88,61 @@ def test_predict_without_weights_of_its_own(shipped: Path, tmp_path: Path, capsy
     assert (tmp_path / "m.nii.gz").exists()
 
 
-def test_ship_keeps_the_weights(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_set_pretrained_keeps_the_weights(pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_weights(tmp_path / "w.safetensors", tiny_settings())
-    assert ship([source]) == shipped
-    (old, _), (new, description) = load_weights(source), load_weights(shipped, KIND)
+    assert set_pretrained([source]) == pretrained
+    (old, _), (new, description) = load_weights(source), load_weights(pretrained, KIND)
     assert old.keys() == new.keys() and all(torch.equal(old[name], new[name]) for name in old)
-    assert "held_out" not in description and description["network"]["widths"] == [8, 8]
+    assert "held_out" not in description and description["network"]["channels"] == [8, 8]
     monkeypatch.setattr(initial_weights, "LARGEST", 1000)
     with pytest.raises(ConfigError, match="MB"):
-        ship([source])
+        set_pretrained([source])
 
 
-def test_ship_takes_the_mean_and_says_how_to_predict(shipped: Path, tmp_path: Path) -> None:
+def test_set_pretrained_takes_the_mean_and_says_how_to_predict(pretrained: Path, tmp_path: Path) -> None:
     sources = [write_weights(tmp_path / f"{seed}.safetensors", tiny_settings(), seed) for seed in (1, 2)]
-    ship(sources, predict=PredictSettings(flip=True, overlap=0.125))
-    (a, _), (b, _), (mean, description) = (load_weights(path) for path in (*sources, shipped))
+    set_pretrained(sources, predict=PredictSettings(test_time_augmentation=True, overlap=0.125))
+    (a, _), (b, _), (mean, description) = (load_weights(path) for path in (*sources, pretrained))
     assert all(torch.allclose(mean[name], (a[name] + b[name]) / 2) for name in a)
-    assert description["predict"]["flip"] and description["predict"]["overlap"] == 0.125
-    wide = tiny_settings().model_copy(update={"network": NetworkSettings(widths=(8, 8, 8), decoder=(8, 8, 8))})
+    assert description["predict"]["test_time_augmentation"] and description["predict"]["overlap"] == 0.125
+    wide = tiny_settings().model_copy(
+        update={"network": NetworkSettings(channels=(8, 8, 8), decoder_channels=(8, 8, 8))}
+    )
     other = write_weights(tmp_path / "other.safetensors", wide)
     with pytest.raises(WeightsError, match="no mean"):
-        ship([sources[0], other])
+        set_pretrained([sources[0], other])
 
 
-def test_start_must_fit(shipped: Path, tmp_path: Path) -> None:
-    assert start_path(tiny_settings()) is None
-    with pytest.raises(WeightsError, match="start_from=null"):
-        start_path(tiny_settings("shipped"))
-    write_weights(shipped, tiny_settings())
-    assert start_path(tiny_settings("shipped")) == shipped
-    other = tiny_settings("shipped").model_copy(update={"network": NetworkSettings(widths=(8, 16), decoder=(8, 8))})
-    with pytest.raises(ConfigError, match=r"network\.widths is \[8, 8\]"):
-        start_path(other)
-    window = tiny_settings("shipped").model_copy(update={"patch": PatchSettings(high_hu=1500)})
+def test_start_must_fit(pretrained: Path, tmp_path: Path) -> None:
+    assert init_path(tiny_settings()) is None
+    with pytest.raises(WeightsError, match="init_from=null"):
+        init_path(tiny_settings("pretrained"))
+    write_weights(pretrained, tiny_settings())
+    assert init_path(tiny_settings("pretrained")) == pretrained
+    other = tiny_settings("pretrained").model_copy(
+        update={"network": NetworkSettings(channels=(8, 16), decoder_channels=(8, 8))}
+    )
+    with pytest.raises(ConfigError, match=r"network\.channels is \[8, 8\]"):
+        init_path(other)
+    window = tiny_settings("pretrained").model_copy(update={"patch": PatchSettings(high_hu=1500)})
     with pytest.raises(ConfigError, match=r"patch\.high_hu"):
-        start_path(window)
+        init_path(window)
 
 
 @pytest.mark.slow
-def test_training_from_a_bank(shipped: Path, tmp_path: Path) -> None:
+def test_training_from_a_bank(pretrained: Path, tmp_path: Path) -> None:
     """Two steps and a validation; it is current afterwards, and begins from weights when asked."""
     from stage1_segment.training.train import train_folds
 
     data = DataSettings(root=tmp_path / "no cohort", run=tmp_path / "run")
     write_bank(tmp_path / "bank", 2)
-    write_weights(shipped, tiny_settings())
-    settings = tiny_settings("shipped", tmp_path / "bank", lr=1e-9, weight_decay=0.0, log_every=1)
+    write_weights(pretrained, tiny_settings())
+    settings = tiny_settings("pretrained", tmp_path / "bank", lr=1e-9, weight_decay=0.0, log_every=1)
     assert not all_current(data, settings)
     train_folds(data, settings)
     assert all_current(data, settings)
     assert not all_current(data, tiny_settings(None, tmp_path / "bank", lr=1e-9, weight_decay=0.0, log_every=1))
-    begun, trained = load_weights(shipped)[0], load_weights(RunFolder(data.run).weights(0), KIND)[0]
+    begun, trained = load_weights(pretrained)[0], load_weights(RunFolder(data.run).weights(0), KIND)[0]
     assert all(torch.allclose(begun[name], trained[name], atol=1e-6) for name in begun)
     lines = [json.loads(line) for line in (RunFolder(data.run).fold(0) / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 2] and "validation_dice" in lines[-1]
@@ -182,7 +188,7 @@ def test_no_neck_no_level(what: str, seed: int, precision: str) -> None:
         hu[25:39, 20:34] = 500
     if what == "a noisy ball":
         hu[sum((np.indices(shape) - np.array([32, 30, 40])[:, None, None, None]) ** 2) < 16**2] += 760
-    segmenter = Segmenter.load(shipped_weights.SHIPPED, "cpu")
+    segmenter = Segmenter.load(pretrained_module.PRETRAINED, "cpu")
     assert segmenter.predict.precision == "32-true"  # the description of these weights is older than the setting
     segmenter = replace(segmenter, predict=segmenter.predict.model_copy(update={"precision": precision}))
     result = segment(Volume(hu, np.diag([3.0, 3, 3, 1])), segmenter)
