@@ -115,8 +115,7 @@ set-pretrained: setup ## make RUN's stage-1 weights those that come with the pro
 bench-readers: setup ## broken series, as this reader and others that are installed read them
 	@"$(PY)" -m common.reading.selftest.compare
 
-test: setup ## ruff and the tests
-	"$(PY)" -m ruff check .
+test: lint ## ruff, mypy and the tests
 	"$(PY)" -m pytest
 
 test-kills: setup ## kill 50 tiny runs at random moments, go on, compare with a run left alone (minutes; KILLS=n)
@@ -125,8 +124,9 @@ test-kills: setup ## kill 50 tiny runs at random moments, go on, compare with a 
 test-mutations: setup ## break lines of the code one by one and see that the tests notice (minutes; ONLY='3 7')
 	@"$(PY)" -m tests.mutations $(if $(ONLY),--only $(ONLY))
 
-lint: setup ## ruff alone
+lint: setup ## ruff and mypy
 	"$(PY)" -m ruff check .
+	"$(PY)" -m mypy
 
 docs: setup ## the documentation as a site in site/ (first: .venv/bin/python -m pip install '.[docs]')
 	@"$(PY)" -m mkdocs --version >/dev/null 2>&1 || { echo "make docs needs the extra: $(PY) -m pip install --editable '.[docs]'" >&2; exit 2; }

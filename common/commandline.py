@@ -45,7 +45,7 @@ def run(main: Callable[[], int | None]) -> None:
     # What libraries say to each other about their future helps nobody here; processes started later hear it too.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
     warnings.simplefilter("ignore", FutureWarning)
-    code = 1  # of what nobody foresaw
+    code: int | str = 1  # of what nobody foresaw
     try:
         code = main() or 0
         sys.stdout.flush()

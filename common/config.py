@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from common.errors import ConfigError
 
@@ -168,7 +169,7 @@ def _set(content: dict[str, Any], keys: list[str], value: Any, override: str) ->
     content[keys[-1]] = value
 
 
-def _explain(item: dict[str, Any], model: type[BaseModel], prefix: str) -> str:
+def _explain(item: ErrorDetails, model: type[BaseModel], prefix: str) -> str:
     location = [str(part) for part in item["loc"]]
     dotted = ".".join([prefix, *location] if prefix else location)
     if item["type"] == "extra_forbidden":

@@ -1,9 +1,14 @@
 """A voxel array that travels with its affine, and the grid such an array lies on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
+
+Vector = np.ndarray | Sequence[float]
+"""Three numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +40,11 @@ class Grid:
         """(3,) world RAS mm of the grid's middle."""
         return self.to_world((np.array(self.shape) - 1) / 2)
 
-    def to_world(self, index: np.ndarray) -> np.ndarray:
+    def to_world(self, index: npt.ArrayLike) -> np.ndarray:
         """Voxel indices (..., 3) -> world RAS mm (..., 3)."""
         return np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
-    def to_index(self, world: np.ndarray) -> np.ndarray:
+    def to_index(self, world: npt.ArrayLike) -> np.ndarray:
         """World RAS mm (..., 3) -> fractional voxel indices (..., 3)."""
         inverse = np.linalg.inv(self.affine[:3, :3])
         return (np.asarray(world, dtype=np.float64) - self.affine[:3, 3]) @ inverse.T
@@ -57,9 +62,9 @@ class Grid:
 
     @classmethod
     def around(
-        cls, centre: np.ndarray, size_mm: np.ndarray, spacing: np.ndarray, axes: np.ndarray | None = None
+        cls, centre: Vector, size_mm: Vector, spacing: float | Vector, axes: np.ndarray | None = None
     ) -> "Grid":
-        """The grid of `spacing` (3,) mm about world point `centre`, `size_mm` (3,) long, along the
+        """The grid of `spacing` mm, one or (3,), about world point `centre`, `size_mm` (3,) long, along the
         orthonormal columns of `axes` (3, 3), the world's own (R, A, S) by default."""
         spacing = np.broadcast_to(np.asarray(spacing, dtype=np.float64), 3)
         shape = np.maximum(np.round(np.asarray(size_mm) / spacing).astype(int), 1)
@@ -96,12 +101,12 @@ class Volume:
             raise ValueError(f"array of shape {array.shape} doesn't fit the grid {self.array.shape}")
         return Volume(array, self.affine, self.notices)
 
-    def crop(self, start: np.ndarray, stop: np.ndarray) -> "Volume":
+    def crop(self, start: Vector, stop: Vector) -> "Volume":
         """The voxels start (3,) <= index < stop (3,), cut to the array's bounds; a view, no copy."""
-        start = np.maximum(np.asarray(start, dtype=int), 0)
-        stop = np.minimum(np.asarray(stop, dtype=int), self.array.shape)
-        if (stop <= start).any():
-            raise ValueError(f"crop {start.tolist()}..{stop.tolist()} holds no voxel of {self.array.shape}")
+        first = np.maximum(np.asarray(start, dtype=int), 0)
+        end = np.minimum(np.asarray(stop, dtype=int), self.array.shape)
+        if (end <= first).any():
+            raise ValueError(f"crop {first.tolist()}..{end.tolist()} holds no voxel of {self.array.shape}")
         affine = self.affine.copy()
-        affine[:3, 3] = self.grid.to_world(start)
-        return Volume(self.array[tuple(map(slice, start, stop))], affine, self.notices)
+        affine[:3, 3] = self.grid.to_world(first)
+        return Volume(self.array[tuple(map(slice, first, end))], affine, self.notices)

@@ -2,13 +2,16 @@
 
 import argparse
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from common import commandline, config
 from common.device import Precision, check_device
 from common.errors import ConfigError
 from common.outputs.lock import only_one
 from common.outputs.own_files import outputs_at
+
+if TYPE_CHECKING:
+    from stage1_segment.settings import PredictSettings, SegmentSettings
 
 PART = "segment"
 
@@ -207,19 +210,19 @@ def _no_neck(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _weights(arguments: argparse.Namespace, data, settings) -> Path:
+def _weights(arguments: argparse.Namespace, data: "config.DataSettings", settings: "SegmentSettings") -> Path:
     from stage1_segment.pretrained import own_or_pretrained
     from stage1_segment.run_folder import RunFolder
 
     return arguments.weights or own_or_pretrained(RunFolder(data.run).weights(settings.train_folds[0]))
 
 
-def _given(arguments: argparse.Namespace, settings):
+def _given(arguments: argparse.Namespace, settings: "SegmentSettings") -> "PredictSettings | None":
     """The settings of prediction when a configuration is given; None: those of the weights."""
     return settings.predict if arguments.config or arguments.overrides else None
 
 
-def _settings(arguments: argparse.Namespace):
+def _settings(arguments: argparse.Namespace) -> "tuple[config.DataSettings, SegmentSettings]":
     from stage1_segment.settings import SegmentSettings
 
     return config.load(arguments.config, PART, SegmentSettings, arguments.overrides)

@@ -58,7 +58,7 @@ class HintedUnet(nn.Module):
     of the logits: so the second pass learns from the start to correct the first one rather than to repeat it.
     The encoder begins at half the resolution; `detail` brings the edges in at full resolution."""
 
-    def __init__(self, unet: nn.Module, width: int) -> None:
+    def __init__(self, unet: smp.Unet, width: int) -> None:
         super().__init__()
         self.encoder, self.decoder = unet.encoder, unet.decoder
         self.detail = nn.Sequential(

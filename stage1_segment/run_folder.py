@@ -75,11 +75,18 @@ def split(competition: Competition, data: DataSettings, settings: SegmentSetting
     return splits
 
 
+def _segmentation(competition: Competition, uid: str) -> Path:
+    found = competition.segmentation(uid)
+    if found is None:
+        raise DatasetError(f"{competition.root}/segmentations: the mask of {uid} is gone; put it back and run again")
+    return found
+
+
 def sample_origin(competition: Competition, uid: str, data: DataSettings, settings: SegmentSettings) -> dict[str, Any]:
     """What a study's training sample is made from: its scan in the cache, its mask's file."""
     return {
         "ct": CtCache(data.run / "cache").identity(uid),
-        "segmentation": store.Files(competition.segmentation(uid)),
+        "segmentation": store.Files(_segmentation(competition, uid)),
         "fine_mm": settings.patch.fine_mm,
     }
 
@@ -90,7 +97,7 @@ def sample_identity(competition: Competition, uid: str, data: DataSettings, sett
     path = RunFolder(data.run).sample(uid)
     if store.is_current(path, sample_origin(competition, uid, data, settings), SAMPLE):
         return str(store.recorded_digest(path))
-    files = store.fingerprint(competition.images(uid)), store.fingerprint(competition.segmentation(uid))
+    files = store.fingerprint(competition.images(uid)), store.fingerprint(_segmentation(competition, uid))
     return f"no sample of {store.digest_value(files)}"
 
 

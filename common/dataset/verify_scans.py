@@ -29,7 +29,7 @@ class Job:
 def check_study(job: Job) -> list[Fault]:
     """Every fault of a study's files."""
     faults: list[Fault] = []
-    layout = _check_images(job, faults) if job.images else None
+    layout = _check_images(job, job.images, faults) if job.images else None
     if job.mask is not None:
         _check_mask(job.uid, job.mask, layout, faults)
     if layout is not None and len(job.boxes):
@@ -37,11 +37,11 @@ def check_study(job: Job) -> list[Fault]:
     return faults
 
 
-def _check_images(job: Job, faults: list[Fault]) -> Layout | None:
+def _check_images(job: Job, images: Path, faults: list[Fault]) -> Layout | None:
     try:
-        layout = read_layout(job.images)
+        layout = read_layout(images)
         if job.deep:
-            read_study(job.images)
+            read_study(images)
     except StudyError as error:
         faults.append(Fault("scan", job.uid, f"{type(error).__name__}: {error}"))
         return None

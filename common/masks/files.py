@@ -76,8 +76,9 @@ def is_own(path: Path) -> bool:
 
 def _joined(folder: Path) -> Volume:
     """One array of the folder's files; where two overlap a little, the upper level keeps the voxel."""
+    files = sorted(vertebra_files(folder).items(), key=lambda item: (item[0][0], int(item[0][1:])))
     whole: Volume | None = None
-    for level, path in sorted(vertebra_files(folder).items(), key=lambda item: (item[0][0], int(item[0][1:]))):
+    for level, path in files:
         part = read_image(path)
         values = values_in(whole_numbers(part.array, path))
         if len(values) > 1:
@@ -93,6 +94,8 @@ def _joined(folder: Path) -> Volume:
         free = inside & (whole.array == BACKGROUND)
         _check_shared(path, inside, free, whole)
         whole.array[free] = LEVEL_IDS.get(level, THORACIC)
+    if whole is None:
+        raise NothingFound(f"{folder}: no file of a vertebra")
     return whole
 
 

@@ -19,7 +19,7 @@ def turned(volume: Volume, directions: tuple[str, ...]) -> Volume:
     """The same voxels with axes nearest to R, A, S, in the opposite order along `directions` (of `AXES`); the affine
     stays, so that what was up is down. Done twice, nothing is changed but the order of the axes."""
     scan = canonical(volume)
-    return Volume(np.flip(scan.array, [AXES[name] for name in directions]), scan.affine, scan.notices)
+    return Volume(np.flip(scan.array, tuple(AXES[name] for name in directions)), scan.affine, scan.notices)
 
 
 def turned_beside(mask: Path) -> tuple[str, ...]:

@@ -39,8 +39,8 @@ def states(value: Any, known: Any = None) -> Any:
         before = known if isinstance(known, dict) else {}
         return {str(key): states(one, before.get(str(key))) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        before = known if isinstance(known, list) and len(known) == len(value) else [None] * len(value)
-        return [states(one, old) for one, old in zip(value, before)]
+        olds = known if isinstance(known, list) and len(known) == len(value) else [None] * len(value)
+        return [states(one, old) for one, old in zip(value, olds)]
     return json.loads(json.dumps(value, default=str))
 
 

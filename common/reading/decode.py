@@ -1,6 +1,8 @@
 """Pixels of DICOM files as HU."""
 
 import warnings
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import pydicom
@@ -14,10 +16,13 @@ from common.reading.multi_frame import Groups
 from common.reading.parse import brief, opened, parse
 from common.reading.plausibility.judge import HIGHEST_HU, refuse_beyond, sampled
 from common.reading.slice import Slice, with_comma
+from common.reading.sources import Source
 from common.reading.stored_values import meaningful, padded
 from common.resample import AIR_HU
 
-TAGS = [
+T = TypeVar("T")
+
+TAGS: list[str | int] = [
     "Rows",
     "Columns",
     "BitsAllocated",
@@ -54,7 +59,8 @@ class Decoder:
     more bits than the header promises."""
 
     def __init__(self, offset: int = 0, voxels: int | None = None) -> None:
-        self._source = self._dataset = None
+        self._source: Source | None = None
+        self._dataset: pydicom.Dataset | None = None
         self._offset, self._voxels = offset, voxels
         self.seen: list[np.ndarray] = []
         self.beyond = 0
@@ -86,7 +92,7 @@ class Decoder:
         return np.clip(hu, AIR_HU, HIGHEST_HU).astype(np.int16)
 
     def _parsed(self, item: Slice) -> pydicom.Dataset:
-        if item.frame is not None and item.source == self._source:
+        if item.frame is not None and item.source == self._source and self._dataset is not None:
             return self._dataset
         with opened(item.source) as stream:
             dataset = parse(item.source, stream, TAGS, force=True)
@@ -182,8 +188,8 @@ def _decoded(item: Slice, dataset: pydicom.Dataset, syntax: UID) -> np.ndarray:
             item, syntax, lambda: pixel_array(dataset, decoding_plugin="pydicom", **asked)
         )
     with captured_stderr.captured() as messages:
-        if syntax == JPEGExtended12Bit and promise.bits > 8:
-            pixels = _attempt(item, syntax, lambda: gdcm_frame.decode(stream, dataset, promise.bits))
+        if syntax == JPEGExtended12Bit and promise and (bits := promise.bits) > 8:
+            pixels = _attempt(item, syntax, lambda: gdcm_frame.decode(stream, dataset, bits))
         else:
             if syntax in JPEGTransferSyntaxes and promise and promise.bits > int(dataset.BitsStored):
                 asked["bits_stored"] = promise.bits  # gdcm takes off what lies above
@@ -228,7 +234,7 @@ def _inspect(item: Slice, dataset: pydicom.Dataset, stream: bytes, syntax: UID) 
     return promise
 
 
-def _attempt(item: Slice, syntax: UID, decode) -> np.ndarray | bytes:
+def _attempt(item: Slice, syntax: UID, decode: Callable[[], T]) -> T:
     try:
         return decode()
     except NotImplementedError as error:

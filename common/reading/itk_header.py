@@ -165,9 +165,10 @@ def _numbers(path: Path, fields: dict[str, str], name: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _header(path: Path, shape: list[int], kind: str | None, data: Path, begin: int, packed: bool) -> ItkHeader:
+def _header(path: Path, sizes: list[int], kind: str | None, data: Path, begin: int, packed: bool) -> ItkHeader:
     if kind is None:
         raise UnsupportedStudy(f"{path}: voxels of a type that isn't read, expected plain numbers; {AGAIN}")
-    if min(shape) < 1:
-        raise UnsupportedStudy(f"{path}: shape {tuple(shape)}, expected three axes")
-    return ItkHeader(tuple(shape), np.dtype(kind), data, begin, packed)
+    x, y, z = sizes
+    if min(sizes) < 1:
+        raise UnsupportedStudy(f"{path}: shape {(x, y, z)}, expected three axes")
+    return ItkHeader((x, y, z), np.dtype(kind), data, begin, packed)

@@ -1,6 +1,7 @@
 """The slices of an Enhanced CT: many frames in one file, each with its own functional groups (PS3.3 C.7.6.16)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pydicom
 
@@ -56,7 +57,7 @@ class Groups:
         self._places = list(_first(dataset.get("SharedFunctionalGroupsSequence"), 0))
         self._places[:0] = _first(dataset.get("PerFrameFunctionalGroupsSequence"), index)
 
-    def value(self, sequence: str, tag: str):
+    def value(self, sequence: str, tag: str) -> Any:
         """The value of `tag` in the first item of `sequence`; None when no group has it."""
         for place in self._places:
             items = place.get(sequence)

@@ -5,7 +5,7 @@ import math
 import warnings
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -50,12 +50,14 @@ def read_nifti(path: Path) -> Volume:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if (image.dataobj.slope, image.dataobj.inter) == (1, 0):
+            stored: Any = image.dataobj  # nibabel's ArrayProxy
+            if (stored.slope, stored.inter) == (1, 0):
                 # Where they lie already: nibabel would copy them once more.
-                begin, kind = image.dataobj.offset, image.get_data_dtype()
+                begin, kind = stored.offset, image.get_data_dtype()
                 array = np.frombuffer(content, kind, math.prod(shape), begin).reshape(shape, order="F")
             else:
-                array = type(image).from_bytes(bytes(content)).dataobj.get_scaled(np.float32)
+                scaled: Any = type(image).from_bytes(bytes(content)).dataobj
+                array = scaled.get_scaled(np.float32)
     except Exception as error:  # a parser on damaged bytes may raise anything
         raise CorruptFile(f"{path}: its voxels can't be read ({brief(error)}); copy it again") from None
     array = np.asarray(array).reshape(shape[:3])
@@ -135,7 +137,7 @@ def _promised_bytes(path: Path, start: bytes) -> int:
     return size
 
 
-def _read_to_end(path: Path, stream: BinaryIO) -> None:
+def _read_to_end(path: Path, stream: BinaryIO | gzip.GzipFile) -> None:
     """What follows the voxels: little or nothing, and for gzip the check sum."""
     rest = 0
     while part := stream.read(CHUNK):
@@ -201,8 +203,8 @@ def _affine(path: Path, image: nib.Nifti1Image) -> tuple[np.ndarray, tuple[str, 
             f"{path}: affine isn't usable: {affine.tolist()}; write the voxels' place in mm"
         )
     if sform is not None and qform is not None and usable(qform) and len(image.shape) >= 3:
-        shape = image.shape[:3]
-        apart = np.abs(Grid(shape, sform).corners() - Grid(shape, qform).corners()).max()
+        x, y, z = image.shape[:3]
+        apart = np.abs(Grid((x, y, z), sform).corners() - Grid((x, y, z), qform).corners()).max()
         if apart > 1.0:
             return affine, (f"sform and qform lie {apart:.1f} mm apart; the sform is used",)
     return affine, ()

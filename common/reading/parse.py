@@ -4,7 +4,8 @@ import io
 import struct
 import warnings
 import zlib
-from typing import BinaryIO
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
@@ -28,14 +29,15 @@ def opened(source: Source) -> BinaryIO:
         return io.BytesIO(_inflated(source, stream.read()))
 
 
-def parse(source: Source, stream: BinaryIO, tags: list[str], **options) -> pydicom.Dataset:
+def parse(source: Source, stream: BinaryIO, tags: Sequence[str | int], **options: Any) -> pydicom.Dataset:
     """The named tags of a DICOM file. Raises CorruptFile, whatever pydicom stumbles over."""
+    named: list[Any] = list(tags)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # a file that ends too soon is a mere warning to pydicom, and an empty data set
         warnings.filterwarnings("error", message="(?i).*end of file")
         try:
-            return pydicom.dcmread(stream, specific_tags=tags, **options)
+            return pydicom.dcmread(stream, specific_tags=named, **options)
         except Exception as error:  # a parser on damaged bytes may raise anything
             raise CorruptFile(
                 f"{source.name}: damaged DICOM ({brief(error)}); copy the study again"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -79,18 +80,17 @@ class Slice:
 def one_slice(
     source: Source,
     dataset: pydicom.Dataset,
-    position: Sequence,
-    orientation: Sequence,
-    spacing: Sequence,
-    **about,
+    position: Sequence | None,
+    orientation: Sequence | None,
+    spacing: Sequence | None,
+    **about: Any,
 ) -> Slice:
     """A Slice from the values of its geometry as DICOM writes them (`spacing` between rows first). `about`: its
     other fields. Raises CorruptFile when the geometry isn't possible."""
     if spacing is None or not str(spacing).strip():
         raise CorruptFile(_without_spacing(source, dataset, spacing))
     try:
-        position = _numbers(position, 3)
-        orientation = _numbers(orientation, 6)
+        place, axes = _numbers(position, 3), _numbers(orientation, 6)
         row_spacing, column_spacing = _numbers(spacing, 2)
         shape = (int(dataset.Columns), int(dataset.Rows))
         series = str(dataset.SeriesInstanceUID)
@@ -98,18 +98,18 @@ def one_slice(
         comma = with_comma(PixelSpacing=spacing, ImagePositionPatient=position, ImageOrientationPatient=orientation)
         what = comma or f"geometry is missing or not numbers ({brief(error)})"
         raise CorruptFile(f"{source.name}: {what}") from None
-    along, down = orientation[:3], orientation[3:]
+    along, down = axes[:3], axes[3:]
     lengths = np.linalg.norm(along), np.linalg.norm(down)
     possible = min(row_spacing, column_spacing) >= 0.01 and max(row_spacing, column_spacing) <= 20
     if not possible or min(shape) < 1 or np.abs(np.subtract(lengths, 1)).max() > 0.01:
         raise CorruptFile(
             f"{source.name}: impossible geometry: {shape[0]} x {shape[1]} pixels of {column_spacing:g} x "
-            f"{row_spacing:g} mm, orientation {orientation.tolist()}; export the series again"
+            f"{row_spacing:g} mm, orientation {axes.tolist()}; export the series again"
         )
-    if abs(along @ down) > 0.01 or np.abs(position).max() > 1e5:
+    if abs(along @ down) > 0.01 or np.abs(place).max() > 1e5:
         raise CorruptFile(
-            f"{source.name}: rows and columns aren't at right angles, or lie too far away: {orientation.tolist()}, "
-            f"{position.tolist()}; export the series again"
+            f"{source.name}: rows and columns aren't at right angles, or lie too far away: {axes.tolist()}, "
+            f"{place.tolist()}; export the series again"
         )
     if max(shape) > MAX_MATRIX:
         raise UnsupportedStudy(
@@ -124,7 +124,7 @@ def one_slice(
         frame=about.pop("frame", None),
         study_uid=str(dataset.get("StudyInstanceUID") or ""),
         series_uid=series,
-        position=position,
+        position=place,
         rows_along=along / lengths[0],
         columns_along=down / lengths[1],
         spacing=(float(column_spacing), float(row_spacing)),
@@ -162,6 +162,8 @@ def set_aside(image_type: tuple[str, ...]) -> str | None:
 
 
 def _numbers(value: Sequence | None, count: int) -> np.ndarray:
+    if value is None:
+        raise TypeError(f"expected {count} numbers, found none")
     numbers = np.array([float(item) for item in value])
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
         raise ValueError(f"expected {count} finite numbers, found {list(value)}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from common.errors import CorruptFile, StudyError, UnsupportedStudy
 from common.outputs.fingerprints import files_below
@@ -45,19 +45,27 @@ class Source:
     def open(self) -> BinaryIO:
         """The file's bytes, seekable; a zip's are checked by their sum. Raises CorruptFile, UnsupportedStudy."""
         with self._complaints():
-            size = self.path.stat().st_size if self.path else self.member.file_size
+            size = self.member.file_size if self.member else self._own_path.stat().st_size
             if size > MAX_FILE_BYTES:
                 raise UnsupportedStudy(
                     f"{self.name}: {size / 2**30:.1f} GiB, at most {MAX_FILE_BYTES / 2**30:.0f} GiB are read; "
                     "give the CT series alone"
                 )
-            if self.path:
-                return self.path.open("rb")
+            if not self.archive:
+                return self._own_path.open("rb")
             with self._stream() as stream:
                 return io.BytesIO(stream.read(MAX_FILE_BYTES + 1))
 
-    def _stream(self) -> BinaryIO:
-        return self.path.open("rb") if self.path else self.archive.open(self.member)
+    def _stream(self) -> IO[bytes]:
+        if self.archive and self.member:
+            return self.archive.open(self.member)
+        return self._own_path.open("rb")
+
+    @property
+    def _own_path(self) -> Path:
+        if self.path is None:
+            raise ValueError(f"{self.name}: neither a path nor a member of a zip")
+        return self.path
 
     @contextmanager
     def _complaints(self) -> Iterator[None]:

@@ -15,8 +15,9 @@ def norm_by_instances(module: nn.Module) -> None:
 
 def _by_instances(norm: nn.BatchNorm3d) -> nn.Module:
     """Those of timm-3d carry their activation in `act`."""
-    if hasattr(norm, "act"):
-        return InstanceNormAct(norm.num_features, norm.act)
+    act = getattr(norm, "act", None)
+    if isinstance(act, nn.Module):
+        return InstanceNormAct(norm.num_features, act)
     return nn.InstanceNorm3d(norm.num_features, affine=True)
 
 

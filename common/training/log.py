@@ -40,7 +40,7 @@ class TrainingLog:
         return {"sums": {name: total.cpu() for name, total in self.sums.items()}, "count": self.count}
 
     def write(self, step: int, lr: float) -> None:
-        means = self.fabric.all_reduce({name: total / self.count for name, total in self.sums.items()})
+        means: Any = self.fabric.all_reduce({name: total / self.count for name, total in self.sums.items()})
         means = {name: float(value) for name, value in means.items()}
         if not math.isfinite(means["loss"]):
             raise ProjectError(f"{self.path.parent}: the loss is {means['loss']} at step {step}; lower train.lr")

@@ -36,7 +36,8 @@ def fit(
     if fabric.device.type == "cpu":
         torch.set_num_threads(threads(settings))
     refuse_unrecorded(folder / WEIGHTS)
-    fabric.launch(_fit_process, task, settings, folder, came_from, digest, description)
+    fit_process: Any = _fit_process  # Fabric's own type knows no arguments beside itself
+    fabric.launch(fit_process, task, settings, folder, came_from, digest, description)
 
 
 def _fit_process(
@@ -104,7 +105,8 @@ def make_fabric(settings: TrainSettings, begun_in: str | None = None) -> Fabric:
     )
 
 
-def _precision(wanted: str, cuda: bool, begun_in: str | None) -> str:
+def _precision(wanted: str, cuda: bool, begun_in: str | None) -> Any:
+    """One of the words that Fabric knows."""
     chosen = choose_precision(wanted, cuda)
     if begun_in is not None and begun_in != chosen:
         if begun_in in NEEDS_GPU and not cuda:
@@ -132,7 +134,17 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
     return settings.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
 
 
-def _train_step(fabric, task, network, optimizer, batch, settings, step, lr, log) -> None:
+def _train_step(
+    fabric: Fabric,
+    task: Task,
+    network: nn.Module,
+    optimizer: Any,
+    batch: dict[str, Tensor],
+    settings: TrainSettings,
+    step: int,
+    lr: float,
+    log: TrainingLog,
+) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr
     torch.manual_seed(settings.seed * 1_000_003 + step * 1009 + fabric.global_rank)  # dropout, whatever came before
@@ -164,7 +176,7 @@ def _average(averaged: AveragedModel, network: nn.Module, decay: float, step: in
     averaged.update_parameters(network)
 
 
-def _state(network, averaged, optimizer, fabric, step: int) -> dict[str, Any]:
+def _state(network: Any, averaged: AveragedModel, optimizer: Any, fabric: Fabric, step: int) -> dict[str, Any]:
     """All that a training's further way depends on: dropout and samples depend on the step alone, as the rate does."""
     return {
         "network": network.module.state_dict(),
@@ -176,7 +188,9 @@ def _state(network, averaged, optimizer, fabric, step: int) -> dict[str, Any]:
     }
 
 
-def _resume(folder, digest, network, averaged, optimizer, fabric, steps: int) -> tuple[int, dict | None]:
+def _resume(
+    folder: Path, digest: str, network: Any, averaged: AveragedModel, optimizer: Any, fabric: Fabric, steps: int
+) -> tuple[int, dict | None]:
     """Loads the newest usable checkpoint of this training; returns the steps done and the log's state, 0 and None when
     there is none."""
     now = _state(network, averaged, optimizer, fabric, 0)

@@ -9,19 +9,21 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from common.errors import ProjectError
 from common.workers.failing import Failed, attempt, keep_traceback
 from common.workers.processes import WorkerProcesses
 
+K = TypeVar("K", bound=Hashable)
+"""A job's key."""
 HERE = 0
 """As `workers`: no other process, the jobs one after another in this one."""
 
 
 def shared(
-    function: Callable[..., Any], jobs: dict[Hashable, tuple], workers: int, log: Path | None = None
-) -> Iterator[tuple[Hashable, Any | Failed]]:
+    function: Callable[..., Any], jobs: dict[K, tuple], workers: int, log: Path | None = None
+) -> Iterator[tuple[K, Any | Failed]]:
     """Yields (key, function(*arguments)) of every job key -> arguments, as they are done, from `workers` processes, or
     from this one (`HERE`).
 
@@ -39,25 +41,25 @@ def shared(
 
 
 def failures(
-    function: Callable[..., str | None], jobs: dict[Hashable, tuple], workers: int, log: Path | None = None
-) -> Iterator[tuple[Hashable, str | None]]:
+    function: Callable[..., str | None], jobs: dict[K, tuple], workers: int, log: Path | None = None
+) -> Iterator[tuple[K, str | None]]:
     """As `shared`, of a function that returns what went wrong, None or "" when nothing did: what it raised, or what
     killed its process, is then said in its place."""
     for key, reason in shared(function, jobs, workers, log):
         yield key, reason.message if isinstance(reason, Failed) else reason
 
 
-def _one_by_one(function: Callable[..., Any], jobs: dict[Hashable, tuple]) -> Iterator[tuple[Hashable, Any | Failed]]:
+def _one_by_one(function: Callable[..., Any], jobs: dict[K, tuple]) -> Iterator[tuple[K, Any | Failed]]:
     for key, arguments in jobs.items():
         yield key, attempt(function, *arguments)
 
 
 def _in_processes(
-    function: Callable[..., Any], jobs: dict[Hashable, tuple], workers: int
-) -> Iterator[tuple[Hashable, Any | Failed]]:
+    function: Callable[..., Any], jobs: dict[K, tuple], workers: int
+) -> Iterator[tuple[K, Any | Failed]]:
     left = dict(jobs)
     while left:
-        suspects: dict[Hashable, tuple] = {}
+        suspects: dict[K, tuple] = {}
         for key, result in _until_one_dies(function, left, max(min(workers, len(left)), 1), suspects):
             del left[key]
             yield key, result
@@ -74,12 +76,12 @@ def _in_processes(
 
 
 def _until_one_dies(
-    function: Callable[..., Any], jobs: dict[Hashable, tuple], workers: int, suspects: dict[Hashable, tuple]
-) -> Iterator[tuple[Hashable, Any]]:
+    function: Callable[..., Any], jobs: dict[K, tuple], workers: int, suspects: dict[K, tuple]
+) -> Iterator[tuple[K, Any]]:
     """Yields results until the jobs are done or a process dies; then `suspects` holds the jobs that were under way
     (at most two for each process). Only so many are handed out at a time that this can be told."""
     waiting = iter(list(jobs.items()))
-    running: dict[Future, Hashable] = {}
+    running: dict[Future, K] = {}
     with _pool(workers) as (pool, processes):
         try:
             while True:
@@ -107,7 +109,7 @@ def _until_one_dies(
 def _pool(workers: int) -> Iterator[tuple[ProcessPoolExecutor, WorkerProcesses]]:
     with (
         WorkerProcesses() as processes,
-        ProcessPoolExecutor(workers, processes, initializer=_begin, initargs=(processes.started,)) as pool,
+        ProcessPoolExecutor(workers, processes.as_context, initializer=_begin, initargs=(processes.started,)) as pool,
     ):
         yield pool, processes
 

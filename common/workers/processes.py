@@ -41,7 +41,13 @@ class WorkerProcesses:
         if self._into is not None:
             os.close(self._into)
             self._into = None
+        if self._reader is not None:
             self._reader.join(timeout=2)
+
+    @property
+    def as_context(self) -> Any:
+        """This, for what asks for a context of multiprocessing and looks for nothing but its methods."""
+        return self
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)

@@ -1,7 +1,7 @@
 """Segments every study of a cohort; the main process needs no torch to see that nothing is left to do."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -126,7 +126,7 @@ def _jobs(
     return jobs
 
 
-def _run(jobs: list[Job], workers: int, device: str):
+def _run(jobs: list[Job], workers: int, device: str) -> Iterator[tuple[str, str | None]]:
     """Yields (uid, None or the reason why it failed)."""
     if not jobs:
         return

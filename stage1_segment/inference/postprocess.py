@@ -34,7 +34,7 @@ class Piece:
     the mask's first voxel."""
 
     label: int
-    box: tuple[slice, slice, slice]
+    box: tuple[slice, ...]
     inside: np.ndarray
     volume: float
     middle: np.ndarray
@@ -92,7 +92,8 @@ def _vertebrae(pieces: list[Piece], settings: PostprocessSettings) -> tuple[list
     a vertebra of its own only when it is nearly as large as the first and lies more than half a pitch higher or lower,
     and rather so than before or behind it: one name given to two. An arch that has come off lies behind its body, and
     that of C2, whose dens reaches up, lower as well."""
-    vertebrae, rest = [], []
+    vertebrae: list[Piece] = []
+    rest: list[Piece] = []
     for piece in pieces:
         same = [v for v in vertebrae if v.label == piece.label]
         if piece.label == THORACIC:

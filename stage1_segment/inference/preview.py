@@ -1,6 +1,7 @@
 """A picture of a mask on its scan: sagittal and coronal, with the levels' names."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -34,10 +35,10 @@ def draw_preview(ct: Volume, mask: Volume, path: Path, title: str = "") -> None:
     FigureCanvasAgg(figure)
     for place, (name, axis, ends) in enumerate((("sagittal", 0, "AP"), ("coronal", 1, "RL"))):
         axes = figure.add_axes((0.01 + 0.43 * place, 0.05, 0.42, 0.88))
-        planes = [plane(array, along, axis)[::-1] for array in (scan.array, labels)]
+        hu, named = (plane(array, along, axis)[::-1] for array in (scan.array, labels))
         spacing = scan.spacing[[1 - axis, 2]]
-        view(axes, *planes, spacing)
-        if (cervical := planes[1] * (planes[1] <= len(LEVELS))).any():
+        view(axes, hu, named, spacing)
+        if (cervical := named * (named <= len(LEVELS))).any():
             zoom(axes, cervical, spacing, SHOWN_MM)
         axes.set_title(f"{name}, {ends[0]} left, {ends[1]} right", color="white", fontsize=8)
     _legend(figure, labels)
@@ -74,7 +75,7 @@ def plane(array: np.ndarray, along: np.ndarray, axis: int) -> np.ndarray:
     return array[along[0], :, heights].T if axis == 0 else array[:, along[1], heights]
 
 
-def view(axes, hu: np.ndarray, labels: np.ndarray, spacing: np.ndarray) -> None:
+def view(axes: Any, hu: np.ndarray, labels: np.ndarray, spacing: np.ndarray) -> None:
     low, high = WINDOW_HU
     grey = np.clip((hu.astype(np.float32) - low) / (high - low), 0, 1)
     picture = np.repeat(grey[..., None], 3, axis=2)
@@ -93,7 +94,7 @@ def view(axes, hu: np.ndarray, labels: np.ndarray, spacing: np.ndarray) -> None:
     axes.set_axis_off()
 
 
-def zoom(axes, labels: np.ndarray, spacing: np.ndarray, shown_mm: tuple[float, float]) -> None:
+def zoom(axes: Any, labels: np.ndarray, spacing: np.ndarray, shown_mm: tuple[float, float]) -> None:
     """Shows the part of a `view`, at most `shown_mm` wide and high, that has the labels, (n, Z), in its middle."""
     found = np.argwhere(labels > 0)
     low, high = (found.min(axis=0), found.max(axis=0)) if len(found) else (np.zeros(2), np.array(labels.shape))
@@ -103,7 +104,7 @@ def zoom(axes, labels: np.ndarray, spacing: np.ndarray, shown_mm: tuple[float, f
         limit(start, min(start + shown, whole))
 
 
-def _legend(figure, labels: np.ndarray) -> None:
+def _legend(figure: Any, labels: np.ndarray) -> None:
     counts = count_values(labels)
     for place, (value, colour) in enumerate(COLOURS.items()):
         y = 0.85 - 0.05 * place

@@ -1,6 +1,5 @@
 """Segments one CT in two passes: the whole scan coarsely, then the spine at finer spacing."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,7 +50,7 @@ class Segmenter:
 
     `network`: (N, 2, S, S, S) CT and hint -> (N, 9, S, S, S) logits."""
 
-    network: Callable[[Tensor], Tensor]
+    network: nn.Module
     patch: PatchSettings
     predict: PredictSettings
     device: torch.device
@@ -144,7 +143,7 @@ def _infer(ct: np.ndarray, hint: np.ndarray | None, segmenter: Segmenter) -> Ten
     segmenter's device. What a window lacks is padded with air. Windows that hold
     nothing denser than air, in the second pass those without any hint, are background."""
     coarse = hint is None
-    image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if coarse else hint]))[None]
+    image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if hint is None else hint]))[None]
 
     def predictor(windows: Tensor) -> Tensor:
         looked_at = windows[:, 0 if coarse else 1].flatten(1).any(dim=1)  # each by itself, however many come together

@@ -1,6 +1,7 @@
 """Trains a network for each fold, or one from an anatomy bank."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from stage1_segment.run_folder import RunFolder, Split, origins, sample_origin, 
 from stage1_segment.schema import SAMPLE
 from stage1_segment.settings import KIND, SegmentSettings
 from stage1_segment.training.patches import CohortSamples
-from stage1_segment.training.samples import load_sample, write_sample
+from stage1_segment.training.samples import Sample, load_sample, write_sample
 from stage1_segment.training.synthetic.sample import BankSamples
-from stage1_segment.training.synthetic.subject import load_subject
+from stage1_segment.training.synthetic.subject import Subject, load_subject
 from stage1_segment.training.synthetic.validation import whole_scan
 from stage1_segment.training.task import BankTask, SegmentTask
 
@@ -72,8 +73,9 @@ def _from_bank(part: Split, settings: SegmentSettings, workers: int) -> SegmentT
     failed = [file for file, subject in read.items() if isinstance(subject, Failed)]
     if failed:
         raise DatasetError(f"{failed[0]}: {read[failed[0]].message}")
-    subjects = [read[file] for file in part.learned]
-    held_out = [partial(whole_scan, Path(file), number) for number, file in enumerate(part.held_out[:VALIDATED])]
+    subjects = [one for file in part.learned if isinstance(one := read[file], Subject)]
+    looked_at = enumerate(part.held_out[:VALIDATED])
+    held_out: list[Callable[[], Sample]] = [partial(whole_scan, Path(file), number) for number, file in looked_at]
     return BankTask(settings, BankSamples(subjects, settings), held_out)
 
 
@@ -85,7 +87,7 @@ def _from_cohort(
     if not learned:
         raise DatasetError(f"{data.root}: none of the {len(part.learned)} segmented studies can be read")
     studies = [load_sample(path) for path in learned]
-    looked_at = [partial(load_sample, path) for path in held_out[:VALIDATED]]
+    looked_at: list[Callable[[], Sample]] = [partial(load_sample, path) for path in held_out[:VALIDATED]]
     return SegmentTask(settings, CohortSamples(studies, settings), looked_at)
 
 

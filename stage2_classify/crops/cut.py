@@ -55,7 +55,7 @@ def cut_study(ct: Volume, mask: Volume, settings: CropSettings, boxes: np.ndarra
         images[row, 0] = _bone_window(_cut(ct, grid, AIR_HU), settings.window_hu)
         images[row, 1] = _cut(mask, grid, 0.0, LEVEL_IDS[level])
         affines[row] = grid.affine
-        if boxes is not None:
+        if boxes is not None and distance is not None:
             distance[row] = np.minimum(box_distance(_coarse_grid(grid), boxes), FAR_MM)
     present = np.array([level in grids for level in LEVELS])
     notices = tuple(dict.fromkeys((*ct.notices, *mask.notices)))

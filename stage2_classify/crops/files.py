@@ -34,7 +34,7 @@ def save(path: Path, crops: Crops) -> None:
         arrays["distance"] = crops.distance
     with store.atomic(path) as scratch:
         texts = {name: np.array(json.dumps(getattr(crops, name))) for name in ("flags", "notices")}
-        np.savez_compressed(scratch, **texts, **arrays)
+        np.savez_compressed(scratch, allow_pickle=False, **texts, **arrays)
 
 
 def load(path: Path) -> Crops:

@@ -51,15 +51,16 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
         print(f"not answered: {uid}: {error}")
     paths = {uid: crop_files.path_of(data, kind, uid) for uid in uids if uid not in failed}
     decision = stage_folder(data, settings) / "decision.json"
+    precision = prediction_precision(settings.decision.precision, settings.train.device)
     origin = {
         "weights": [store.digest_file(path) for path in weights],
         "crops": store.digest_value([[uid, store.recorded_digest(path)] for uid, path in paths.items()]),
         "decision": store.digest_file(decision),
         "settings": settings.decision.model_dump(mode="json"),
-        "precision": prediction_precision(settings.decision.precision, settings.train.device),
+        "precision": precision,
     }
     if not store.is_current(output, origin, ANSWERS):
-        classifier = Classifier.load(weights, settings.train.device, origin["precision"])
+        classifier = Classifier.load(weights, settings.train.device, precision)
         classifier = replace(classifier, flip=settings.decision.test_time_augmentation)
 
         def answer_file(uid: str, path: Path) -> Prediction:

@@ -64,9 +64,9 @@ class Result:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(11, 3.6), layout="constrained")
-        bars, slices = figure.subfigures(1, 2, width_ratios=(1, 2))
-        _bars(bars.subplots(), self.table)
-        for panel, row in zip(slices.subplots(2, 4).flat, range(len(LEVELS) + 1)):
+        halves: Any = figure.subfigures(1, 2, width_ratios=(1, 2))
+        _bars(halves[0].subplots(), self.table)
+        for panel, row in zip(halves[1].subplots(2, 4).flat, range(len(LEVELS) + 1)):
             panel.set_axis_off()
             if row < len(LEVELS):
                 _slice(panel, row, self.pictures, self.prediction.probabilities[row])
@@ -107,8 +107,9 @@ def _bars(panel: Any, table: pd.DataFrame) -> None:
 
 def _slice(panel: Any, row: int, pictures: np.ndarray | None, probability: float) -> None:
     """The middle sagittal slice of a level, drawn from above, anterior on the left."""
-    seen = pictures is not None and pictures[row].any()
+    picture = np.zeros((1, 1, 1)) if pictures is None else pictures[row]
+    seen = picture.any()
     panel.set_title(f"{LEVELS[row]}  {probability:.2f}" if seen else f"{LEVELS[row]}  not in view", fontsize=8)
     if seen:
-        middle = pictures[row][pictures.shape[1] // 2]  # (anterior, superior)
+        middle = picture[len(picture) // 2]  # (anterior, superior)
         panel.imshow(middle.T[::-1, ::-1], cmap="gray", vmin=0, vmax=255)

@@ -73,7 +73,7 @@ class Residual(nn.Module):
         self.first_norm = norm(dims, channels)
         self.second = convolution(channels, channels, 3, padding=1, bias=False)
         self.second_norm = norm(dims, channels)
-        self.around = nn.Identity()
+        self.around: nn.Module = nn.Identity()
         if stride != 1 or inputs != channels:
             self.around = nn.Sequential(
                 convolution(inputs, channels, 1, stride=stride, bias=False), norm(dims, channels)

@@ -21,6 +21,7 @@ class SequenceHead(nn.Module):
 
     def __init__(self, settings: NetworkSettings, prior: Tensor) -> None:
         super().__init__()
+        self.prior: Tensor
         self.register_buffer("prior", prior)
         self.scale = nn.Parameter(torch.ones(2))
         self.level_offset = nn.Parameter(to_logit(prior[:7]))

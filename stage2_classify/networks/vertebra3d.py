@@ -32,7 +32,7 @@ class Vertebra3d(nn.Module):
         super().__init__()
         self.inputs = settings.inputs
         first, *deeper = settings.channels
-        self.library = None
+        self.library: LibraryFeatures | None = None
         if settings.encoder == "own":
             self.stem = nn.Sequential(
                 stem(3, 3, first), *(Residual(3, first, first, 1) for _ in range(settings.fine_blocks))
@@ -41,12 +41,13 @@ class Vertebra3d(nn.Module):
             self.stages = nn.ModuleList(Residual(3, inputs, channels, 2) for inputs, channels in widths)
         else:
             self.library = LibraryFeatures(settings.encoder, 3, len(settings.channels))
-            deeper = self.library.channels
+            deeper = list(self.library.channels)
         width = settings.embedding
         self.lateral = nn.ModuleList(nn.Conv3d(channels, width, 1) for channels in deeper)
         self.joined = nn.Sequential(norm(3, width), nn.ReLU(inplace=True))
         self.local = nn.Conv3d(width, 1, 1)
-        nn.init.constant_(self.local.bias, LOCAL_START)
+        if self.local.bias is not None:
+            nn.init.constant_(self.local.bias, LOCAL_START)
         self.embed = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(2 * width, settings.embedding), nn.ReLU())
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ def begin_from_pictures(encoder: "nn.Module", name: str, pictures: "dict[str, Te
 
     within = "model." if name.startswith(OF_TIMM) else ""
     inflated = convert_2d_weights_to_3d(dict(pictures))
-    own = encoder.library.encoder.state_dict()
+    own = encoder.get_submodule("library.encoder").state_dict()
     theirs = {key: inflated.get(key.removeprefix(within)) for key in own}
     first = next(key for key, value in own.items() if value.ndim == 5)
     theirs[first] = _of_grey(theirs[first], own[first])

@@ -55,7 +55,7 @@ def begin_from_segmenter(encoder: "nn.Module", state: "dict[str, Tensor]", path:
         own["stem.0.0.weight"][:, :1] = state["encoder.stem.0.weight"][:, :1]
         for part in ("weight", "bias"):
             own[f"stem.0.1.{part}"].copy_(state[f"encoder.stem.1.{part}"])
-        for stage in range(len(encoder.stages)):
+        for stage in range(len(list(encoder.get_submodule("stages").children()))):
             for theirs, name in NAMES.items():
                 for part in ("weight", "bias"):
                     if f"stages.{stage}.{name}.{part}" in own:

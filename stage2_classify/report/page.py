@@ -80,7 +80,7 @@ def page(cohort: str, metrics: dict[str, Any], shown: list[ShownStudy]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    pictures = {}
+    pictures: dict[str, Any] = {}
     if metrics["curves"]:
         pictures |= {"ROC curves": figures.roc(metrics["curves"])}
         pictures |= {"Precision-recall curves": figures.precision_recall(metrics["curves"])}

@@ -1,6 +1,7 @@
 """Variation of training samples, cheap enough for a CPU: one warp per vertebra, then intensities."""
 
 import math
+from typing import overload
 
 import numpy as np
 import torch
@@ -8,6 +9,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stage2_classify.settings import AugmentSettings, CropSettings
+
+
+@overload
+def warp(
+    images: Tensor, distance: Tensor, rng: np.random.Generator, settings: AugmentSettings, crops: CropSettings
+) -> tuple[Tensor, Tensor]: ...
+
+
+@overload
+def warp(
+    images: Tensor, distance: Tensor | None, rng: np.random.Generator, settings: AugmentSettings, crops: CropSettings
+) -> tuple[Tensor, Tensor | None]: ...
 
 
 def warp(

@@ -58,15 +58,15 @@ class EncoderTask:
         if distance is None:
             distance = np.full(coarse_shape(images.shape[1:]), FAR_MM, np.uint8)
         images, distance = self._patch(images, distance, known, rng)
-        images = torch.from_numpy(images).float().unsqueeze(0) / 255
-        distance = torch.from_numpy(distance).float().unsqueeze(0)
-        images, distance = augment.warp(images, distance, rng, self.settings.augment, self.settings.crops)
-        images[:, 0] = augment.vary_intensity(images[:, 0], rng, self.settings.augment)
+        patch = torch.from_numpy(images).float().unsqueeze(0) / 255
+        to_box = torch.from_numpy(distance).float().unsqueeze(0)
+        patch, to_box = augment.warp(patch, to_box, rng, self.settings.augment, self.settings.crops)
+        patch[:, 0] = augment.vary_intensity(patch[:, 0], rng, self.settings.augment)
         return {
-            "images": images[0],
+            "images": patch[0],
             "mask_seen": torch.tensor(float(rng.random() >= self.settings.augment.mask_dropout)),
-            "label": torch.tensor(float(known and bool((distance <= self.settings.loss.inside_mm).any()))),
-            "distance": distance[0],
+            "label": torch.tensor(float(known and bool((to_box <= self.settings.loss.inside_mm).any()))),
+            "distance": to_box[0],
             "boxed": torch.tensor(known),
         }
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stage2_classify.training.samples import Example
 
 
-NOT_LEARNED = {"folds": True, "masks": True, "decision": True, "train": True, "encoder": HOW_NOT_WHAT}
+NOT_LEARNED: dict[str, Any] = {"folds": True, "masks": True, "decision": True, "train": True, "encoder": HOW_NOT_WHAT}
 """Settings that weights don't depend on, or that are recorded in another way."""
 
 

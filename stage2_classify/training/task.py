@@ -29,7 +29,7 @@ class ClassifyTask:
         self.samples = Samples(training, settings.augment, settings.crops, seed)
         self.network = build(settings.network, torch.from_numpy(prior), seed)
         if encoder is not None:
-            self.network.encoder.load_state_dict(encoder)
+            self.network.get_submodule("encoder").load_state_dict(encoder)
 
     def sample(self, draw: int) -> dict[str, Tensor]:
         """One study, varied."""

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from common.volume import Vector
+
 WAVELENGTHS_MM = (13.0, 5.5, 2.4)
 SHARE_OF_AMPLITUDE = (0.6, 0.27, 0.13)
 WAVES_PER_OCTAVE = 2
@@ -60,8 +62,8 @@ class RoughSurface:
 
 def rough_surface(
     rng: np.random.Generator,
-    centre: np.ndarray,
-    normal: np.ndarray,
+    centre: Vector,
+    normal: Vector,
     roughness: float = 1.0,
     bow: float = 0.0,
     reach: float = np.inf,

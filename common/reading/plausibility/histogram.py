@@ -60,7 +60,8 @@ class Spread:
     @cached_property
     def fillings(self) -> tuple[float, ...]:
         """Single values at the low end, far from all others, that hold much: what lies outside of the scanned field."""
-        found, rest = [], self.values
+        found: list[float] = []
+        rest = self.values
         while len(rest) and len(found) < 3:
             count = int(np.searchsorted(rest, rest[0], side="right"))
             if count == len(rest) or count < SPIKE * len(self.values) or rest[count] - rest[0] < ISOLATED:

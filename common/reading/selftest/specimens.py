@@ -2,6 +2,7 @@
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom import dcmwrite
@@ -22,6 +23,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from common.volume import Vector
+
 SYNTAXES = {
     "explicit": ExplicitVRLittleEndian,
     "implicit": ImplicitVRLittleEndian,
@@ -39,13 +42,13 @@ AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 def write_slice(
     path: Path,
     stored: np.ndarray,
-    position: np.ndarray,
+    position: Vector,
     directions: tuple = AXIAL,
     spacing: tuple[float, float] = (1.0, 1.0),
     slope: float = 1,
     intercept: float = 0,
     syntax: UID = ExplicitVRLittleEndian,
-    **tags,
+    **tags: Any,
 ) -> None:
     """`stored` (rows, columns) int16 or uint16; `spacing` between rows and between columns, mm; `position` and
     `directions` in LPS; `tags` replace the usual ones, None leaves a tag out."""
@@ -64,7 +67,7 @@ def write_slice(
 
 
 def write_series(
-    folder: Path, hu: np.ndarray, step: float = 1.0, names: list[str] | None = None, **how
+    folder: Path, hu: np.ndarray, step: float = 1.0, names: list[str] | None = None, **how: Any
 ) -> None:
     """`hu` (slices, rows, columns) int16, the first slice lowest, as `folder`/<name>.dcm, axial, from (-20, -30, 5)."""
     for k, pixels in enumerate(hu):

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from common.phantom.painting.canvas import Canvas
+from common.volume import Vector
 
 Box = tuple[slice, slice, slice]
 
@@ -28,7 +29,7 @@ class Lattice:
         ]
         self.whole: Box = tuple(slice(0, n) for n in self.shape)
 
-    def box(self, low: np.ndarray, high: np.ndarray) -> Box | None:
+    def box(self, low: Vector, high: Vector) -> Box | None:
         """Slices of the blocks between world corners (3,) mm with one to spare; None when outside."""
         start = np.floor((np.asarray(low) - self.first) / self.step).astype(int) - 1
         stop = np.ceil((np.asarray(high) - self.first) / self.step).astype(int) + 2

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from common.volume import Vector
+
 Points = list[np.ndarray]
 
 
-def ellipsoid(points: Points, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
+def ellipsoid(points: Points, centre: Vector, radii: Vector) -> np.ndarray:
     """First-order distance to an ellipsoid along the points' axes."""
     squares = [np.square((p - np.float32(c)) * np.float32(1 / r)) for p, c, r in zip(points, centre, radii)]
     x, y, z = squares
@@ -17,7 +19,7 @@ def ellipsoid(points: Points, centre: np.ndarray, radii: np.ndarray) -> np.ndarr
 
 
 def capsule(
-    points: Points, start: np.ndarray, end: np.ndarray, radius: float, radius_end: float | None = None
+    points: Points, start: Vector, end: Vector, radius: float, radius_end: float | None = None
 ) -> np.ndarray:
     """A rod with round ends, tapering when `radius_end` is given."""
     along = np.subtract(end, start).astype(np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def smooth_field(shape: tuple[int, int, int], steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def smooth_field(shape: tuple[int, ...], steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A random field (shape) float32 of about unit variance that changes over `steps` (3,) blocks along each axis:
     white noise on knots, joined by quadratic B-splines."""
     weights = []
@@ -20,7 +20,7 @@ def smooth_field(shape: tuple[int, int, int], steps: np.ndarray, rng: np.random.
     return np.ascontiguousarray(field) * np.float32(1.9)
 
 
-def grain(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+def grain(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """White noise (shape) float32, a little stretched along z as muscle fibres and septa are."""
     noise = rng.standard_normal(shape, dtype=np.float32)
     noise[:, :, 1:] += noise[:, :, :-1]
