@@ -13,7 +13,7 @@ from torch.nn import functional
 from common.errors import ConfigError
 from common.labels import CLASS_NAMES
 from common.training.instance_norm import norm_by_instances
-from stage1_segment.grids import HINT_SCALE
+from stage1_segment.network_input import HINT_SCALE
 from stage1_segment.settings import NetworkSettings
 
 LEVEL_COUNT = len(CLASS_NAMES) - 1

@@ -12,7 +12,6 @@ from common.errors import ConfigError, DatasetError
 from common.outputs import store
 from common.training.task import WEIGHTS
 from common.training.train import is_current
-from stage1_segment.label_map_files import bank_files
 from stage1_segment.pretrained import init_path
 from stage1_segment.schema import SAMPLE
 from stage1_segment.schema import WEIGHTS as WEIGHTS_SCHEMA
@@ -157,3 +156,13 @@ def all_current(data: DataSettings, settings: SegmentSettings) -> bool:
     return all(
         is_current(run.fold(fold), settings.train, origin) for fold, (_, origin) in origins(data, settings).items()
     )
+
+
+def bank_files(folder: Path) -> list[Path]:
+    """The label maps of a bank, by name. Raises DatasetError when there are none."""
+    files = sorted(Path(folder).glob("*.nii.gz"))
+    if not files:
+        raise DatasetError(
+            f"{folder}: no anatomy bank (<name>.nii.gz) there; make one: python -m common.phantom.bank --out {folder}"
+        )
+    return files

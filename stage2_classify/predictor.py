@@ -9,7 +9,7 @@ import torch
 from common.config import parse_saved
 from common.device import autocast, choose_device, prediction_precision
 from common.outputs import store
-from common.training.weights import fill, load_weights
+from common.training.weights import load_state, load_weights
 from stage2_classify.crops.batch import plain
 from stage2_classify.crops.cut import Crops
 from stage2_classify.networks import build
@@ -55,6 +55,6 @@ def load_predictor(path: Path, device: str = "auto", precision: str = "32-true")
     settings = parse_saved(description["settings"], ClassifySettings, str(path), "settings")
     prior = np.array(description["prior"], dtype=np.float64)
     network = build(settings.network, torch.from_numpy(prior))
-    fill(network, state, path)
+    load_state(network, state, path)
     network = network.requires_grad_(False).eval().to(where)
     return Predictor(network, settings, prior, store.digest_file(path), where, description.get("synthetic"), precision)

@@ -8,9 +8,9 @@ import torch
 
 from common.phantom import tissues
 from stage1_segment.settings import InitTrainSettings, PatchSettings, SegmentSettings, SyntheticSettings
-from stage1_segment.training.synthetic.lookup import draw_rays, look_up
 from stage1_segment.training.synthetic.placement import Placement
 from stage1_segment.training.synthetic.subject import Subject
+from stage1_segment.training.synthetic.tissue_lookup import draw_rays, look_up
 from stage1_segment.training.synthetic.trunk import AS_MAPPED, Trunk
 
 VOXEL_MM = 3.0

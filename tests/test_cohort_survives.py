@@ -11,7 +11,7 @@ import tiny_run
 from common.config import load
 from common.errors import PARTLY_FAILED
 from common.outputs import store
-from stage2_classify.evaluation import localisation as attention_hits
+from stage2_classify.evaluation import pointing_game as attention_hits
 from stage2_classify.inference import predict
 from stage2_classify.inference.classifier import Classifier
 from stage2_classify.report import page as report

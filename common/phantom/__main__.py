@@ -34,7 +34,7 @@ def main(words: list[str] | None = None) -> int:
 
     from common.outputs.own_files import outputs_at
     from common.phantom.cohort import make_cohort
-    from common.phantom.making import say_what_was_made
+    from common.phantom.make_in_parallel import say_what_was_made
 
     out = arguments.out
     with outputs_at([arguments.preview], overwrite=arguments.overwrite):

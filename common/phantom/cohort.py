@@ -5,7 +5,7 @@ from pathlib import Path
 from common.dataset.competition import SYNTHETIC
 from common.errors import OutputError
 from common.phantom.files.tables import TABLES, write_tables
-from common.phantom.making import make_each
+from common.phantom.make_in_parallel import make_each
 from common.phantom.study import is_made, make_study, read_boxes, remove_study
 from common.phantom.study_plan import plan_cohort
 from common.progress import progress

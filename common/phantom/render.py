@@ -11,9 +11,8 @@ from common.phantom.anatomy.person import Person
 from common.phantom.anatomy.posture import make_column
 from common.phantom.anatomy.signed_distance import Distance
 from common.phantom.fractures.breaking import fracture_bone
-from common.phantom.fractures.impaction import paint_impaction
 from common.phantom.fractures.mimics import add_lookalikes, paint_sclerosis
-from common.phantom.fractures.paint_crossings import paint_crossings
+from common.phantom.fractures.paint import paint_crossings, paint_impaction
 from common.phantom.fractures.plan import FracturePlan
 from common.phantom.painting.canvas import Canvas
 from common.phantom.painting.spine import paint_column

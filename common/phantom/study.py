@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 
 import common
@@ -15,13 +16,13 @@ from common.outputs import store
 from common.outputs.schema import PHANTOM_STUDY
 from common.phantom.files.boxes import Box, find_boxes
 from common.phantom.files.dicom import write_series
-from common.phantom.files.segmentation import write_segmentation
+from common.phantom.files.orientation import oriented
 from common.phantom.render import render
 from common.phantom.study_plan import StudyPlan
 from common.volume import Volume
 
-OF_THE_COHORT = {"__main__.py", "cohort.py", "making.py", "tables.py", "preview.py"}
-OF_THE_BANK = {"analytic_subject.py", "bank.py", "bank_files.py", "bank_preview.py", "mesh"}
+OF_THE_COHORT = {"__main__.py", "cohort.py", "make_in_parallel.py", "tables.py", "preview.py"}
+OF_THE_BANK = {"bank", "mesh"}
 """Source files and folders that no single study comes from."""
 SEGMENTATIONS = {"train": "segmentations", "test": "test_segmentations"}
 
@@ -122,3 +123,14 @@ def _centres(marked: Volume) -> dict[str, list[float]]:
             nearest = np.linalg.norm((indices - indices.mean(axis=0)) * marked.spacing, axis=1).argmin()
             centres[level] = marked.grid.to_world(indices[nearest]).round(2).tolist()
     return centres
+
+
+def write_segmentation(path: Path, labels: Volume, directions: str) -> None:
+    """Writes `labels` (uint8, 1..7 = C1..C7, 8.. = T1..) as uncompressed NIfTI, axes running towards `directions`
+    ("LPS" as the slices, others sagittal); the affine (RAS mm) in sform and qform."""
+    turned = oriented(labels, directions)
+    image = nib.Nifti1Image(np.ascontiguousarray(turned.array), turned.affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(turned.affine, code=1)
+    image.set_qform(turned.affine, code=1)
+    nib.save(image, path)

@@ -7,8 +7,7 @@ import numpy as np
 
 from common.labels import LEVELS, OVERALL
 from common.outputs import store
-from common.phantom.anatomy.person import Person, make_person
-from common.phantom.anatomy.randomness import stream
+from common.phantom.anatomy.person import Person, make_person, stream
 from common.phantom.file_style import COMPRESSED, FileStyle, draw_style
 from common.phantom.fractures.plan import FracturePlan, plan_fractures
 from common.phantom.fractures.prevalence import draw_labels

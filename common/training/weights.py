@@ -52,7 +52,7 @@ def read_tensors(path: Path) -> "dict[str, Tensor]":
         raise WeightsError(f"{path}: damaged weights file ({error}); train again or copy it again") from None
 
 
-def fill(network: "nn.Module", state: "dict[str, Tensor]", path: Path) -> None:
+def load_state(network: "nn.Module", state: "dict[str, Tensor]", path: Path) -> None:
     """Gives a network the weights read from `path`; WeightsError when they aren't those of such a network."""
     try:
         network.load_state_dict(state)

@@ -9,7 +9,7 @@ from common.volume import Volume
 from stage1_segment.inference.preview import middle_line, plane, view, zoom
 from stage1_segment.inference.segmenter import Segmenter, segment
 from stage1_segment.settings import PredictSettings
-from stage1_segment.training.synthetic.validation import whole_scan
+from stage1_segment.training.synthetic.validation_scan import whole_scan
 
 ACROSS = 4
 """Scans in a row, two pictures each."""

@@ -155,7 +155,7 @@ def write_study(scan: "Volume", result: Any, job: Job) -> None:
     """Mask on the grid of the study's own files, levels, preview, each with its record; the mask comes last. Notices
     are told."""
     from common.masks.segmentation import onto
-    from stage1_segment.inference.answer import levels_of
+    from stage1_segment.inference.mask_report import levels_of
 
     mask = onto(result.mask, job.cache.source_grid(job.uid))
     levels = levels_of(job.uid, scan, mask, result, precision=job.predict.precision, seen_in_training=job.seen)

@@ -37,7 +37,7 @@ def predict_study(
         read_description(weights, KIND)  # a wrong name should be told at once, not after the scan is read
 
         from common.reading.study import read_study
-        from stage1_segment.inference.answer import levels_of
+        from stage1_segment.inference.mask_report import levels_of
         from stage1_segment.inference.segmenter import Segmenter
 
         segmenter = Segmenter.load(weights, device, predict)

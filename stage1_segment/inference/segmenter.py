@@ -17,14 +17,14 @@ from common.masks.segmentation import onto
 from common.reading.study import Study, volume_of
 from common.resample import AIR_HU, canonical, resample
 from common.training.gpu_memory import within_memory
-from common.training.weights import fill, load_weights
+from common.training.weights import load_state, load_weights
 from common.volume import Grid, Volume
-from stage1_segment.grids import as_hint, covering_grid, scaled
 from stage1_segment.inference.anatomy import orientation as anatomy
 from stage1_segment.inference.bone_guard import bone_alone, spine_pieces
 from stage1_segment.inference.postprocess import clean
 from stage1_segment.inference.upsample import enlarged_labels
 from stage1_segment.network import build_network
+from stage1_segment.network_input import as_hint, covering_grid, scaled
 from stage1_segment.pretrained import PRETRAINED
 from stage1_segment.settings import KIND, NetworkSettings, Orientation, PatchSettings, PredictSettings
 
@@ -69,7 +69,7 @@ class Segmenter:
         state, description = load_weights(weights, KIND, ("network", "patch", "predict"))
         predict = predict or parse_saved(description["predict"], PredictSettings, str(weights))
         network = build_network(parse_saved(description["network"], NetworkSettings, str(weights)))
-        fill(network, state, weights)
+        load_state(network, state, weights)
         return cls(
             network.to(chosen).eval(),
             parse_saved(description["patch"], PatchSettings, str(weights)),

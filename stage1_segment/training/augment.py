@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from stage1_segment.grids import as_hint
+from stage1_segment.network_input import as_hint
 from stage1_segment.settings import AugmentSettings
 
 

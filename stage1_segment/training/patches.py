@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional
 
-from stage1_segment.grids import scaled
+from stage1_segment.network_input import scaled
 from stage1_segment.settings import AugmentSettings, PatchSettings, SegmentSettings
 from stage1_segment.training.augment import distort, faulty_hint, vary_intensity
 from stage1_segment.training.samples import Sample

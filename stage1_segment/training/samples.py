@@ -12,7 +12,7 @@ from common.outputs import store
 from common.outputs.notices import tell
 from common.resample import AIR_HU, canonical, resample
 from common.volume import Volume
-from stage1_segment.grids import covering_grid
+from stage1_segment.network_input import covering_grid
 from stage1_segment.schema import SAMPLE
 
 

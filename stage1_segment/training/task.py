@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.labels import CLASS_NAMES
-from common.training.weights import fill, load_weights
+from common.training.weights import load_state, load_weights
 from common.volume import Volume
 from stage1_segment.inference.segmenter import Segmenter, segment
 from stage1_segment.network import build_network
@@ -36,7 +36,7 @@ class SegmentTask:
         self.network = build_network(settings.network, settings.train.seed)
         start = init_path(settings)
         if start is not None:
-            fill(self.network, load_weights(start)[0], start)
+            load_state(self.network, load_weights(start)[0], start)
         self.dice = DiceLoss(
             include_background=False, to_onehot_y=True, softmax=True, reduction="none", smooth_nr=1, smooth_dr=1
         )

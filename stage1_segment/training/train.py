@@ -23,7 +23,7 @@ from stage1_segment.training.patches import CohortSamples
 from stage1_segment.training.samples import Sample, load_sample, write_sample
 from stage1_segment.training.synthetic.sample import BankSamples
 from stage1_segment.training.synthetic.subject import Subject, load_subject
-from stage1_segment.training.synthetic.validation import whole_scan
+from stage1_segment.training.synthetic.validation_scan import whole_scan
 from stage1_segment.training.task import BankTask, SegmentTask
 
 VALIDATED = 4

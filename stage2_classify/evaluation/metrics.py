@@ -33,7 +33,7 @@ def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     test.csv. `out_of_fold`: the training studies' figures. `segmentation`: what `stage1_segment evaluate` left, None
     without it. `attention`: see `attention_hits`.
     """
-    from stage2_classify.evaluation.localisation import (
+    from stage2_classify.evaluation.pointing_game import (
         attention_hits,  # brings torch, which a current report can do without
     )
 

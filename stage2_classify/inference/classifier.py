@@ -15,8 +15,8 @@ from common.volume import Volume
 from stage2_classify.calibration import decide
 from stage2_classify.calibration.posterior import Posterior
 from stage2_classify.crops.cut import Crops
-from stage2_classify.crops.given import Mask, crops_of
-from stage2_classify.inference.belongs import check_alike, check_described, read_decision
+from stage2_classify.crops.one_study import Mask, crops_of
+from stage2_classify.inference.compatibility import check_alike, check_described, read_decision
 from stage2_classify.inference.result import NO_LEVEL, Result
 from stage2_classify.predictions import Prediction
 from stage2_classify.settings import ClassifySettings

@@ -19,8 +19,8 @@ from common.workers.failing import LOG, Failed
 from common.workers.pool import HERE, shared
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.masks import masks_of
-from stage2_classify.inference.belongs import check_described, check_run
 from stage2_classify.inference.classifier import Classifier, existing
+from stage2_classify.inference.compatibility import check_described, check_run
 from stage2_classify.inference.result import OF_SYNTHETIC_ONLY
 from stage2_classify.predictions import Prediction, write_predictions
 from stage2_classify.run_folder import chosen_folds, fold_folder, stage_folder, weights_paths

@@ -15,7 +15,7 @@ from stage2_classify.networks.blocks import (
     stem,
     whereabouts,
 )
-from stage2_classify.networks.library import LibraryFeatures
+from stage2_classify.networks.library_encoders import LibraryFeatures
 from stage2_classify.settings import NetworkSettings
 
 

@@ -63,12 +63,12 @@ def set_pretrained(weights: Path) -> Path:
 def load_encoder(path: Path) -> "tuple[nn.Module, ClassifySettings]":
     """The file of an encoder -> it, and the settings of its network and its crops; WeightsError when it isn't one."""
     from common.config import parse_saved
-    from common.training.weights import fill, load_weights
+    from common.training.weights import load_state, load_weights
     from stage2_classify.networks import build_encoder
 
     state, description = load_weights(path, KIND, ("network", "crops"))
     own = {name: description[name] for name in ("network", "crops")}
     settings = parse_saved(own, ClassifySettings, str(path))
     network = build_encoder(settings.network)
-    fill(network, state, path)
+    load_state(network, state, path)
     return network.eval(), settings

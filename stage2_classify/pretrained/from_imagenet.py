@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import WeightsError
-from stage2_classify.networks.library import OF_TIMM
+from stage2_classify.networks.library_encoders import OF_TIMM
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

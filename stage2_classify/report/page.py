@@ -18,7 +18,7 @@ from common.workers.failing import said_failed
 from stage2_classify.evaluation.evaluate_submission import report
 from stage2_classify.evaluation.metrics import FOLDERS, KINDS, collect, folder_of
 from stage2_classify.evaluation.roc import ALL
-from stage2_classify.report import figures
+from stage2_classify.report import plots
 from stage2_classify.report.studies import ShownStudy, studies
 from stage2_classify.run_folder import weights_paths
 from stage2_classify.schema import REPORT
@@ -82,11 +82,11 @@ def page(cohort: str, metrics: dict[str, Any], shown: list[ShownStudy]) -> str:
     )
     pictures: dict[str, Any] = {}
     if metrics["curves"]:
-        pictures |= {"ROC curves": figures.roc(metrics["curves"])}
-        pictures |= {"Precision-recall curves": figures.precision_recall(metrics["curves"])}
+        pictures |= {"ROC curves": plots.roc(metrics["curves"])}
+        pictures |= {"Precision-recall curves": plots.precision_recall(metrics["curves"])}
     for name, bins in metrics["reliability"].items():
-        pictures[f"Reliability {name}"] = figures.reliability(bins, f"Reliability, {name}")
-    if training := figures.training(metrics["training"]):
+        pictures[f"Reliability {name}"] = plots.reliability(bins, f"Reliability, {name}")
+    if training := plots.training(metrics["training"]):
         pictures["Training losses"] = training
     return environment.get_template("report.html.j2").render(
         notice=NOT_MEDICAL,

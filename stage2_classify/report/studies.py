@@ -17,7 +17,7 @@ from stage2_classify.crops import files as crop_files
 from stage2_classify.evaluation.evaluate_submission import read_submission
 from stage2_classify.evaluation.metrics import folder_of
 from stage2_classify.predictions import CALIBRATED, read_predictions
-from stage2_classify.report import figures
+from stage2_classify.report import plots
 from stage2_classify.run_folder import weights_paths
 from stage2_classify.settings import ClassifySettings
 
@@ -119,7 +119,7 @@ def _pictures(
     found = {}
     preview = data.run / "masks" / f"{uid}.png"
     if preview.exists() and settings.masks.folder is None:  # otherwise they aren't the masks that were answered from
-        found["preview"] = figures.png_uri(preview.read_bytes())
+        found["preview"] = plots.png_uri(preview.read_bytes())
     path = crop_files.path_of(data, "vertebra3d", uid)
     if predictors and crop_files.cut_as(path, predictors[0].settings.crops):
         crops = crop_files.load(path)
@@ -127,7 +127,7 @@ def _pictures(
         truths = ["" if labels is None else ("fractured" if labels[row] else "healthy") for row in range(len(LEVELS))]
         captions = [f"{answer[row]:.2f} {truths[row]}" for row in rows]
         if rows:
-            found["attention"] = figures.png_uri(draw_attention(crops, attend(predictors, crops), rows, captions))
+            found["attention"] = plots.png_uri(draw_attention(crops, attend(predictors, crops), rows, captions))
     return found
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.training.weights import fill, is_described, load_weights, read_tensors
+from common.training.weights import is_described, load_state, load_weights, read_tensors
 from stage2_classify.crops.cut import COARSE, FAR_MM, coarse_shape
 from stage2_classify.networks import build_encoder
 from stage2_classify.pretrained import from_imagenet, from_segmenter
@@ -47,7 +47,7 @@ class EncoderTask:
         if description["kind"] == from_segmenter.KIND:
             from_segmenter.begin_from_segmenter(self.network, state, start)
         else:
-            fill(self.network, state, start)
+            load_state(self.network, state, start)
 
     def sample(self, draw: int) -> dict[str, Tensor]:
         """One patch, varied: `images` (2, P, P, P), `mask_seen` (), `label` (): a fracture is in it, `distance`

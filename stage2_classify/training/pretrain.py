@@ -1,15 +1,34 @@
-"""An encoder from all studies of a cohort, for other cohorts to begin with; see configs/pretraining.yaml."""
+"""The encoder trained by itself: within a fold, or from all studies of a cohort (configs/pretraining.yaml)."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.errors import PARTLY_FAILED, ConfigError, DatasetError
+from common.training import train as training
 from common.training.task import WEIGHTS
+from stage2_classify.pretrained.encoder import KIND, description
 from stage2_classify.run_folder import stage_folder
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training import studies as training_studies
-from stage2_classify.training.train_encoder import train_encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stage2_classify.training.samples import Example
+
+
+def train_encoder(
+    folder: Path, origin: dict[str, Any], examples: "list[Example]", settings: ClassifySettings
+) -> "dict[str, Tensor]":
+    """Trains an encoder in `folder` from what `init_path` names, unless that is done; returns its weights."""
+    from common.training.weights import load_weights
+    from stage2_classify.training.encoder_task import EncoderTask
+
+    if not training.is_current(folder, settings.encoder, origin):
+        training.train(EncoderTask(examples, settings), settings.encoder, folder, origin, description(settings))
+    return load_weights(folder / WEIGHTS, KIND)[0]
 
 
 def pretrained(data: DataSettings, settings: ClassifySettings) -> Path:

@@ -16,7 +16,7 @@ from stage2_classify.run_folder import chosen_folds, fold_folder
 from stage2_classify.settings import KIND, ClassifySettings
 from stage2_classify.training import studies as training_studies
 from stage2_classify.training.out_of_fold import answer_out_of_fold
-from stage2_classify.training.train_encoder import train_encoder
+from stage2_classify.training.pretrain import train_encoder
 
 if TYPE_CHECKING:
     from stage2_classify.training.samples import Example

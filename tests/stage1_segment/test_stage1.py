@@ -13,14 +13,14 @@ from common.reading.nifti import read_nifti, write_nifti
 from common.training.weights import save_weights
 from common.volume import Grid, Volume
 from stage1_segment.evaluation.overlap import compare
-from stage1_segment.grids import as_hint, covering_grid
 from stage1_segment.inference.bone_guard import spine_pieces
-from stage1_segment.inference.describe import CUT, RELATIVE_VOLUME, describe
+from stage1_segment.inference.mask_report import CUT, RELATIVE_VOLUME, describe
 from stage1_segment.inference.one_study import predict_study
 from stage1_segment.inference.postprocess import best_levels, clean, find_pieces, gaps_between
 from stage1_segment.inference.segmenter import Segmenter, segment
 from stage1_segment.inference.upsample import enlarged_labels
 from stage1_segment.network import build_network
+from stage1_segment.network_input import as_hint, covering_grid
 from stage1_segment.settings import (
     KIND,
     AugmentSettings,

@@ -9,7 +9,7 @@ from common.phantom import tissues
 from stage1_segment.training.synthetic.lower_chest import LowerChest, draw_lower_chest, look_again, repeat, seen_again
 from stage1_segment.training.synthetic.subject import Subject
 from stage1_segment.training.synthetic.trunk import Trunk
-from stage1_segment.training.synthetic.wear import disc_code
+from stage1_segment.training.synthetic.worn_discs import disc_code
 
 T1, T2, T3, T4 = 8, 9, 10, 11
 

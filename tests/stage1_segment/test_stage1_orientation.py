@@ -138,7 +138,7 @@ def test_levels_that_the_edge_cuts_are_compared_with_nobody() -> None:
 def test_stage_2_sees_a_repaired_scan_upright(tmp_path: Path) -> None:
     """What stage 1 says beside the mask turns scan and mask before vertebrae are cut: the same crops as upright."""
     from stage2_classify.crops.cut import cut_study
-    from stage2_classify.crops.given import crops_of
+    from stage2_classify.crops.one_study import crops_of
     from stage2_classify.settings import ClassifySettings
 
     ct, mask = drawn_neck()

@@ -153,7 +153,7 @@ def test_gallery_of_synthetic_scans(tmp_path: Path) -> None:
     from PIL import Image
 
     from stage1_segment.evaluation.gallery import draw_gallery
-    from stage1_segment.label_map_files import bank_files
+    from stage1_segment.run_folder import bank_files
 
     write_bank(tmp_path / "bank", 1)
     subjects = tuple(map(str, bank_files(tmp_path / "bank")))

@@ -10,22 +10,28 @@ from fake_subject import BOTTOM, VOXEL_MM, WINDOW, bank_settings, fake_subject, 
 
 from common.errors import ConfigError, CorruptFile, DatasetError
 from common.phantom import tissues
-from stage1_segment.label_map_files import bank_files
-from stage1_segment.run_folder import bank_split
+from stage1_segment.run_folder import bank_files, bank_split
 from stage1_segment.settings import PatchSettings, SyntheticSettings
 from stage1_segment.training.synthetic import placement
 from stage1_segment.training.synthetic.chest import Chest, raised_by
 from stage1_segment.training.synthetic.contrast import Contrast
-from stage1_segment.training.synthetic.girdle import Girdle, with_girdle
+from stage1_segment.training.synthetic.interpolate import along_axes
 from stage1_segment.training.synthetic.lungs import Lungs, with_lungs
 from stage1_segment.training.synthetic.no_patient import rod
 from stage1_segment.training.synthetic.placement import place
 from stage1_segment.training.synthetic.scan import densities, draw_recipe, make_scans, window_levels
 from stage1_segment.training.synthetic.scanner import Scanner, scan_axis, window_axis
-from stage1_segment.training.synthetic.spread import along_axes
+from stage1_segment.training.synthetic.shoulders import Shoulders, with_girdle
 from stage1_segment.training.synthetic.subject import Subject, load_subject
 from stage1_segment.training.synthetic.trunk import Trunk
-from stage1_segment.training.synthetic.wear import DISCS, FIRST, LAYERS, disc_code, draw_wear, with_disc_parts
+from stage1_segment.training.synthetic.worn_discs import (
+    DISCS,
+    FIRST,
+    LAYERS,
+    disc_code,
+    draw_disc_wear,
+    with_disc_parts,
+)
 
 FLAT = Contrast(np.arange(256, dtype=np.float32) * 10, np.zeros(256, np.float32))
 CPU = torch.device("cpu")
@@ -59,8 +65,8 @@ def test_raised_shoulders_come_from_below_and_nothing_else_moves() -> None:
     subject = Subject("with shoulders", labels, fake.affine)
     window = straight(subject.grid.to_world([29.5, 29.5, 49.5]))
     rest, raised = (
-        looked_up(subject, window, (16, 16, 20), Trunk(girdle=girdle))
-        for girdle in (Girdle(), Girdle(up=8 * VOXEL_MM, forward=-2 * VOXEL_MM))
+        looked_up(subject, window, (16, 16, 20), Trunk(shoulders=shoulders))
+        for shoulders in (Shoulders(), Shoulders(up=8 * VOXEL_MM, forward=-2 * VOXEL_MM))
     )
     before, after = (codes == tissues.BONE_SPONGY for codes in (rest, raised))
     assert before.sum() == 8 * 3 * 4
@@ -192,7 +198,7 @@ def test_discs_are_told_apart_and_worn_from_their_vertebrae() -> None:
     )
     seen = set()
     for seed in range(40):
-        table = draw_wear(np.random.default_rng(seed))
+        table = draw_disc_wear(np.random.default_rng(seed))
         assert np.array_equal(table[:FIRST], np.arange(FIRST))
         for disc in DISCS:
             for side, vertebra in ((0, disc), (1, disc + 1)):

@@ -10,7 +10,7 @@ from torch import nn
 from stage2_classify.crops.cut import FAR_MM, Crops
 from stage2_classify.evaluation.attention import METHODS, attend
 from stage2_classify.evaluation.attention_picture import draw_attention, levels_to_show
-from stage2_classify.evaluation.localisation import looks_of, summary
+from stage2_classify.evaluation.pointing_game import looks_of, summary
 from stage2_classify.networks import build
 from stage2_classify.predictor import Predictor
 from stage2_classify.settings import ClassifySettings, NetworkSettings

@@ -12,7 +12,7 @@ from common.training.instance_norm import norm_by_instances
 from common.training.weights import read_tensors
 from stage2_classify.networks import build, build_encoder
 from stage2_classify.networks.blocks import BONE, MUSCLE, gaps, log_mean_exp, partly_hidden, whereabouts
-from stage2_classify.networks.library import LibraryFeatures
+from stage2_classify.networks.library_encoders import LibraryFeatures
 from stage2_classify.networks.sequence import SequenceHead
 from stage2_classify.pretrained.encoder import init_path
 from stage2_classify.pretrained.from_imagenet import begin_from_pictures

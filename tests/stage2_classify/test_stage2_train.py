@@ -117,8 +117,7 @@ def test_an_encoder_is_pretrained_kept_and_begun_with(cohort, tmp_path, monkeypa
     from stage2_classify.evaluation.compare_evidence import less_other, read_evidence
     from stage2_classify.evaluation.evaluate_encoder import evaluate_encoder, table
     from stage2_classify.pretrained import encoder as pretrained_encoder
-    from stage2_classify.training.pretrain import pretrain, pretrained
-    from stage2_classify.training.train_encoder import train_encoder
+    from stage2_classify.training.pretrain import pretrain, pretrained, train_encoder
 
     def settings(**changes):
         return parse({**TINY, "encoder": {**TINY["encoder"], **changes}}, ClassifySettings, "test")

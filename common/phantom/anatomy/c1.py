@@ -4,7 +4,6 @@ import numpy as np
 
 from common.phantom.anatomy.alignment import JointPlane
 from common.phantom.anatomy.dimensions import Dimensions
-from common.phantom.anatomy.parts import mirror, over
 from common.phantom.anatomy.signed_distance import (
     beam,
     capsule,
@@ -16,6 +15,7 @@ from common.phantom.anatomy.signed_distance import (
     squircle,
 )
 from common.phantom.anatomy.subaxial import Solid
+from common.phantom.anatomy.vertebra_parts import mirror, over
 
 CONVERGENCE = np.radians(22)
 """The lateral masses' long axes meet in front."""

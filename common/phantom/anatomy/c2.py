@@ -4,9 +4,9 @@ import numpy as np
 
 from common.phantom.anatomy.alignment import DENS_Y, JointPlane
 from common.phantom.anatomy.dimensions import Dimensions
-from common.phantom.anatomy.parts import Arch, BodyForm, arch, body, canal, facet_column, mirror
 from common.phantom.anatomy.signed_distance import beam, capsule, polyline_beam, smooth_subtraction, smooth_union
 from common.phantom.anatomy.subaxial import Solid
+from common.phantom.anatomy.vertebra_parts import Arch, BodyForm, arch, body, canal, facet_column, mirror
 
 
 def axis(

@@ -1,10 +1,14 @@
 """What is drawn once about a subject and its scan, and is needed by more than one part of the picture."""
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from common.phantom.anatomy.randomness import stream
+
+def stream(seed: int, study: int, purpose: str) -> np.random.Generator:
+    """The generator for one purpose ("posture", "noise", ...) of study number `study` of a cohort."""
+    return np.random.default_rng([seed, study, zlib.crc32(purpose.encode())])
 
 
 @dataclass(frozen=True)

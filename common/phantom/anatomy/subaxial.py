@@ -6,7 +6,6 @@ import numpy as np
 
 from common.phantom.anatomy.alignment import JointPlane
 from common.phantom.anatomy.dimensions import Dimensions
-from common.phantom.anatomy.parts import Arch, BodyForm, arch, body, canal, mirror, pillar
 from common.phantom.anatomy.signed_distance import (
     beam,
     capsule,
@@ -15,6 +14,7 @@ from common.phantom.anatomy.signed_distance import (
     smooth_subtraction,
     smooth_union,
 )
+from common.phantom.anatomy.vertebra_parts import Arch, BodyForm, arch, body, canal, mirror, pillar
 
 Solid = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Points (3, N) after and before the bone's personal warp -> distances (N,)."""

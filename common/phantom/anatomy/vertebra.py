@@ -8,7 +8,7 @@ from common.phantom.anatomy.c2 import axis
 from common.phantom.anatomy.column import Bone
 from common.phantom.anatomy.dimensions import COLUMN_LEVELS, Dimensions, dimensions
 from common.phantom.anatomy.person import Person
-from common.phantom.anatomy.relief import Relief, make_relief
+from common.phantom.anatomy.shape_variation import Relief, make_relief
 from common.phantom.anatomy.signed_distance import Distance, components
 from common.phantom.anatomy.subaxial import Solid, subaxial
 from common.phantom.anatomy.thoracic import thoracic

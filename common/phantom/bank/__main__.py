@@ -41,7 +41,7 @@ def main() -> int:
 
     from common.outputs.own_files import outputs_at
     from common.phantom.bank.files import make_bank, plan_bank, shares_of
-    from common.phantom.making import say_what_was_made
+    from common.phantom.make_in_parallel import say_what_was_made
 
     plans = plan_bank(arguments.subjects, arguments.seed, arguments.atlas, shares_of(arguments.shares, arguments.atlas))
     with outputs_at([arguments.preview], arguments.atlas, arguments.overwrite):

@@ -11,9 +11,9 @@ from common.outputs import store
 from common.outputs.own_files import run_outputs_at
 from common.outputs.schema import BANK_SUBJECT
 from common.phantom.bank.mesh.atlas_table import came_from, find_table, read_atlas
-from common.phantom.bank.mesh.rest import Rest, make_rest
+from common.phantom.bank.mesh.rest_pose import RestPose, make_rest_pose
 from common.phantom.bank.mesh.transplant import transplant
-from common.phantom.making import make_each
+from common.phantom.make_in_parallel import make_each
 from common.progress import progress
 from common.reading.nifti import write_nifti
 from common.volume import Volume
@@ -125,10 +125,10 @@ def build(plan: SubjectPlan) -> tuple[Volume, str]:
 
 
 @cache
-def _rest(atlases: tuple[Path, ...]) -> Rest:
+def _rest(atlases: tuple[Path, ...]) -> RestPose:
     if len(atlases) == 1:
-        return make_rest(read_atlas(atlases[0]))
-    return make_rest(transplant(read_atlas(atlases[0]), read_atlas(atlases[1])))
+        return make_rest_pose(read_atlas(atlases[0]))
+    return make_rest_pose(transplant(read_atlas(atlases[0]), read_atlas(atlases[1])))
 
 
 def _file(out: Path, plan: SubjectPlan) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from common.phantom.anatomy.column import Bone, PosedBone
 from common.phantom.anatomy.signed_distance import Distance
 from common.phantom.fractures.direction import lean, unit, vector
-from common.phantom.fractures.paint_dense import paint_dense
+from common.phantom.fractures.paint import paint_dense
 from common.phantom.fractures.surface import RoughSurface, rough_surface
 from common.phantom.painting.canvas import Canvas
 

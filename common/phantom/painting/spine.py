@@ -1,6 +1,7 @@
 """The vertebrae, discs and ligaments of a column on the scanner's grid."""
 
 import numpy as np
+from scipy import ndimage
 
 from common.phantom import tissues
 from common.phantom.anatomy.alignment import disc_height
@@ -9,10 +10,12 @@ from common.phantom.anatomy.dimensions import COLUMN_LEVELS
 from common.phantom.anatomy.person import Person
 from common.phantom.anatomy.signed_distance import beam, components, smooth_intersection, squircle
 from common.phantom.painting.canvas import Canvas
-from common.phantom.painting.marrow import make_marrow, marrow_at
 
 COARSE = 3
 """A distance is first taken at every third voxel, then only near and inside of the bone."""
+TILE_MM = 48.0
+STEP_MM = 0.75
+"""Period and step of the marrow's texture."""
 
 
 def paint_column(canvas: Canvas, column: Column, person: Person) -> None:
@@ -165,3 +168,22 @@ def _paint_interspinous(canvas: Canvas, column: Column, level: str) -> None:
         return
     distance = beam(canvas.points(window), start, end, (1.5, 7.0), (1.5, 7.0), up=(1, 0, 0))
     canvas.paint(window, 0.8 * canvas.cover(distance, 2.0), 75.0, tissues.SOFT)
+
+
+def make_marrow(person: Person) -> np.ndarray:
+    """(N, N, N) float32, mean 0, SD about 1; repeats seamlessly every TILE_MM in the world's axes."""
+    rng = person.stream("marrow")
+    count = int(TILE_MM / STEP_MM)
+    total = np.zeros((count,) * 3, np.float32)
+    for scale_mm, weight in ((0.6, 0.75), (1.4, 0.55), (4.5, 0.65)):
+        layer = ndimage.gaussian_filter(
+            rng.standard_normal((count,) * 3, dtype=np.float32), scale_mm / STEP_MM, mode="wrap", truncate=3
+        )
+        total += weight * layer / layer.std()
+    return total / total.std()
+
+
+def marrow_at(marrow: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Texture at world points (N, 3) -> (N,), linear between the nearest samples."""
+    index = (points.T / STEP_MM).astype(np.float32)
+    return ndimage.map_coordinates(marrow, index, order=1, mode="grid-wrap", prefilter=False)

@@ -23,7 +23,7 @@ import numpy as np
 from common import commandline
 from common.errors import StudyError
 from common.reading import captured_stderr
-from common.reading.selftest.faulty import CASES, field, make_case, scanned
+from common.reading.selftest.broken_series import CASES, field, make_case, scanned
 from common.volume import Grid, Volume
 
 RIGHT_MM = 0.01
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def compare(reading: dict[str, Callable[[Path], list[Volume]]]) -> dict[str, dict[str, Answer]]:
-    """Every case of `faulty` by every reader: fault -> reader -> Answer."""
+    """Every case of `broken_series` by every reader: fault -> reader -> Answer."""
     rows: dict[str, dict[str, Answer]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for number, fault in enumerate(CASES):

@@ -8,7 +8,7 @@ from scipy import ndimage
 from common.labels import CLASS_NAMES, LEVEL_IDS
 from common.resample import canonical
 from common.volume import Volume
-from stage1_segment.inference.describe import RELATIVE_VOLUME
+from stage1_segment.inference.mask_report import RELATIVE_VOLUME
 
 MOST_UNLIKE = 2.2
 """Times that a level's volume may be its row's median, each against `RELATIVE_VOLUME`."""

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from stage1_segment.training.synthetic.batch import picked, stacked, those, to_device
+from stage1_segment.training.synthetic.interpolate import along_axes, between
 from stage1_segment.training.synthetic.scanner import ScanAxis
-from stage1_segment.training.synthetic.spread import along_axes, between
 
 AIR_HU = -1000.0
 BODY_HU = -400.0

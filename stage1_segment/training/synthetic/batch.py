@@ -1,4 +1,4 @@
-"""What the scans of a batch have, side by side on a device."""
+"""What the scans of a batch have, side by side on a device; and tables looked up at every cell."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,3 +28,22 @@ def those(chosen: Sequence[bool]) -> list[int]:
 def picked(values: Tensor, numbers: Sequence[int]) -> Tensor:
     """Those scans of values (B, ...); the same tensor when that is all of them."""
     return values if len(numbers) == len(values) else values[to_device(numbers, values)]
+
+
+def values_at(table: Tensor, places: Tensor) -> Tensor:
+    """table (n,), places int of any shape -> table's values there, of that shape; several times as fast as indexing."""
+    return table.to(places.device, non_blocking=True).index_select(0, places.view(-1)).view(places.shape)
+
+
+def each_values_at(tables: Sequence[np.ndarray], codes: Tensor) -> Tensor:
+    """A table (256,) for each scan, codes int32 (B, X, Y, Z) -> each table's values at its scan's codes."""
+    if len(tables) > 1:
+        codes = codes + 256 * torch.arange(len(tables), device=codes.device, dtype=torch.int32)[:, None, None, None]
+    return values_at(torch.from_numpy(np.concatenate(tables)), codes)
+
+
+def among(codes: Tensor, wanted: tuple[int, ...]) -> Tensor:
+    """codes uint8 of any shape -> whether each is one of those wanted, bool of that shape."""
+    table = torch.zeros(256, dtype=torch.bool)
+    table[list(wanted)] = True
+    return values_at(table, codes.int())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from common.phantom import tissues as t
-from stage1_segment.training.synthetic.wear import draw_disc_hu
+from stage1_segment.training.synthetic.worn_discs import draw_disc_hu
 
 AIR_HU = -1000.0
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from common.phantom.tissues import CORTEX, LEVEL_CODES
 from stage1_segment.training.synthetic.batch import stacked
 from stage1_segment.training.synthetic.subject import Subject
-from stage1_segment.training.synthetic.wear import LAYERS, disc_code
+from stage1_segment.training.synthetic.worn_discs import LAYERS, disc_code
 
 T1 = LEVEL_CODES["T1"]
 BEND_DEG = (-4.0, 18.0)

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from common.phantom import tissues as t
-from stage1_segment.training.synthetic.tables import among
+from stage1_segment.training.synthetic.batch import among
 
 MOVED = 0.7
 """Part of the scans."""

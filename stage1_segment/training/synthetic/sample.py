@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stage1_segment.grids import scaled
+from stage1_segment.network_input import scaled
 from stage1_segment.settings import SegmentSettings
 from stage1_segment.training.augment import faulty_hint
 from stage1_segment.training.synthetic.batch import those, to_device

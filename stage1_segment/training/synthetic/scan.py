@@ -26,16 +26,15 @@ from stage1_segment.training.synthetic.artefacts import (
     draw_shell,
     uneven_grey,
 )
-from stage1_segment.training.synthetic.batch import stacked, to_device
+from stage1_segment.training.synthetic.batch import each_values_at, stacked, to_device
 from stage1_segment.training.synthetic.contrast import Contrast, draw_contrast
-from stage1_segment.training.synthetic.lookup import FINER, Rays, draw_rays, look_up
+from stage1_segment.training.synthetic.interpolate import along_axes, random_fields, smooth_weights
 from stage1_segment.training.synthetic.placement import Placement
 from stage1_segment.training.synthetic.scanner import Scanner, add_noise, draw_scanner, scan_axis, window_axis
-from stage1_segment.training.synthetic.spread import along_axes, random_fields, smooth_weights
 from stage1_segment.training.synthetic.subject import Subject, level_table
-from stage1_segment.training.synthetic.tables import each_values_at
+from stage1_segment.training.synthetic.tissue_lookup import FINER, Rays, draw_rays, look_up
 from stage1_segment.training.synthetic.trunk import draw_trunk
-from stage1_segment.training.synthetic.wear import draw_wear
+from stage1_segment.training.synthetic.worn_discs import draw_disc_wear
 
 UNEVEN = (1.76, 1.32)
 """Share of tissues' unevenness at each scale. A spline through independent knots keeps about a third of their variance
@@ -69,7 +68,7 @@ def draw_recipe(
     part: str = "neck",
 ) -> Recipe:
     """Of a window of (X, Y, Z) voxels."""
-    wear, contrast = draw_wear(rng), draw_contrast(rng)
+    wear, contrast = draw_disc_wear(rng), draw_contrast(rng)
     if part == "chest" and rng.random() < 0.3:  # as if of the lumbar spine
         contrast.hu[[tissues.LUNG, tissues.RIB_CORTEX, tissues.RIB_SPONGY]] = contrast.hu[tissues.MUSCLE]
     return Recipe(

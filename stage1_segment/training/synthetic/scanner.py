@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.special import ndtr
 
 from stage1_segment.training.synthetic.batch import stacked, to_device
-from stage1_segment.training.synthetic.spread import linear_weights, random_fields
+from stage1_segment.training.synthetic.interpolate import linear_weights, random_fields
 
 SHORT = 0.05
 """A grain that reaches no further is none."""

@@ -13,7 +13,7 @@ from common.errors import CorruptFile
 from common.labels import LEVEL_IDS, THORACIC
 from common.phantom.tissues import CORTEX, LEVEL_CODES, OUTSIDE
 from common.volume import Grid
-from stage1_segment.training.synthetic.wear import with_disc_parts
+from stage1_segment.training.synthetic.worn_discs import with_disc_parts
 
 MIRRORED = 2
 """Times that what lies between C7 and the lowest vertebra is added below it as its mirror image, in turns: more would

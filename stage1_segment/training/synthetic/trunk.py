@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stage1_segment.training.synthetic.chest import Chest, draw_chest
-from stage1_segment.training.synthetic.girdle import Girdle, draw_girdle
 from stage1_segment.training.synthetic.lower_chest import LowerChest, draw_lower_chest
 from stage1_segment.training.synthetic.lungs import Lungs, draw_lungs
+from stage1_segment.training.synthetic.shoulders import Shoulders, draw_shoulders
 from stage1_segment.training.synthetic.subject import Subject
 
 
@@ -16,7 +16,7 @@ class Trunk:
     """As mapped unless said otherwise; below the map (`lower` None) its mirror image."""
 
     chest: Chest = field(default_factory=Chest)
-    girdle: Girdle = field(default_factory=Girdle)
+    shoulders: Shoulders = field(default_factory=Shoulders)
     lungs: Lungs = field(default_factory=Lungs)
     lower: LowerChest | None = None
 
@@ -26,4 +26,4 @@ AS_MAPPED = Trunk()
 
 def draw_trunk(subject: Subject, rng: np.random.Generator) -> Trunk:
     """One scan's of the subject."""
-    return Trunk(draw_chest(rng), draw_girdle(rng), draw_lungs(rng), draw_lower_chest(subject, rng))
+    return Trunk(draw_chest(rng), draw_shoulders(rng), draw_lungs(rng), draw_lower_chest(subject, rng))

@@ -19,7 +19,7 @@ from common.errors import ConfigError, DatasetError, NothingFound
 from common.labels import LEVELS, TARGETS
 from common.masks.segmentation import onto, segmentation_on
 from common.reading.nifti import write_nifti
-from common.reading.selftest import faulty
+from common.reading.selftest import broken_series
 from common.reading.selftest.compare import displacement
 from common.reading.selftest.specimens import random_hu, write_series
 from common.reading.study import read_study
@@ -137,9 +137,9 @@ def test_boxes_in_the_world_by_hand(cohort, tmp_path):
 def tilted(cohort):
     """The cohort with a study `d` more, its gantry tilted by 12 degrees: files 1 to 12, 24 columns, 20 rows. A box of
     one pixel, and one over columns 3 to 8, rows 12 to 19."""
-    numbers = range(faulty.SLICES)
+    numbers = range(broken_series.SLICES)
     folder = cohort / "train_images" / "d"
-    faulty.write(folder, numbers, faulty.TILTED, StudyInstanceUID="d")
+    broken_series.write(folder, numbers, broken_series.TILTED, StudyInstanceUID="d")
     for k in reversed(numbers):
         (folder / f"{k:02d}.dcm").rename(folder / f"{k + 1}.dcm")
     with (cohort / "train.csv").open("a") as table:
@@ -151,8 +151,8 @@ def tilted(cohort):
 
 def _in_files(column, row, k):
     """RAS mm of a place in the tilted study's files, by their headers: pixels from the first one's centre, slices."""
-    along, down = np.array(faulty.TILTED)
-    lps = faulty.place(k) + column * faulty.SPACING[1] * along + row * faulty.SPACING[0] * down
+    along, down = np.array(broken_series.TILTED)
+    lps = broken_series.place(k) + column * broken_series.SPACING[1] * along + row * broken_series.SPACING[0] * down
     return lps * [-1, -1, 1]
 
 
@@ -160,11 +160,11 @@ def test_scan_and_boxes_of_a_tilted_study_lie_where_its_files_say(tilted, tmp_pa
     cache, data = CtCache(tmp_path / "cache"), Competition.open(tilted)
     assert cache.fill({"d": data.images("d")}) == {}
     scan = cache.volume("d")
-    assert displacement(scan, faulty.scanned("gantry tilt")) <= 0.01
+    assert displacement(scan, broken_series.scanned("gantry tilt")) <= 0.01
     assert "gantry tilt of 12.0 degrees" in scan.notices[0]
     pixel, large = cache.boxes("d", data.boxes())
     np.testing.assert_allclose(pixel.mean(axis=0), _in_files(7, 11, 8), atol=0.01)
-    expected, steepness = faulty.field(pixel.mean(axis=0))
+    expected, steepness = broken_series.field(pixel.mean(axis=0))
     file = pydicom.dcmread(data.images("d") / "9.dcm").pixel_array[11, 7]
     assert abs(file - expected) / steepness <= 0.01
     corners = [_in_files(c, r, k) for c in (2.5, 8.5) for r in (11.5, 19.5) for k in (2.5, 3.5)]

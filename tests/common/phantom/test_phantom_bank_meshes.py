@@ -14,7 +14,7 @@ from common.phantom import tissues
 from common.phantom.bank.mesh.atlas_table import Atlas, find_table, read_atlas, read_table
 from common.phantom.bank.mesh.body import draw_body
 from common.phantom.bank.mesh.posing import PIVOT_BACK_MM, pose, rest_lordosis
-from common.phantom.bank.mesh.rest import SPACING_MM, make_rest
+from common.phantom.bank.mesh.rest_pose import SPACING_MM, make_rest_pose
 from common.phantom.bank.mesh.subject import make_subject
 from common.phantom.bank.mesh.transplant import closest_points, similarity, transplant
 from common.phantom.bank.mesh.voxelise import voxelise
@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rest(folder: Path):
-    return make_rest(read_atlas(folder))
+    return make_rest_pose(read_atlas(folder))
 
 
 def neutral(rest):
@@ -220,7 +220,7 @@ def test_an_atlas_that_lacks_much_says_what(folder: Path) -> None:
     whole = read_atlas(folder)
     partial = Atlas("partial", [p for p in whole.parts if p.level != "C5" and p.tissue != "skin"], whole.tubes)
     with pytest.raises(ConfigError, match=r"vertebra C5.*skin"):
-        make_rest(partial)
+        make_rest_pose(partial)
 
 
 def test_a_broken_mesh_is_named(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_the_real_atlas_gives_whole_vertebrae_in_order() -> None:
     where = Path(__file__).parents[4] / "shared" / "atlas" / "bodyparts3d"
     if not where.is_dir():
         pytest.skip(f"{where} isn't there")
-    array = make_subject(make_rest(read_atlas(where)), 3)[0].array
+    array = make_subject(make_rest_pose(read_atlas(where)), 3)[0].array
     heights = []
     for level in LEVELS:
         own = (array == LEVEL_CODES[level]) | (array == LEVEL_CODES[level] + CORTEX)

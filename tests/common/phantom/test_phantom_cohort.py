@@ -19,9 +19,9 @@ from common.phantom.cohort import make_cohort
 from common.phantom.file_style import COMPRESSED, UNCOMPRESSED, FileStyle, draw_style
 from common.phantom.files.boxes import find_boxes
 from common.phantom.files.dicom import write_series
-from common.phantom.files.segmentation import write_segmentation
 from common.phantom.fractures.prevalence import draw_labels, patterns
 from common.phantom.render import Rendered, render
+from common.phantom.study import write_segmentation
 from common.phantom.study_plan import SAGITTAL, StudyPlan, plan_cohort
 from common.volume import Volume
 

@@ -12,7 +12,7 @@ from common.phantom.anatomy.person import make_person
 from common.phantom.anatomy.vertebra import make_bone
 from common.phantom.fractures.breaking import fracture_bone
 from common.phantom.fractures.mimics import add_lookalikes, paint_sclerosis
-from common.phantom.fractures.paint_crossings import paint_crossings
+from common.phantom.fractures.paint import paint_crossings
 from common.phantom.fractures.plan import SHARES, FracturePlan, plan_fracture, plan_fractures
 from common.phantom.fractures.sites import damage_of
 from common.phantom.painting.canvas import Canvas
@@ -29,7 +29,7 @@ def plan(level: str, kind: str, width: float = 1.0, shift: float = 0.0, seed: in
     return dataclasses.replace(drawn, width_mm=width, displacement_mm=shift)
 
 
-def lattice(bone: Bone, step: float = STEP_MM) -> np.ndarray:
+def coarse(bone: Bone, step: float = STEP_MM) -> np.ndarray:
     axes = [np.arange(low, high, step) for low, high in bone.bounds.T]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float32)
 
@@ -39,7 +39,7 @@ def lattice(bone: Bone, step: float = STEP_MM) -> np.ndarray:
 def test_every_kind_breaks_its_bone_and_leaves_the_rest(level, kind, shift):
     bone = BONES[level]
     broken, crossing = fracture_bone(bone, plan(level, kind, shift=shift))
-    points = lattice(bone)
+    points = coarse(bone)
     before, after, crossed = bone.distance(points), broken.distance(points), crossing(points) < 0
     assert np.isfinite(after).all()
     lost = (before < 0) & (after > 0)
@@ -96,7 +96,7 @@ def test_crossing_stays_by_the_fracture():
     bone = BONES["C7"]
     fracture = plan("C7", "spinous_process")
     _, crossing = fracture_bone(bone, fracture)
-    points = lattice(bone, 0.7)
+    points = coarse(bone, 0.7)
     surface = damage_of(bone, fracture).fragments[0].surfaces[0]
     crossed = points[crossing(points) < 0]
     assert np.abs(surface.distance(crossed)).max() <= 1.5 + 0.5 + 1e-3
@@ -121,7 +121,7 @@ def test_a_hairline_leaves_no_hole_in_the_labels():
 
 def test_same_plan_same_break():
     bone, fracture = BONES["C4"], plan("C4", "burst", shift=2.0)
-    points = lattice(bone, 2.0)
+    points = coarse(bone, 2.0)
     first, second = (fracture_bone(bone, fracture)[0].distance(points) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     other = fracture_bone(bone, dataclasses.replace(fracture, seed=fracture.seed + 1))[0].distance(points)
@@ -154,7 +154,7 @@ def test_wrong_levels_and_kinds_are_refused():
 def test_lookalikes_change_little_and_only_near_bone():
     changed = []
     for bone in BONES.values():
-        points = lattice(bone, 1.5)
+        points = coarse(bone, 1.5)
         before = bone.distance(points)
         for seed in range(4):
             after = add_lookalikes(bone, np.random.default_rng(seed)).distance(points)

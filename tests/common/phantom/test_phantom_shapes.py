@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.phantom.painting.surroundings.bundle import ellipse_distance
+from common.phantom.painting.surroundings.elliptic_tube import ellipse_distance
 from common.phantom.painting.surroundings.shapes import capsule, ellipsoid
 
 

@@ -10,9 +10,9 @@ from common.phantom.anatomy.person import Person, make_person
 from common.phantom.anatomy.posture import make_column
 from common.phantom.painting.canvas import Canvas
 from common.phantom.painting.surroundings import paint_surroundings
-from common.phantom.painting.surroundings.bundle import Bundle
 from common.phantom.painting.surroundings.canal import CORD
-from common.phantom.painting.surroundings.lattice import Lattice
+from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
+from common.phantom.painting.surroundings.elliptic_tube import EllipticTube
 from common.phantom.painting.surroundings.neck import Neck
 from common.phantom.painting.surroundings.shapes import capsule, ellipsoid
 from common.volume import Grid
@@ -46,7 +46,7 @@ def canvas(person: Person, column: Column) -> Canvas:
 
 
 def test_trachea_holds_air_and_the_cord_lies_in_the_canal(canvas: Canvas, column: Column, person: Person) -> None:
-    neck = Neck(Lattice(canvas, 1.5, 2.0), column, person)
+    neck = Neck(CoarseGrid(canvas, 1.5, 2.0), column, person)
     trachea = at(canvas, neck.world(np.array([7.0, 7.5, 8.0]), np.zeros(3), np.array([21.5, 22, 23])))
     assert np.median(trachea) < -900
     for name in list(CORD)[1:7]:
@@ -99,9 +99,9 @@ def test_partial_coverage_is_painted(person: Person, column: Column, low: float,
 
 def test_a_painted_ball_has_its_volume() -> None:
     canvas = Canvas.filled(Grid.around(np.zeros(3), np.full(3, 40), np.array([0.8, 0.8, 1.0])), hu=0.0)
-    lattice = Lattice(canvas, 1.6, 2.0)
-    distance = ellipsoid(lattice.points(lattice.whole), np.zeros(3), np.full(3, 12.0))
-    lattice.paint(lattice.whole, distance, 1.0)
+    coarse = CoarseGrid(canvas, 1.6, 2.0)
+    distance = ellipsoid(coarse.points(coarse.whole), np.zeros(3), np.full(3, 12.0))
+    coarse.paint(coarse.whole, distance, 1.0)
     assert canvas.hu.sum() * np.prod(canvas.grid.spacing) == pytest.approx(4 / 3 * np.pi * 12**3, rel=0.02)
 
 
@@ -114,12 +114,12 @@ def test_distances_by_hand() -> None:
 
 def test_a_bundle_is_an_ellipse_in_section(person: Person, column: Column) -> None:
     canvas = Canvas.filled(Grid.around(column.centre("C5"), np.array([60, 60, 4]), np.ones(3)))
-    neck = Neck(Lattice(canvas, 1.0), column, person)
+    neck = Neck(CoarseGrid(canvas, 1.0), column, person)
     neck.__dict__["uv"] = (
-        neck.lattice.axes[0] + np.zeros(neck.lattice.shape),
-        neck.lattice.axes[1] + np.zeros(neck.lattice.shape),
+        neck.coarse.axes[0] + np.zeros(neck.coarse.shape),
+        neck.coarse.axes[1] + np.zeros(neck.coarse.shape),
     )
     at_middle = canvas.grid.centre
-    bundle = Bundle.of((3, *at_middle[:2], 12, 6, 0), (8, *at_middle[:2], 12, 6, 0))
-    inside = bundle.distance_in(neck, neck.lattice.whole)[:, :, 2] < 0
+    bundle = EllipticTube.of((3, *at_middle[:2], 12, 6, 0), (8, *at_middle[:2], 12, 6, 0))
+    inside = bundle.distance_in(neck, neck.coarse.whole)[:, :, 2] < 0
     assert inside.sum() == pytest.approx(np.pi * 12 * 6, rel=0.03)

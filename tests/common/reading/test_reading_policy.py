@@ -1,8 +1,7 @@
 """What is repaired and what is refused: one test for each row of the tables in docs/reading.md.
 
-`faulty` writes series of a field that rises by 188 HU/mm along a direction of the world, so that every voxel tells
-where it was measured; `displacement` is the largest distance between that and where the reader puts it.
-"""
+`broken_series` writes series of a field that rises by 188 HU/mm along a direction of the world, so that every voxel
+tells where it was measured; `displacement` is the largest distance between that and where the reader puts it. """
 
 import gzip
 import struct
@@ -24,9 +23,9 @@ from pydicom.uid import (
 
 from common.errors import CorruptFile, IncompleteSeries, NothingFound, UnsupportedStudy
 from common.reading.nifti import read_nifti
-from common.reading.selftest import faulty
+from common.reading.selftest import broken_series
+from common.reading.selftest.broken_series import CASES, SPACING, TILTED, make_case, pixels, place, scanned, write
 from common.reading.selftest.compare import displacement
-from common.reading.selftest.faulty import CASES, SPACING, TILTED, make_case, pixels, place, scanned, write
 from common.reading.selftest.specimens import (
     AXIAL,
     SYNTAXES,
@@ -192,7 +191,7 @@ def test_other_planes_lie_where_they_were_measured(tmp_path, directions, normal)
         write_slice(tmp_path / f"{k}", pixels(position, directions), position, directions, SPACING)
     volume = read_study(tmp_path).volume
     index = np.stack(np.meshgrid(*map(np.arange, volume.array.shape), indexing="ij"), axis=-1)
-    expected, steepness = faulty.field(volume.grid.to_world(index))
+    expected, steepness = broken_series.field(volume.grid.to_world(index))
     assert np.abs(volume.array - np.maximum(expected, -1024)).max() / steepness <= 0.01
     np.testing.assert_allclose(volume.spacing, [0.75, 0.5, 1.5], atol=1e-6)
 

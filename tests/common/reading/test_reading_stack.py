@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import IncompleteSeries
-from common.reading.selftest.faulty import write
+from common.reading.selftest.broken_series import write
 from common.reading.study import read_study
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.phantom.anatomy.randomness import stream
-from common.phantom.bank.mesh.rest import SPACING_MM
+from common.phantom.anatomy.person import stream
+from common.phantom.bank.mesh.rest_pose import SPACING_MM
 
 SPACING_SD = (0.08, 0.06, 0.045, 0.04, 0.05, 0.07, 0.05, 0.05, 0.05, 0.04, 0.04, 0.04)
 """Of the logarithm of each spacing among people of the same size. The keypoints' own (0.13, 0.11, 0.09, 0.09, 0.11,

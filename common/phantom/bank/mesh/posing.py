@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from common.phantom.bank.mesh.body import Body
-from common.phantom.bank.mesh.rest import CHEST, HEAD, Rest
+from common.phantom.bank.mesh.rest_pose import CHEST, HEAD, RestPose
 
 PIVOT_BACK_MM = 5.0
 """Neighbours turn about a point this far behind the middle of the disc."""
@@ -31,7 +31,7 @@ class Motion:
         return np.einsum("nij,nj->ni", each[:, :, :3], points) + each[:, :, 3]
 
 
-def rest_lordosis(rest: Rest) -> float:
+def rest_lordosis(rest: RestPose) -> float:
     """Angle between C2 and C7 of the atlas as it stands: between the discs below them, degrees, lordosis positive."""
     points = {p.level: p.vertices for p in rest.parts if p.tissue == "disc"}
     slopes = []
@@ -43,7 +43,7 @@ def rest_lordosis(rest: Rest) -> float:
     return float(slopes[1] - slopes[0])
 
 
-def pose(rest: Rest, body: Body) -> Motion:
+def pose(rest: RestPose, body: Body) -> Motion:
     """Builds the column from its lowest vertebra upwards, then the head on C1; C4's centre comes to the origin."""
     levels, frames = rest.levels, rest.frames
     scales = _scales(rest, body)
@@ -80,7 +80,7 @@ def _move(origin: np.ndarray, axes: np.ndarray, scale: np.ndarray, turn: np.ndar
     return np.c_[linear, place - linear @ origin]
 
 
-def _ratios(rest: Rest, body: Body) -> np.ndarray:
+def _ratios(rest: RestPose, body: Body) -> np.ndarray:
     """Spacing wanted over spacing at rest, for each pair of neighbours; C1 and C2 take the others' mean."""
     origins = np.stack([rest.frames[level].origin for level in rest.levels])
     ratios = body.spacing / np.linalg.norm(np.diff(origins, axis=0), axis=1)
@@ -88,14 +88,14 @@ def _ratios(rest: Rest, body: Body) -> np.ndarray:
     return ratios
 
 
-def _scales(rest: Rest, body: Body) -> dict[str, np.ndarray]:
+def _scales(rest: RestPose, body: Body) -> dict[str, np.ndarray]:
     ratios = _ratios(rest, body)
     heights = (np.r_[ratios[0], ratios] + np.r_[ratios, ratios[-1]]) / 2
     general = np.mean([np.linalg.norm(ratios[2:6]) / 2]) / body.size  # the atlas' own size against the mean person
     return {level: np.array([*(body.plump[k] * general**0.85), heights[k]]) for k, level in enumerate(rest.levels)}
 
 
-def _gap(rest: Rest, body: Body, k: int, scales: dict[str, np.ndarray]) -> float:
+def _gap(rest: RestPose, body: Body, k: int, scales: dict[str, np.ndarray]) -> float:
     """How much higher than the scaled atlas a joint is, mm: what the spacing wants, less the disc's wear."""
     upper, lower = rest.levels[k], rest.levels[k + 1]
     if upper == "C1":
@@ -109,7 +109,7 @@ def _gap(rest: Rest, body: Body, k: int, scales: dict[str, np.ndarray]) -> float
     return float(np.clip(wanted - 0.55 * disc * body.wear[k], least, 2.5))
 
 
-def _head(rest: Rest, body: Body, atlas_turn: np.ndarray, atlas_move: np.ndarray) -> np.ndarray:
+def _head(rest: RestPose, body: Body, atlas_turn: np.ndarray, atlas_move: np.ndarray) -> np.ndarray:
     turn = atlas_turn @ rest.frames["C1"].axes @ _turn(*body.head) @ rest.frames["C1"].axes.T
     linear = turn * body.head_size
     joint = atlas_move[:, :3] @ rest.head_joint + atlas_move[:, 3]

@@ -4,7 +4,7 @@ import numpy as np
 
 from common.phantom.bank.mesh.body import Body
 from common.phantom.bank.mesh.posing import Motion
-from common.phantom.bank.mesh.rest import TIED, Rest
+from common.phantom.bank.mesh.rest_pose import TIED, RestPose
 from common.phantom.bank.mesh.spinal_canal import Sections
 from common.phantom.tissues import SKIN_HULL, VERTEBRA
 
@@ -18,7 +18,7 @@ def wave(points: np.ndarray, wavelength_mm: float, rng: np.random.Generator, wav
     return np.cos(phase) @ (rng.normal(size=(waves, 3)) * np.sqrt(2 / waves))
 
 
-def reshape(rest: Rest, motion: Motion, body: Body) -> list[np.ndarray]:
+def reshape(rest: RestPose, motion: Motion, body: Body) -> list[np.ndarray]:
     """Vertices (N, 3) RAS mm of each of `rest.parts` in the subject."""
     spine = np.stack([motion.anchor(level, rest.frames[level].origin[None])[0] for level in rest.levels])
     moved = []
@@ -33,7 +33,7 @@ def reshape(rest: Rest, motion: Motion, body: Body) -> list[np.ndarray]:
     return moved
 
 
-def reshape_tubes(rest: Rest, motion: Motion, body: Body) -> list[Sections]:
+def reshape_tubes(rest: RestPose, motion: Motion, body: Body) -> list[Sections]:
     """The canal and the throat of the subject."""
     rng = body.stream("tubes")
     wide = float(np.clip(np.exp(rng.normal(0, 0.2)), 0.55, 1.5))
@@ -53,7 +53,7 @@ def _sway(points: np.ndarray, body: Body) -> np.ndarray:
     return points + 2.0 * wave(points, 160, rng) * [1, 1, 0.5] + 0.6 * wave(points, 60, rng)
 
 
-def _bone(rest: Rest, number: int, body: Body) -> np.ndarray:
+def _bone(rest: RestPose, number: int, body: Body) -> np.ndarray:
     """A bone in its own place with its personal shape: bumps, spurs at the rims of worn discs, an open mouth."""
     part = rest.parts[number]
     if part.tissue == "mandible" or (part.tissue == "tooth" and _lower(rest, part.vertices)):
@@ -75,14 +75,14 @@ def _bone(rest: Rest, number: int, body: Body) -> np.ndarray:
     return points + outwards @ frame.axes.T * spur[:, None]
 
 
-def _lower(rest: Rest, vertices: np.ndarray) -> bool:
+def _lower(rest: RestPose, vertices: np.ndarray) -> bool:
     jaw = next((p.vertices for p in rest.parts if p.tissue == "mandible"), vertices)
     teeth = [p.vertices for p in rest.parts if p.tissue == "tooth"]
     middle = np.mean([t[:, 2].mean() for t in teeth]) if teeth else jaw[:, 2].mean()
     return bool(vertices[:, 2].mean() < middle)
 
 
-def _opened(rest: Rest, vertices: np.ndarray, body: Body) -> np.ndarray:
+def _opened(rest: RestPose, vertices: np.ndarray, body: Body) -> np.ndarray:
     """Turned about the axis through the joints of the jaw."""
     jaw = next((p.vertices for p in rest.parts if p.tissue == "mandible"), None)
     if jaw is None:

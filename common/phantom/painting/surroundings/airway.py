@@ -4,8 +4,8 @@ import numpy as np
 
 from common.phantom import tissues
 from common.phantom.anatomy.person import Person
-from common.phantom.painting.surroundings.bundle import Bundle, pair, union
-from common.phantom.painting.surroundings.lattice import Lattice
+from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
+from common.phantom.painting.surroundings.elliptic_tube import EllipticTube, pair, union
 from common.phantom.painting.surroundings.neck import Neck
 from common.phantom.painting.surroundings.texture import grain, smooth_field
 
@@ -95,62 +95,62 @@ CONSTRICTOR = (
 )
 
 
-def paint_throat(lattice: Lattice, neck: Neck, person: Person) -> None:
+def paint_throat(coarse: CoarseGrid, neck: Neck, person: Person) -> None:
     """Soft parts first, then cartilage and bone, then the air."""
     rng = person.stream("throat")
 
-    def both(sections: tuple, lean: float = 1.0) -> list[Bundle]:
-        return list(pair(Bundle.of(*sections), rng, lean * person.asymmetry))
+    def both(sections: tuple, lean: float = 1.0) -> list[EllipticTube]:
+        return list(pair(EllipticTube.of(*sections), rng, lean * person.asymmetry))
 
-    def lay(bundles: list[Bundle], mean: float, spread: float, code: int, fatty: float = 0.0) -> None:
+    def lay(bundles: list[EllipticTube], mean: float, spread: float, code: int, fatty: float = 0.0) -> None:
         found = union(neck, bundles)
         if found is None:
             return
         box, distance = found
         hu = mean + spread * grain(distance.shape, rng)
         if fatty:
-            hu -= fatty * np.clip(smooth_field(distance.shape, 2.6 / lattice.step, rng), 0, 2)
-        lattice.paint(box, distance, hu.astype(np.float32), code)
+            hu -= fatty * np.clip(smooth_field(distance.shape, 2.6 / coarse.step, rng), 0, 2)
+        coarse.paint(box, distance, hu.astype(np.float32), code)
 
-    tongue = Bundle.of(*TONGUE)
+    tongue = EllipticTube.of(*TONGUE)
     lay([tongue], 52, 5, tissues.MUSCLE, 22)
     lay([*both(GENIOHYOID), *both(MYLOHYOID)], 56, 5, tissues.MUSCLE)
     lay(both(PAROTID), 10 - 50 * person.fatness, 12, tissues.GLAND, 25)
     lay(both(SUBMANDIBULAR), 45, 7, tissues.GLAND, 12)
     lay(both(CONSTRICTOR), 50, 6, tissues.MUSCLE)
-    gullet = Bundle.of(*GULLET)
+    gullet = EllipticTube.of(*GULLET)
     lay([gullet], 42, 6, tissues.SOFT)
     lay(_nodes(rng), 45, 5, tissues.SOFT)
 
     open_mouth = float(rng.uniform(0.75, 1.2))
-    lumen = Bundle.of(*LUMEN).varied((float(rng.normal(0, 1)), 0), 1.0)
+    lumen = EllipticTube.of(*LUMEN).varied((float(rng.normal(0, 1)), 0), 1.0)
     throat = lumen.sections.copy()
     throat[throat[:, 0] < 4.5, 3:5] *= open_mouth
-    lumen = Bundle(throat)
+    lumen = EllipticTube(throat)
     found = lumen.distance(neck, margin=12)
     if found is None:
         return
     box, air = found
     wall = np.interp(neck.levels[box[2]], list(WALL), list(WALL.values())).astype(np.float32)
-    lattice.paint(box, air - wall, 48 + 7 * grain(air.shape, rng), tissues.SOFT)
-    lay([*both(THYROID), Bundle.of(*ISTHMUS)], 105, 8, tissues.GLAND)
-    _paint_cartilage(lattice, neck, person, rng, both)
-    lattice.paint(box, air, -1000.0, tissues.AIR)
+    coarse.paint(box, air - wall, 48 + 7 * grain(air.shape, rng), tissues.SOFT)
+    lay([*both(THYROID), EllipticTube.of(*ISTHMUS)], 105, 8, tissues.GLAND)
+    _paint_cartilage(coarse, neck, person, rng, both)
+    coarse.paint(box, air, -1000.0, tissues.AIR)
     for side in (*both(PIRIFORM), *both(VALLECULA)):
         found = side.distance(neck)
         if found is not None:
-            lattice.paint(*found, -1000.0, tissues.AIR)
-    found = Bundle.of(*EPIGLOTTIS).distance(neck)
+            coarse.paint(*found, -1000.0, tissues.AIR)
+    found = EllipticTube.of(*EPIGLOTTIS).distance(neck)
     if found is not None:
-        lattice.paint(*found, 55.0, tissues.CARTILAGE)
+        coarse.paint(*found, 55.0, tissues.CARTILAGE)
     if rng.random() < 0.35:
         bubble = gullet.varied(swell=float(rng.uniform(0.2, 0.4))).sections
-        found = Bundle(bubble[bubble[:, 0] > 6.2]).distance(neck)
+        found = EllipticTube(bubble[bubble[:, 0] > 6.2]).distance(neck)
         if found is not None:
-            lattice.paint(*found, -850.0, tissues.AIR)
+            coarse.paint(*found, -850.0, tissues.AIR)
 
 
-def _nodes(rng: np.random.Generator) -> list[Bundle]:
+def _nodes(rng: np.random.Generator) -> list[EllipticTube]:
     nodes = []
     for level, u, v in NODES:
         for side in (-1, 1):
@@ -161,25 +161,25 @@ def _nodes(rng: np.random.Generator) -> list[Bundle]:
                 ends = [
                     (at + d, *spot, a * f, b * f, rng.uniform(0, 180)) for d, f in ((-0.25, 0.4), (0, 1), (0.25, 0.4))
                 ]
-                nodes.append(Bundle.of(*ends))
+                nodes.append(EllipticTube.of(*ends))
     return nodes
 
 
-def _paint_cartilage(lattice: Lattice, neck: Neck, person: Person, rng: np.random.Generator, both) -> None:
+def _paint_cartilage(coarse: CoarseGrid, neck: Neck, person: Person, rng: np.random.Generator, both) -> None:
     """Thyroid and cricoid cartilage turn to bone in patches with age; the hyoid is bone."""
     old = np.clip((person.age - 25) / 45, 0, 1)
     plates = union(neck, both(THYROID_CARTILAGE, 0.5))
-    ring = Bundle.of(*CRICOID).distance(neck)
+    ring = EllipticTube.of(*CRICOID).distance(neck)
     if ring is not None:
         ring = ring[0], np.abs(ring[1] + 1.8) - np.float32(1.7)
     for found in (plates, ring):
         if found is None:
             continue
         box, distance = found
-        patches = smooth_field(distance.shape, 3.5 / lattice.step, rng) + 2.2 * old - 1.2
+        patches = smooth_field(distance.shape, 3.5 / coarse.step, rng) + 2.2 * old - 1.2
         hu = 85 + 420 * old * np.clip(patches, 0, 1.6)
-        lattice.paint(box, distance, hu.astype(np.float32), tissues.CARTILAGE)
+        coarse.paint(box, distance, hu.astype(np.float32), tissues.CARTILAGE)
     found = union(neck, both(HYOID, 0.5))
     if found is not None:
         box, distance = found
-        lattice.paint_bone(box, distance, 1.0, 700.0, 280.0, tissues.BONES["hyoid"])
+        coarse.paint_bone(box, distance, 1.0, 700.0, 280.0, tissues.BONES["hyoid"])

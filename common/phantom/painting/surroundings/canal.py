@@ -6,8 +6,8 @@ from scipy.interpolate import PchipInterpolator
 from common.phantom import tissues
 from common.phantom.anatomy.column import Column
 from common.phantom.anatomy.person import Person
-from common.phantom.painting.surroundings.bundle import ellipse_distance
-from common.phantom.painting.surroundings.lattice import Lattice
+from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
+from common.phantom.painting.surroundings.elliptic_tube import ellipse_distance
 from common.phantom.painting.surroundings.texture import grain
 
 CORD = {"C1": (5.6, 4.3), "C2": (5.8, 4.2), "C3": (6.2, 4.0), "C4": (6.6, 4.0), "C5": (6.7, 3.9), "C6": (6.4, 3.8)}
@@ -15,7 +15,7 @@ CORD |= {"C7": (5.8, 3.6), "T1": (5.2, 3.5), "T2": (4.9, 3.4), "T3": (4.8, 3.4)}
 """Half width and half depth (mm) of the cord by level: MRI means of healthy adults, widest at C4-C5."""
 
 
-def paint_canal(lattice: Lattice, column: Column, person: Person) -> None:
+def paint_canal(coarse: CoarseGrid, column: Column, person: Person) -> None:
     rng = person.stream("canal")
     rows = []
     for name, (cord_a, cord_b) in CORD.items():
@@ -36,13 +36,13 @@ def paint_canal(lattice: Lattice, column: Column, person: Person) -> None:
     line = PchipInterpolator(rows[::-1, 0], rows[::-1, 1:], axis=0)
 
     reach = 16
-    box = lattice.box(
+    box = coarse.box(
         [rows[:, 1].min() - reach, rows[:, 2].min() - reach, rows[-1, 0]],
         [rows[:, 1].max() + reach, rows[:, 2].max() + reach, rows[0, 0]],
     )
     if box is None:
         return
-    x, y, z = lattice.points(box)
+    x, y, z = coarse.points(box)
     at = line(np.clip(z.ravel(), rows[-1, 0], rows[0, 0])).T.astype(np.float32)
     cx, cy, wide, deep, sac_a, sac_b, cord_a, cord_b = at
     shape = np.broadcast_shapes(x.shape, y.shape, z.shape)
@@ -54,4 +54,4 @@ def paint_canal(lattice: Lattice, column: Column, person: Person) -> None:
         (ellipse_distance(x, y, cx, cy + 0.3, cord_a, cord_b), 38 + 3 * noise),
     )
     for distance, hu in layers:
-        lattice.paint(box, np.broadcast_to(distance, shape), hu, tissues.CANAL)
+        coarse.paint(box, np.broadcast_to(distance, shape), hu, tissues.CANAL)

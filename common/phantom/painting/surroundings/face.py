@@ -7,8 +7,8 @@ import numpy as np
 from common.phantom import tissues
 from common.phantom.anatomy.column import Column
 from common.phantom.anatomy.person import Person
+from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
 from common.phantom.painting.surroundings.head_frame import HeadFrame
-from common.phantom.painting.surroundings.lattice import Lattice
 from common.phantom.painting.surroundings.shapes import capsule, ellipsoid, smooth_intersection, smooth_union
 from common.phantom.painting.surroundings.texture import grain, smooth_field
 
@@ -21,24 +21,24 @@ RAMUS = ((42, 20, -14), (43.5, 21, 0), (45, 20, 14), (47.5, 16, 27), (49.5, 13, 
 CORONOID = ((41, 34, -8), (43, 37, 8), (45, 39, 22), (46, 38, 30))
 
 
-def paint_face(lattice: Lattice, column: Column, person: Person) -> None:
+def paint_face(coarse: CoarseGrid, column: Column, person: Person) -> None:
     rng = person.stream("face")
     head = HeadFrame.of(column, person)
-    box = head.box(lattice, (-74, 2, -58), (74, 122, 75))
+    box = head.box(coarse, (-74, 2, -58), (74, 122, 75))
     if box is None:
         return
     gape = float(rng.uniform(0, 2.5))
-    points = head.points(lattice, box)
+    points = head.points(coarse, box)
     shape = points[0].shape
     mirrored = [np.abs(points[0]), points[1], points[2]]
-    grainy, cloudy = grain(shape, rng), smooth_field(shape, 2.6 / lattice.step, rng)
+    grainy, cloudy = grain(shape, rng), smooth_field(shape, 2.6 / coarse.step, rng)
 
-    _paint_mouth(lattice, box, points, grainy, cloudy, rng)
-    _paint_chewing_muscles(lattice, box, mirrored, 56 + 5 * grainy - 18 * np.clip(cloudy - 0.6, 0, 2))
-    _paint_nose_and_sinuses(lattice, box, points, mirrored, grainy, cloudy, rng)
+    _paint_mouth(coarse, box, points, grainy, cloudy, rng)
+    _paint_chewing_muscles(coarse, box, mirrored, 56 + 5 * grainy - 18 * np.clip(cloudy - 0.6, 0, 2))
+    _paint_nose_and_sinuses(coarse, box, points, mirrored, grainy, cloudy, rng)
     marrow = np.clip(300 + 110 * cloudy + 110 * grainy, -20, 1000).astype(np.float32)
-    lattice.paint_bone(box, _mandible(mirrored, gape), 2.0, 1350.0, marrow, tissues.BONES["mandible"])
-    _paint_teeth(lattice, head, person, rng, gape)
+    coarse.paint_bone(box, _mandible(mirrored, gape), 2.0, 1350.0, marrow, tissues.BONES["mandible"])
+    _paint_teeth(coarse, head, person, rng, gape)
 
 
 def _mandible(mirrored: list[np.ndarray], gape: float) -> np.ndarray:
@@ -66,7 +66,7 @@ def _course(points: list[np.ndarray], course: tuple, squeeze: tuple, radius: flo
     return out
 
 
-def _paint_chewing_muscles(lattice: Lattice, box: tuple, mirrored: list[np.ndarray], hu: np.ndarray) -> None:
+def _paint_chewing_muscles(coarse: CoarseGrid, box: tuple, mirrored: list[np.ndarray], hu: np.ndarray) -> None:
     masseter = (
         capsule([mirrored[0] * 1.7, mirrored[1], mirrored[2]], (51 * 1.7, 27, -14), (54 * 1.7, 42, 24), 13, 13) * 0.7
     )
@@ -79,16 +79,16 @@ def _paint_chewing_muscles(lattice: Lattice, box: tuple, mirrored: list[np.ndarr
     velum = np.minimum(capsule(flat, (0, 50, 6), (0, 35, 2), 3.5), capsule(flat, (0, 35, 2), (0, 27, -13), 3.5, 2.6))
     lips = tube_ring(mirrored)
     for muscle in (masseter, medial, lateral, temporal, velum, lips):
-        lattice.paint(box, muscle.astype(np.float32), hu, tissues.MUSCLE)
+        coarse.paint(box, muscle.astype(np.float32), hu, tissues.MUSCLE)
 
 
-def _paint_mouth(lattice: Lattice, box: tuple, points: list[np.ndarray], grainy, cloudy, rng) -> None:
+def _paint_mouth(coarse: CoarseGrid, box: tuple, points: list[np.ndarray], grainy, cloudy, rng) -> None:
     """Gums, floor of the mouth and tongue, with a little air above the tongue in some."""
     hu = (52 + 5 * grainy - 9 * np.clip(cloudy, 0, 2)).astype(np.float32)
     gums = ellipsoid(points, (0, 58, -17), (32, 43, 27))
     floor = ellipsoid(points, (0, 62, -29), (29, 33, 14))
     gums = np.maximum(np.minimum(gums, floor), 30 - points[1])
-    lattice.paint(box, gums, hu, tissues.SOFT)
+    coarse.paint(box, gums, hu, tissues.SOFT)
     if rng.random() < 0.55:
         thick = float(rng.uniform(0.8, 3.0))
         dome = ellipsoid(points, (0, 52, -14), (24, 34, 18.5))
@@ -96,7 +96,7 @@ def _paint_mouth(lattice: Lattice, box: tuple, points: list[np.ndarray], grainy,
             np.maximum(np.abs(dome), -9 - points[2]) - thick / 2 + 0.35 * cloudy,
             np.maximum(np.abs(points[0]) - 17, 36 - points[1]),
         )
-        lattice.paint(box, gap.astype(np.float32), -1000.0, tissues.AIR)
+        coarse.paint(box, gap.astype(np.float32), -1000.0, tissues.AIR)
 
 
 def tube_ring(mirrored: list[np.ndarray]) -> np.ndarray:
@@ -106,7 +106,7 @@ def tube_ring(mirrored: list[np.ndarray]) -> np.ndarray:
     return np.maximum(np.abs(arch + 1) - 2.0, np.maximum(np.abs(z + 14) - 22, 40 - y))
 
 
-def _paint_nose_and_sinuses(lattice, box, points, mirrored, grainy, cloudy, rng) -> None:
+def _paint_nose_and_sinuses(coarse, box, points, mirrored, grainy, cloudy, rng) -> None:
     x, y, z = points
     sinus = _sinus(mirrored) + 1.2 * cloudy
     height = np.abs(z - 31) - 20
@@ -119,7 +119,7 @@ def _paint_nose_and_sinuses(lattice, box, points, mirrored, grainy, cloudy, rng)
     zygoma = capsule(mirrored, (40, 70, 28), (62, 40, 31), 4.5, 2.8)
     walls = np.maximum(sinus - 2.2, height - 3)
     solid = np.minimum(np.minimum(smooth_union(walls, alveolus, 4), pterygoid), zygoma)
-    lattice.paint_bone(
+    coarse.paint_bone(
         box,
         solid,
         1.5,
@@ -128,19 +128,19 @@ def _paint_nose_and_sinuses(lattice, box, points, mirrored, grainy, cloudy, rng)
         tissues.BONES["skull"],
     )
     mucosa = ellipsoid(points, (0, 70, 30), (15, 34, 22))
-    lattice.paint(box, np.maximum(mucosa, 10 - z), 45 + 6 * grainy, tissues.SOFT)
+    coarse.paint(box, np.maximum(mucosa, 10 - z), 45 + 6 * grainy, tissues.SOFT)
     sinus = np.maximum(sinus, height)
     polyp = float(rng.choice([0, rng.uniform(13, 24)], p=[0.7, 0.3]))
-    lattice.paint(box, sinus, 30.0, tissues.SOFT)
-    lattice.paint(box, np.maximum(sinus + 0.8, polyp - z), -1000.0, tissues.AIR)
+    coarse.paint(box, sinus, 30.0, tissues.SOFT)
+    coarse.paint(box, np.maximum(sinus + 0.8, polyp - z), -1000.0, tissues.AIR)
     bend = 2.5 * float(rng.normal(0, 0.7))
     septum = np.abs(x - bend * np.sin(y / 22)) - 1.2
     turbinates = np.minimum(
         capsule(mirrored, (8.5, 54, 17), (8.5, 90, 19), 4.0), capsule(mirrored, (8, 54, 32), (8, 86, 34), 3.2)
     )
     air = np.maximum(np.maximum(mucosa + 2.0, 12.5 - z), -np.minimum(septum, turbinates))
-    lattice.paint(box, air.astype(np.float32), -1000.0, tissues.AIR)
-    lattice.paint_bone(
+    coarse.paint(box, air.astype(np.float32), -1000.0, tissues.AIR)
+    coarse.paint_bone(
         box,
         np.maximum(np.maximum(np.abs(septum + 1.2) - 0.6, mucosa), 12 - z),
         0.4,
@@ -157,10 +157,10 @@ def _sinus(mirrored: list[np.ndarray]) -> np.ndarray:
     return smooth_intersection(smooth_intersection(inner, front, 9), back, 9)
 
 
-def _paint_teeth(lattice: Lattice, head: HeadFrame, person: Person, rng: np.random.Generator, gape: float) -> None:
+def _paint_teeth(coarse: CoarseGrid, head: HeadFrame, person: Person, rng: np.random.Generator, gape: float) -> None:
     """Crowns of enamel, roots of dentine; some are missing, with `metal` some are filled."""
     missing = 0.03 + 0.5 * np.clip((person.age - 45) / 50, 0, 1) ** 1.5
-    fine = Lattice(lattice.canvas, 0.5)
+    fine = CoarseGrid(coarse.canvas, 0.5)
     for arch, up, bite in ((LOWER_ARCH, -1, -18.5 - gape), (UPPER_ARCH, 1, -16.5)):
         for (u, v), half in zip(arch, TOOTH_WIDTH):
             for side in (-1, 1):

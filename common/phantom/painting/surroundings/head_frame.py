@@ -6,7 +6,7 @@ import numpy as np
 
 from common.phantom.anatomy.column import Column
 from common.phantom.anatomy.person import Person
-from common.phantom.painting.surroundings.lattice import Box, Lattice
+from common.phantom.painting.surroundings.coarse_grid import Box, CoarseGrid
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +30,13 @@ class HeadFrame:
         """World RAS mm (..., 3) -> head (..., 3)."""
         return (np.asarray(world) - self.origin) @ self.turn / self.size
 
-    def box(self, lattice: Lattice, low: tuple[float, float, float], high: tuple[float, float, float]) -> Box | None:
-        """The lattice box about a box of head coordinates."""
+    def box(self, coarse: CoarseGrid, low: tuple[float, float, float], high: tuple[float, float, float]) -> Box | None:
+        """The coarse box about a box of head coordinates."""
         corners = self.world(np.array(np.meshgrid(*zip(low, high), indexing="ij")).reshape(3, -1).T)
-        return lattice.box(corners.min(axis=0), corners.max(axis=0))
+        return coarse.box(corners.min(axis=0), corners.max(axis=0))
 
-    def points(self, lattice: Lattice, box: Box) -> list[np.ndarray]:
+    def points(self, coarse: CoarseGrid, box: Box) -> list[np.ndarray]:
         """Head x, y, z (box's shape each) of the blocks in a box."""
-        x, y, z = (p - np.float32(o) for p, o in zip(lattice.points(box), self.origin))
+        x, y, z = (p - np.float32(o) for p, o in zip(coarse.points(box), self.origin))
         m = (self.turn / self.size).astype(np.float32)
         return [x * m[0, k] + y * m[1, k] + z * m[2, k] for k in range(3)]

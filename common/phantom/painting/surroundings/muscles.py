@@ -4,13 +4,13 @@ import numpy as np
 
 from common.phantom import tissues
 from common.phantom.anatomy.person import Person
-from common.phantom.painting.surroundings.bundle import Bundle, pair
-from common.phantom.painting.surroundings.lattice import Lattice
+from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
+from common.phantom.painting.surroundings.elliptic_tube import EllipticTube, pair
 from common.phantom.painting.surroundings.neck import Neck
 from common.phantom.painting.surroundings.texture import grain, smooth_field
 
 MUSCLES = {
-    # sections of the right side: level, u, v, half axes, direction (see Bundle); rounded, from measuring one neck
+    # sections of the right side: level, u, v, half axes, direction (see EllipticTube); rounded, from measuring one neck
     # and the proportions of axial CT, where muscles are fuller than in dissected specimens
     "sternocleidomastoid": (
         (-0.6, 57, -24, 11, 4, 75),
@@ -198,14 +198,14 @@ MUSCLES = {
 }
 
 
-def paint_muscles(lattice: Lattice, neck: Neck, person: Person, skin: np.ndarray, fat: np.ndarray) -> None:
+def paint_muscles(coarse: CoarseGrid, neck: Neck, person: Person, skin: np.ndarray, fat: np.ndarray) -> None:
     """`skin`, `fat`: what `paint_skin_and_fat` returned."""
     rng = person.stream("muscles")
     bulk = float(np.exp(rng.normal(0.03, 0.07)) * (1.08 - 0.0022 * max(person.age - 40, 0)))
-    nearest = np.full(lattice.shape, 9, np.float32)
+    nearest = np.full(coarse.shape, 9, np.float32)
     second = nearest.copy()
     for sections in MUSCLES.values():
-        for bundle in pair(Bundle.of(*sections), rng, person.asymmetry):
+        for bundle in pair(EllipticTube.of(*sections), rng, person.asymmetry):
             for box, distance in bundle.varied(swell=bulk).pieces(neck):
                 first, other = nearest[box], second[box]
                 np.minimum(other, np.maximum(first, distance), out=other)
@@ -226,12 +226,12 @@ def paint_muscles(lattice: Lattice, neck: Neck, person: Person, skin: np.ndarray
     platysma = np.where((neck.levels > 1.2) & (neck.levels < 9), platysma, 9)
     np.minimum(second, np.maximum(nearest, trapezius), out=second)
     np.minimum(nearest, trapezius, out=nearest)
-    septum = np.float32(0.3 + 0.75 * person.fatness) + 0.4 * smooth_field(lattice.shape, 9 / lattice.step, rng)
+    septum = np.float32(0.3 + 0.75 * person.fatness) + 0.4 * smooth_field(coarse.shape, 9 / coarse.step, rng)
     muscle = np.maximum(nearest, septum - 0.5 * (second - nearest))
     muscle = np.maximum(muscle, below_fat + 0.8)
     muscle = np.minimum(muscle, platysma)
     wasting = np.clip(0.25 + person.age / 100 + 0.4 * person.fatness, 0.3, 1.4)
-    streaks = smooth_field(lattice.shape, np.array([2.4, 2.4, 9.0]) / lattice.step, rng)
+    streaks = smooth_field(coarse.shape, np.array([2.4, 2.4, 9.0]) / coarse.step, rng)
     marbling = np.clip(streaks - 1.25 + 0.45 * wasting, 0, 1.2)
-    hu = 57 + 6 * grain(lattice.shape, rng) + 4 * streaks - 75 * wasting * marbling
-    lattice.paint(lattice.whole, muscle, hu, tissues.MUSCLE)
+    hu = 57 + 6 * grain(coarse.shape, rng) + 4 * streaks - 75 * wasting * marbling
+    coarse.paint(coarse.whole, muscle, hu, tissues.MUSCLE)

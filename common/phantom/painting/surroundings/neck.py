@@ -8,7 +8,7 @@ from scipy.interpolate import PchipInterpolator
 from common.labels import LEVELS
 from common.phantom.anatomy.column import Column
 from common.phantom.anatomy.person import Person
-from common.phantom.painting.surroundings.lattice import Box, Lattice
+from common.phantom.painting.surroundings.coarse_grid import Box, CoarseGrid
 from common.phantom.painting.surroundings.texture import smooth_field
 
 HEAD_STEP = 17.0
@@ -20,8 +20,8 @@ class Neck:
     of 17 mm each. In every axial plane u is mm to the right of the column's centre line and v mm anterior of it, for
     an average adult (divide by `size`), turned with the vertebra."""
 
-    def __init__(self, lattice: Lattice, column: Column, person: Person) -> None:
-        self.lattice, self.person, self.size = lattice, person, person.size
+    def __init__(self, coarse: CoarseGrid, column: Column, person: Person) -> None:
+        self.coarse, self.person, self.size = coarse, person, person.size
         names = [name for name in (*LEVELS, "T1", "T2", "T3") if name in column.bones]
         centres = np.array([column.centre(name) for name in names])
         yaws = np.array([_yaw(column.bones[name].pose) for name in names])
@@ -46,41 +46,41 @@ class Neck:
 
     @cached_property
     def _sections(self) -> np.ndarray:
-        z = np.clip(self.lattice.axes[2].ravel(), self._centre[-1, 2], self._centre[0, 2])
+        z = np.clip(self.coarse.axes[2].ravel(), self._centre[-1, 2], self._centre[0, 2])
         return self._by_height(z).astype(np.float32)
 
     @cached_property
     def levels(self) -> np.ndarray:
-        """(nz,) level number of each lattice plane."""
+        """(nz,) level number of each coarse plane."""
         return self._sections[:, 3]
 
     @cached_property
     def uv(self) -> tuple[np.ndarray, np.ndarray]:
         """u and v (nx, ny, nz) of every block, made organic by a slow random displacement of 1 to 2 mm."""
-        x, y, _ = self.lattice.axes
+        x, y, _ = self.coarse.axes
         cx, cy, _, _, yaw = self._sections.T
         dx, dy = x - cx, y - cy
         c, s = np.cos(yaw), np.sin(yaw)
         rng = self.person.stream("neck shape")
-        steps = 13.0 / self.lattice.step
+        steps = 13.0 / self.coarse.step
         sway = 0.9 + 0.5 * self.person.asymmetry
         u, v = ((c * dx + s * dy) / self.size, (c * dy - s * dx) / self.size)
-        shape = self.lattice.shape
+        shape = self.coarse.shape
         return u + sway * smooth_field(shape, steps, rng), v + sway * smooth_field(shape, steps, rng)
 
     def box(self, level: tuple[float, float], u: tuple[float, float], v: tuple[float, float]) -> Box | None:
-        """The lattice box that holds this range of neck coordinates."""
+        """The coarse box that holds this range of neck coordinates."""
         planes = np.flatnonzero((self.levels >= level[0]) & (self.levels <= level[1]))
         return self.box_of_planes(slice(int(planes[0]), int(planes[-1]) + 1), u, v) if len(planes) else None
 
     def box_of_planes(self, planes: slice, u: tuple[float, float], v: tuple[float, float]) -> Box | None:
-        """The lattice box of exactly these planes that holds a range of u and v."""
+        """The coarse box of exactly these planes that holds a range of u and v."""
         cx, cy, _, _, yaw = self._sections[planes].T
         c, s = self.size * np.cos(yaw), self.size * np.sin(yaw)
         xs = np.concatenate([cx + c * a - s * b for a in u for b in v])
         ys = np.concatenate([cy + s * a + c * b for a in u for b in v])
-        z = self.lattice.axes[2].ravel()[planes]
-        box = self.lattice.box([xs.min(), ys.min(), z.min()], [xs.max(), ys.max(), z.max()])
+        z = self.coarse.axes[2].ravel()[planes]
+        box = self.coarse.box([xs.min(), ys.min(), z.min()], [xs.max(), ys.max(), z.max()])
         return None if box is None else (box[0], box[1], planes)
 
 

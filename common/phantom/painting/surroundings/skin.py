@@ -5,8 +5,8 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from common.phantom import tissues
 from common.phantom.anatomy.person import Person
+from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
 from common.phantom.painting.surroundings.head_frame import HeadFrame
-from common.phantom.painting.surroundings.lattice import Lattice
 from common.phantom.painting.surroundings.neck import Neck
 from common.phantom.painting.surroundings.shapes import capsule, smooth_union
 from common.phantom.painting.surroundings.texture import grain, smooth_field
@@ -60,19 +60,17 @@ def depth_below_skin(neck: Neck, person: Person) -> tuple[np.ndarray, np.ndarray
     flat = by_plane.ravel()
     radius = flat[low] * (1 - part) + flat[low + 1] * part
     gap = np.sqrt(u * u + v * v) - radius
-    slopes = [
-        np.diff(gap, axis=k, append=gap.take([-1], axis=k)) / (neck.lattice.step[k] / neck.size) for k in range(3)
-    ]
+    slopes = [np.diff(gap, axis=k, append=gap.take([-1], axis=k)) / (neck.coarse.step[k] / neck.size) for k in range(3)]
     steep = np.sqrt(slopes[0] ** 2 + slopes[1] ** 2 + slopes[2] ** 2)
     return gap / np.clip(steep, 1, 3) * np.float32(neck.size), fat.astype(np.float32)[None, None]
 
 
-def _with_face(lattice: Lattice, head: HeadFrame, skin: np.ndarray, person: Person) -> np.ndarray:
+def _with_face(coarse: CoarseGrid, head: HeadFrame, skin: np.ndarray, person: Person) -> np.ndarray:
     """The skin over jaw, lips and cheeks, which turn with the head and stand out from the neck."""
-    box = head.box(lattice, (-72, -5, -75), (72, 130, 90))
+    box = head.box(coarse, (-72, -5, -75), (72, 130, 90))
     if box is None:
         return skin
-    x, y, z = head.points(lattice, box)
+    x, y, z = head.points(coarse, box)
     cover = 9.0 + 5 * person.fatness
     mirrored = [np.abs(x), y, z]
     corner = (27, 70, -35)
@@ -88,15 +86,17 @@ def _with_face(lattice: Lattice, head: HeadFrame, skin: np.ndarray, person: Pers
     return skin
 
 
-def paint_skin_and_fat(lattice: Lattice, neck: Neck, head: HeadFrame, person: Person) -> tuple[np.ndarray, np.ndarray]:
+def paint_skin_and_fat(
+    coarse: CoarseGrid, neck: Neck, head: HeadFrame, person: Person
+) -> tuple[np.ndarray, np.ndarray]:
     """Skin line, fat with faint septa, platysma. Returns what `depth_below_skin` does, for those that follow."""
     rng = person.stream("fat")
     distance, fat = depth_below_skin(neck, person)
-    distance = _with_face(lattice, head, distance, person)
-    lattice.paint(lattice.whole, distance, 10.0, tissues.SKIN)
-    web = np.abs(smooth_field(lattice.shape, 5.0 / lattice.step, rng))
+    distance = _with_face(coarse, head, distance, person)
+    coarse.paint(coarse.whole, distance, 10.0, tissues.SKIN)
+    web = np.abs(smooth_field(coarse.shape, 5.0 / coarse.step, rng))
     deep = np.clip((-fat - 4 - distance) / 6, 0, 1)
     strands = 40 * np.clip(0.16 - web, 0, 0.16) / 0.16 * (1 + 1.1 * deep)
-    hu = -106 + 6 * grain(lattice.shape, rng) + strands
-    lattice.paint(lattice.whole, distance + np.float32(1.8), hu, tissues.FAT)
+    hu = -106 + 6 * grain(coarse.shape, rng) + strands
+    coarse.paint(coarse.whole, distance + np.float32(1.8), hu, tissues.FAT)
     return distance, fat

@@ -5,8 +5,8 @@ import numpy as np
 from common.phantom import tissues
 from common.phantom.anatomy.column import Column
 from common.phantom.anatomy.person import Person
+from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
 from common.phantom.painting.surroundings.head_frame import HeadFrame
-from common.phantom.painting.surroundings.lattice import Lattice
 from common.phantom.painting.surroundings.shapes import capsule, ellipsoid, smooth_union
 from common.phantom.painting.surroundings.texture import grain, smooth_field
 
@@ -14,17 +14,17 @@ JOINT_MM = 1.6
 """Cartilage between the condyles and C1's upper facets."""
 
 
-def paint_skull(lattice: Lattice, column: Column, person: Person) -> None:
+def paint_skull(coarse: CoarseGrid, column: Column, person: Person) -> None:
     rng = person.stream("skull")
     head = HeadFrame.of(column, person)
-    box = head.box(lattice, (-80, -100, -14), (80, 62, 80))
+    box = head.box(coarse, (-80, -100, -14), (80, 62, 80))
     if box is None:
         return
-    points = head.points(lattice, box)
+    points = head.points(coarse, box)
     x, y, z = points
     shape = x.shape
-    noise = smooth_field(shape, 3.0 / lattice.step, rng)
-    slow = smooth_field(shape, 9.0 / lattice.step, rng)
+    noise = smooth_field(shape, 3.0 / coarse.step, rng)
+    slow = smooth_field(shape, 9.0 / coarse.step, rng)
     side = np.abs(x)
     mirrored = [side, y, z]
 
@@ -48,14 +48,14 @@ def paint_skull(lattice: Lattice, column: Column, person: Person) -> None:
     way = np.maximum(foramen, np.abs(z - 8) - 22)
     skull = np.maximum(skull, np.maximum(-way, -cavity))
     skull *= np.float32(head.size)
-    skull = _clear_of_column(lattice, column, box, skull)
+    skull = _clear_of_column(coarse, column, box, skull)
 
     brain = np.minimum(cavity, ellipsoid(points, (0, -12, 14), (9, 7, 22)))
-    lattice.paint(box, np.minimum(cavity, np.maximum(foramen + 3, -z + 6)) * np.float32(head.size), 12.0, tissues.BRAIN)
-    lattice.paint(box, (brain + 2.5) * np.float32(head.size), 34 + 3 * grain(shape, rng), tissues.BRAIN)
+    coarse.paint(box, np.minimum(cavity, np.maximum(foramen + 3, -z + 6)) * np.float32(head.size), 12.0, tissues.BRAIN)
+    coarse.paint(box, (brain + 2.5) * np.float32(head.size), 34 + 3 * grain(shape, rng), tissues.BRAIN)
     marrow = 380 + 110 * noise + 60 * grain(shape, rng)
-    lattice.paint_bone(box, skull, 1.4, 1150.0, marrow, tissues.BONES["skull"])
-    _paint_air_cells(lattice, person, box, temporal, mastoid, petrous, mirrored, rng)
+    coarse.paint_bone(box, skull, 1.4, 1150.0, marrow, tissues.BONES["skull"])
+    _paint_air_cells(coarse, person, box, temporal, mastoid, petrous, mirrored, rng)
 
 
 def _condyle(head: HeadFrame, column: Column, points: list[np.ndarray], name: str) -> np.ndarray:
@@ -65,12 +65,12 @@ def _condyle(head: HeadFrame, column: Column, points: list[np.ndarray], name: st
     return ellipsoid(points, np.add(seat, (0, 1, 7)), (7.5, 11.5, 9.5))
 
 
-def _clear_of_column(lattice: Lattice, column: Column, box: tuple, skull: np.ndarray) -> np.ndarray:
+def _clear_of_column(coarse: CoarseGrid, column: Column, box: tuple, skull: np.ndarray) -> np.ndarray:
     """Takes away what comes nearer to C1 or the dens than a joint's width."""
     for level, gap in (("C1", JOINT_MM), ("C2", 4.0)):
         posed = column.bones[level]
         low, high = posed.world_bounds()
-        part = lattice.box(low - gap - 1, high + gap + 1)
+        part = coarse.box(low - gap - 1, high + gap + 1)
         if part is None:
             continue
         part = tuple(slice(max(p.start, b.start), min(p.stop, b.stop)) for p, b in zip(part, box))
@@ -81,19 +81,19 @@ def _clear_of_column(lattice: Lattice, column: Column, box: tuple, skull: np.nda
         close = view < 3
         if not close.any():
             continue
-        x, y, z = np.broadcast_arrays(*lattice.points(part))
+        x, y, z = np.broadcast_arrays(*coarse.points(part))
         local = posed.to_local(np.stack([x[close], y[close], z[close]], axis=-1))
         view[close] = np.maximum(view[close], gap - posed.bone.distance(local))
     return skull
 
 
-def _paint_air_cells(lattice: Lattice, person: Person, box: tuple, temporal, mastoid, petrous, mirrored, rng) -> None:
+def _paint_air_cells(coarse: CoarseGrid, person: Person, box: tuple, temporal, mastoid, petrous, mirrored, rng) -> None:
     """Mastoid cells, middle ear and ear canal."""
     inside = np.minimum(mastoid + 2.5, petrous + 3.5)
     lateral = np.maximum(inside, 34 - mirrored[0])
-    cells = smooth_field(temporal.shape, 2.4 / lattice.step, rng)
+    cells = smooth_field(temporal.shape, 2.4 / coarse.step, rng)
     filled = rng.uniform(-0.35, 0.6)
     holes = np.maximum(lateral, (filled - np.abs(cells) * np.sign(cells + 0.8)) * 2.0)
-    lattice.paint(box, holes.astype(np.float32), -820.0, tissues.AIR)
+    coarse.paint(box, holes.astype(np.float32), -820.0, tissues.AIR)
     canal = capsule(mirrored, (40, 4, 31), (72, 1, 30), 2.2, 3.0)
-    lattice.paint(box, canal, -1000.0, tissues.AIR)
+    coarse.paint(box, canal, -1000.0, tissues.AIR)

@@ -5,8 +5,8 @@ from scipy.interpolate import PchipInterpolator
 
 from common.phantom import tissues
 from common.phantom.anatomy.person import Person
-from common.phantom.painting.surroundings.bundle import Bundle, pair, union
-from common.phantom.painting.surroundings.lattice import Lattice
+from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
+from common.phantom.painting.surroundings.elliptic_tube import EllipticTube, pair, union
 from common.phantom.painting.surroundings.neck import Neck
 from common.phantom.painting.surroundings.shapes import tube
 from common.phantom.painting.surroundings.texture import grain, smooth_field
@@ -37,20 +37,20 @@ SCAPULA_SPINE = ((8.8, 150, -14), (9.1, 125, -32), (9.5, 100, -46), (9.9, 78, -5
 SCAPULA_BLADE = ((9.2, 138, 4), (9.7, 108, -14), (10.3, 84, -32), (11, 74, -44))
 
 
-def paint_thorax(lattice: Lattice, neck: Neck, person: Person) -> None:
+def paint_thorax(coarse: CoarseGrid, neck: Neck, person: Person) -> None:
     rng = person.stream("thorax")
-    lungs = union(neck, list(pair(Bundle.of(*LUNG), rng, 1 + person.asymmetry)))
+    lungs = union(neck, list(pair(EllipticTube.of(*LUNG), rng, 1 + person.asymmetry)))
     if lungs is not None:
         box, distance = lungs
-        lattice.paint(
+        coarse.paint(
             box,
             distance - 3.2,
-            40 + 12 * smooth_field(distance.shape, 4.0 / lattice.step, rng) + 5 * grain(distance.shape, rng),
+            40 + 12 * smooth_field(distance.shape, 4.0 / coarse.step, rng) + 5 * grain(distance.shape, rng),
             tissues.SOFT,
         )
-        vessels = smooth_field(distance.shape, 2.4 / lattice.step, rng)
+        vessels = smooth_field(distance.shape, 2.4 / coarse.step, rng)
         hu = -860 + 25 * grain(distance.shape, rng) + 500 * np.clip(np.abs(vessels) - 2.1, 0, 1)
-        lattice.paint(box, distance, hu.astype(np.float32), tissues.LUNG)
+        coarse.paint(box, distance, hu.astype(np.float32), tissues.LUNG)
     for course, radius, kind in (
         (RIB_1, 3.9, "rib"),
         (RIB_2, 3.7, "rib"),
@@ -60,17 +60,17 @@ def paint_thorax(lattice: Lattice, neck: Neck, person: Person) -> None:
         (SCAPULA_BLADE, 3.6, "bone"),
     ):
         for side in (1, -1):
-            _paint_rod(lattice, neck, np.array(course), side, radius, rng, tissues.BONES[kind])
-    sternum = Bundle.of(*MANUBRIUM).distance(neck)
+            _paint_rod(coarse, neck, np.array(course), side, radius, rng, tissues.BONES[kind])
+    sternum = EllipticTube.of(*MANUBRIUM).distance(neck)
     if sternum is not None:
-        _paint_spongy(lattice, *sternum, 1.1, rng, tissues.BONES["bone"])
+        _paint_spongy(coarse, *sternum, 1.1, rng, tissues.BONES["bone"])
     for side in (1, -1):
-        _paint_rod(lattice, neck, np.array([(9.3, 160, 12), (9.9, 163, 14)]), side, 23.0, rng, tissues.BONES["bone"])
-        _paint_rod(lattice, neck, np.array([(9.9, 166, 14), (12, 170, 14)]), side, 13.0, rng, tissues.BONES["bone"])
+        _paint_rod(coarse, neck, np.array([(9.3, 160, 12), (9.9, 163, 14)]), side, 23.0, rng, tissues.BONES["bone"])
+        _paint_rod(coarse, neck, np.array([(9.9, 166, 14), (12, 170, 14)]), side, 13.0, rng, tissues.BONES["bone"])
 
 
 def _paint_rod(
-    lattice: Lattice,
+    coarse: CoarseGrid,
     neck: Neck,
     course: np.ndarray,
     side: int,
@@ -83,13 +83,13 @@ def _paint_rod(
     smooth = PchipInterpolator(np.linspace(0, 1, len(course)), np.c_[level, side * u, v], axis=0)(along)
     points = neck.world(*smooth.T) + rng.normal(0, 0.3, 3)
     radii = radius * neck.size * (1 + 0.08 * np.sin(9 * along + rng.uniform(0, 6)))
-    box = lattice.box(points.min(axis=0) - radius - 3, points.max(axis=0) + radius + 3)
+    box = coarse.box(points.min(axis=0) - radius - 3, points.max(axis=0) + radius + 3)
     if box is not None:
-        _paint_spongy(lattice, box, tube(lattice.points(box), points, radii), 1.3, rng, codes)
+        _paint_spongy(coarse, box, tube(coarse.points(box), points, radii), 1.3, rng, codes)
 
 
 def _paint_spongy(
-    lattice: Lattice,
+    coarse: CoarseGrid,
     box: tuple,
     distance: np.ndarray,
     cortex_mm: float,
@@ -97,4 +97,4 @@ def _paint_spongy(
     codes: tuple[int, int],
 ) -> None:
     hu = 170 + 70 * grain(distance.shape, rng)
-    lattice.paint_bone(box, distance.astype(np.float32), cortex_mm, 950.0, hu, codes)
+    coarse.paint_bone(box, distance.astype(np.float32), cortex_mm, 950.0, hu, codes)

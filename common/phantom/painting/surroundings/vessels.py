@@ -5,8 +5,8 @@ import numpy as np
 from common.phantom import tissues
 from common.phantom.anatomy.column import Column
 from common.phantom.anatomy.person import Person
-from common.phantom.painting.surroundings.bundle import Bundle, pair, union
-from common.phantom.painting.surroundings.lattice import Lattice
+from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
+from common.phantom.painting.surroundings.elliptic_tube import EllipticTube, pair, union
 from common.phantom.painting.surroundings.neck import Neck
 from common.phantom.painting.surroundings.shapes import tube
 
@@ -63,14 +63,14 @@ SUBCLAVIAN_ARTERY = ((8.7, 16, 38), (8.4, 26, 30), (8.2, 40, 24), (8.6, 60, 30),
 SUBCLAVIAN_VEIN = ((9.0, 24, 46), (8.8, 38, 42), (8.9, 60, 42), (9.3, 85, 44))
 
 
-def paint_vessels(lattice: Lattice, neck: Neck, column: Column, person: Person) -> None:
+def paint_vessels(coarse: CoarseGrid, neck: Neck, column: Column, person: Person) -> None:
     """Arteries are `person.contrast` HU above blood, veins a drawn part of that."""
     rng = person.stream("vessels")
     arterial = BLOOD + person.contrast
     venous = BLOOD + person.contrast * float(rng.uniform(0.3, 0.95))
 
-    def both(sections: tuple) -> list[Bundle]:
-        return list(pair(Bundle.of(*sections), rng, 1 + person.asymmetry))
+    def both(sections: tuple) -> list[EllipticTube]:
+        return list(pair(EllipticTube.of(*sections), rng, 1 + person.asymmetry))
 
     dominant = rng.choice([-1, 1], p=[0.25, 0.75])
     jugulars = [
@@ -80,20 +80,20 @@ def paint_vessels(lattice: Lattice, neck: Neck, column: Column, person: Person) 
     for side in (-1, 1):
         for course, radius, hu in ((SUBCLAVIAN_VEIN, 5.0, venous), (SUBCLAVIAN_ARTERY, 4.0, arterial)):
             level, u, v = np.array(course).T
-            _paint_tube(lattice, neck.world(level, side * u, v), radius, hu)
+            _paint_tube(coarse, neck.world(level, side * u, v), radius, hu)
     for bundles, hu in (
         (jugulars + both(OUTER_JUGULAR), venous),
         (both(COMMON_CAROTID) + both(INTERNAL_CAROTID) + both(EXTERNAL_CAROTID), arterial),
     ):
         found = union(neck, bundles)
         if found is not None:
-            lattice.paint(*found, hu, tissues.VESSEL)
+            coarse.paint(*found, hu, tissues.VESSEL)
     large = rng.uniform(1.6, 2.5, 2)
     for side, radius in zip((1, -1), large):
-        _paint_tube(lattice, vertebral_course(column, neck, side), float(radius), arterial)
+        _paint_tube(coarse, vertebral_course(column, neck, side), float(radius), arterial)
     for _ in range(26):
-        _paint_tube(lattice, _twig(neck, rng), float(rng.uniform(0.7, 1.5)), venous if rng.random() < 0.7 else arterial)
-    _paint_plaques(lattice, neck, person, rng)
+        _paint_tube(coarse, _twig(neck, rng), float(rng.uniform(0.7, 1.5)), venous if rng.random() < 0.7 else arterial)
+    _paint_plaques(coarse, neck, person, rng)
 
 
 def vertebral_course(column: Column, neck: Neck, side: int) -> np.ndarray:
@@ -121,17 +121,17 @@ def _twig(neck: Neck, rng: np.random.Generator) -> np.ndarray:
     return neck.world(levels, out * np.sin(turn) + wander[:, 0], out * np.cos(turn) + wander[:, 1])
 
 
-def _paint_tube(lattice: Lattice, points: np.ndarray, radius: float, hu: float) -> None:
-    box = lattice.box(points.min(axis=0) - radius - 2, points.max(axis=0) + radius + 2)
+def _paint_tube(coarse: CoarseGrid, points: np.ndarray, radius: float, hu: float) -> None:
+    box = coarse.box(points.min(axis=0) - radius - 2, points.max(axis=0) + radius + 2)
     if box is not None:
-        lattice.paint(box, tube(lattice.points(box), points, radius), hu, tissues.VESSEL)
+        coarse.paint(box, tube(coarse.points(box), points, radius), hu, tissues.VESSEL)
 
 
-def _paint_plaques(lattice: Lattice, neck: Neck, person: Person, rng: np.random.Generator) -> None:
+def _paint_plaques(coarse: CoarseGrid, neck: Neck, person: Person, rng: np.random.Generator) -> None:
     for _ in range(rng.poisson(3.0 * np.clip((person.age - 50) / 30, 0, 1))):
         side = rng.choice([-1, 1])
         level, turn = rng.normal(3.9, 0.35), rng.uniform(0, 6.28)
         spot = neck.world([level], [side * 29 + 3.4 * np.cos(turn)], [18.5 + 3.4 * np.sin(turn)])[0]
         _paint_tube(
-            lattice, spot + rng.normal(0, 1.5, (2, 3)), float(rng.uniform(0.7, 1.5)), float(rng.uniform(350, 1000))
+            coarse, spot + rng.normal(0, 1.5, (2, 3)), float(rng.uniform(0.7, 1.5)), float(rng.uniform(350, 1000))
         )

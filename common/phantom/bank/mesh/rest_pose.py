@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from common.errors import ConfigError
 from common.phantom.bank.mesh.atlas_table import Atlas, Part
-from common.phantom.bank.mesh.hollows import find_hollows
+from common.phantom.bank.mesh.cavities import find_cavities
 from common.phantom.bank.mesh.spinal_canal import Sections, canal_sections, hand_drawn
 from common.phantom.tissues import LEVEL_NAMES, SKIN_HULL, VERTEBRA
 
@@ -31,7 +31,7 @@ class Frame:
 
 
 @dataclass(frozen=True, eq=False)
-class Rest:
+class RestPose:
     """An atlas ready to be posed. `levels` from the top; `weights`: for each of `parts`, (vertices, anchors) shares;
     anchors are the levels, then HEAD and CHEST; `disc_gap`: level -> height of the disc below it, mm;
     `head_joint`: where the head turns on C1. `clearance`: for each part, mm from each vertex to the nearest bone."""
@@ -51,11 +51,11 @@ class Rest:
         return [*self.levels, HEAD, CHEST]
 
 
-def make_rest(atlas: Atlas) -> Rest:
+def make_rest_pose(atlas: Atlas) -> RestPose:
     """Raises ConfigError when the atlas lacks a vertebra of C1..T3, a disc between two, the skin or the skull."""
     levels = [name for name in LEVEL_NAMES if any(p.tissue == VERTEBRA and p.level == name for p in atlas.parts)]
     _check(atlas, levels)
-    parts = [*atlas.parts, *find_hollows(atlas.parts)]
+    parts = [*atlas.parts, *find_cavities(atlas.parts)]
     frames = make_frames(parts, levels)
     trees = _anchor_trees(parts, levels)
     weights = [_weights(part, levels, trees) for part in parts]
@@ -67,7 +67,7 @@ def make_rest(atlas: Atlas) -> Rest:
     gaps = {level: _thickness(points, frames[level].axes[:, 2]) for level, points in discs.items() if level in frames}
     rims = {level: _nearness(parts, level, levels, discs) for level in levels}
     head_joint = _head_joint(parts, frames["C1"])
-    return Rest(parts, levels, frames, head_joint, gaps, weights, clearance, rims, tubes)
+    return RestPose(parts, levels, frames, head_joint, gaps, weights, clearance, rims, tubes)
 
 
 def make_frames(parts: list[Part], levels: list[str]) -> dict[str, Frame]:

@@ -1,12 +1,16 @@
-"""What a mask says about each level, as JSON."""
+"""What is written beside a mask, as JSON: its levels, and everything there is to say about it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
 from common.labels import LEVEL_IDS
+from common.masks.turned import KEY
 from common.volume import Volume
+
+if TYPE_CHECKING:
+    from stage1_segment.inference.segmenter import Segmentation
 
 RELATIVE_VOLUME = {"C1": 1.20, "C2": 1.40, "C3": 0.96, "C4": 0.92, "C5": 1.05, "C6": 1.08, "C7": 1.27}
 """Of a level against the mean of C3..C6: mean of the closed surfaces in two open atlases, ArtiSynth's cervical
@@ -15,6 +19,7 @@ spine and BodyParts3D 4.0; they differ by up to 12 %."""
 CUT = "cut by the scan's edge"
 SMALL = "smaller than its neighbours let expect"
 UNSURE = "low confidence"
+NO_LEVEL = "the mask names no cervical vertebra"
 
 
 def describe(mask: Volume, confidence: dict[int, float]) -> dict[str, dict[str, Any]]:
@@ -66,3 +71,14 @@ def _measure(mask: Volume, value: int, box: tuple[slice, slice, slice] | None) -
         "confidence": None,
         "flags": [CUT] if cut else [],
     }
+
+
+def levels_of(uid: str | None, ct: Volume, mask: Volume, result: "Segmentation", **more: Any) -> dict[str, Any]:
+    """The content of `<mask>.json`: study, levels (`describe` of `mask`, which is the one that is written), the
+    notices of the reader, of the segmentation and of the mask itself, in which directions the scan was turned round
+    before, and `more`."""
+    levels = describe(mask, result.confidence)
+    notices = [*ct.notices, *result.notices]
+    if not any(level["present"] for level in levels.values()):
+        notices.append(NO_LEVEL)
+    return {"study": uid, "levels": levels, "notices": notices, KEY: list(result.turned), **more}

@@ -51,7 +51,7 @@ def with_disc_parts(labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
     return told
 
 
-def draw_wear(rng: np.random.Generator) -> np.ndarray:
+def draw_disc_wear(rng: np.random.Generator) -> np.ndarray:
     """(256,) uint8: one scan's code -> what is there: bone, or the disc's one code (`disc_code`)."""
     table = np.arange(256, dtype=np.uint8)
     chance = rng.uniform(0, MOST) if rng.random() < WORN else 0.0

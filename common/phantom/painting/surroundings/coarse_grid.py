@@ -11,7 +11,7 @@ from common.volume import Vector
 Box = tuple[slice, slice, slice]
 
 
-class Lattice:
+class CoarseGrid:
     """Blocks of `factor` (3,) canvas voxels, as near to `step_mm` as whole numbers allow. `axes`: world mm of the
     blocks' centres along x, y, z, shaped to broadcast; `whole`: the box of everything."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from common.phantom import tissues as t
-from stage1_segment.training.synthetic.tables import among
+from stage1_segment.training.synthetic.batch import among
 
 MOVED, GONE = 0.45, 0.15
 """Part of the scans."""
@@ -22,7 +22,7 @@ UP_MM, FORWARD_MM = (-25.0, 75.0), (-20.0, 20.0)
 
 
 @dataclass(frozen=True)
-class Girdle:
+class Shoulders:
     """`up` and `forward` mm of the subject; not `seen`: soft tissue in its place."""
 
     up: float = 0.0
@@ -34,17 +34,17 @@ class Girdle:
         return self.seen and (self.up, self.forward) != (0.0, 0.0)
 
 
-def draw_girdle(rng: np.random.Generator) -> Girdle:
+def draw_shoulders(rng: np.random.Generator) -> Shoulders:
     """One scan's."""
     way = rng.random()
     if way < GONE:
-        return Girdle(seen=False)
-    return Girdle(rng.uniform(*UP_MM), rng.uniform(*FORWARD_MM)) if way < GONE + MOVED else Girdle()
+        return Shoulders(seen=False)
+    return Shoulders(rng.uniform(*UP_MM), rng.uniform(*FORWARD_MM)) if way < GONE + MOVED else Shoulders()
 
 
 def with_girdle(codes: Tensor, elsewhere: Tensor | None) -> Tensor:
-    """Tissue codes of cells uint8, and those of where the girdle comes from (None: it isn't seen) -> the codes
-    with the girdle there: in soft tissue alone, muscle where it was."""
+    """Tissue codes of cells uint8, and those of where the shoulders comes from (None: it isn't seen) -> the codes
+    with the shoulders there: in soft tissue alone, muscle where it was."""
     was, soft = (among(codes, names) for names in (GIRDLE, ROOM))
     codes = codes.masked_fill(was, t.MUSCLE)
     if elsewhere is None:

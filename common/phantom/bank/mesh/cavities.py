@@ -17,7 +17,7 @@ FORWARD_MM = 35.0
 """From the middle of the brain to where the frontal lobes are seen whole."""
 
 
-def find_hollows(parts: list[Part]) -> list[Part]:
+def find_cavities(parts: list[Part]) -> list[Part]:
     """A brain and two lungs as star-shaped surfaces that touch the bones about them from inside."""
     skull = [p for p in parts if p.tissue == "skull"]
     chest = [p for p in parts if p.tissue in ("rib", "bone") or (p.tissue == VERTEBRA and p.level[0] == "T")]

@@ -14,7 +14,7 @@ from common.volume import Grid, Volume
 SHELL = ndimage.generate_binary_structure(3, 1)
 
 
-def fill(parts: list[Part], moved: list[np.ndarray], tubes: list[Sections], body: Body, grid: Grid) -> Volume:
+def fill_tissues(parts: list[Part], moved: list[np.ndarray], tubes: list[Sections], body: Body, grid: Grid) -> Volume:
     """Tissue codes (X, Y, Z) uint8 on `grid`. `moved`: vertices of each part in the subject."""
     masks = _voxelised(parts, moved, grid)
     codes = _envelope(masks, body, grid)

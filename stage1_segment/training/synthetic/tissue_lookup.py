@@ -8,15 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stage1_segment.training.synthetic.batch import picked, stacked, those, to_device
+from stage1_segment.training.synthetic.batch import picked, stacked, those, to_device, values_at
 from stage1_segment.training.synthetic.chest import raised_by
-from stage1_segment.training.synthetic.girdle import with_girdle
+from stage1_segment.training.synthetic.interpolate import along_axes, smooth_weights, spread
 from stage1_segment.training.synthetic.lower_chest import NEVER, Repeat, look_again, repeat, seen_again
 from stage1_segment.training.synthetic.lungs import with_lungs
 from stage1_segment.training.synthetic.placement import Placement
-from stage1_segment.training.synthetic.spread import along_axes, smooth_weights, spread
+from stage1_segment.training.synthetic.shoulders import with_girdle
 from stage1_segment.training.synthetic.subject import Subject
-from stage1_segment.training.synthetic.tables import values_at
 from stage1_segment.training.synthetic.trunk import AS_MAPPED, Trunk
 
 FINER = 2
@@ -74,13 +73,13 @@ def look_up(
         codes[to_device(lungs, device)] = _place_lungs(
             picked(codes, lungs), *_of(lungs, subjects, rays), picked(index, lungs)
         )
-    gone = those([not trunk.girdle.seen for trunk in trunks])
+    gone = those([not trunk.shoulders.seen for trunk in trunks])
     if gone:
         codes[to_device(gone, device)] = with_girdle(picked(codes, gone), None)
-    moved = those([trunk.girdle.moved for trunk in trunks])
+    moved = those([trunk.shoulders.moved for trunk in trunks])
     if moved:
         there, ways = _of(moved, subjects, rays)
-        forward, up = (stacked([way.trunk.girdle for way in ways], name, device, 3) for name in ("forward", "up"))
+        forward, up = (stacked([way.trunk.shoulders for way in ways], name, device, 3) for name in ("forward", "up"))
         source = _shifted(there, picked(index, moved), -forward, -up)
         codes[to_device(moved, device)] = with_girdle(picked(codes, moved), _tissues(there, ways, source))
     return codes

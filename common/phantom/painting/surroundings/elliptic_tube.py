@@ -7,30 +7,30 @@ from functools import cached_property
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from common.phantom.painting.surroundings.lattice import Box
+from common.phantom.painting.surroundings.coarse_grid import Box
 from common.phantom.painting.surroundings.neck import Neck
 
 LITTLE = np.float32(1e-6)
 
 
 @dataclass(frozen=True, eq=False)
-class Bundle:
+class EllipticTube:
     """`sections` (n, 6): level, u, v, half long axis, half short axis (mm), direction of the long axis (degrees from
     the right towards anterior), by rising level; n >= 2. Ends are rounded off."""
 
     sections: np.ndarray
 
     @classmethod
-    def of(cls, *sections: tuple[float, ...]) -> "Bundle":
+    def of(cls, *sections: tuple[float, ...]) -> "EllipticTube":
         return cls(np.array(sections, float))
 
-    def mirrored(self) -> "Bundle":
+    def mirrored(self) -> "EllipticTube":
         """The same on the left."""
-        return Bundle(self.sections * [1, -1, 1, 1, 1, -1])
+        return EllipticTube(self.sections * [1, -1, 1, 1, 1, -1])
 
-    def varied(self, shift: tuple[float, float] = (0, 0), swell: float = 1.0) -> "Bundle":
+    def varied(self, shift: tuple[float, float] = (0, 0), swell: float = 1.0) -> "EllipticTube":
         """Moved by mm in the plane and thicker or thinner."""
-        return Bundle(self.sections * [1, 1, 1, swell, swell, 1] + [0, *shift, 0, 0, 0])
+        return EllipticTube(self.sections * [1, 1, 1, swell, swell, 1] + [0, *shift, 0, 0, 0])
 
     def distance(self, neck: Neck, margin: float = 4.0) -> tuple[Box, np.ndarray] | None:
         """The box that holds it and the signed distance (mm) there; None where the scan doesn't reach."""
@@ -93,17 +93,17 @@ def ellipse_distance(x, y, cx, cy, a, b) -> np.ndarray:
     return _ellipse(x, y, cx, cy, zero + one, zero, a, b, zero)
 
 
-def pair(bundle: Bundle, rng: np.random.Generator, asymmetry: float) -> tuple[Bundle, Bundle]:
+def pair(bundle: EllipticTube, rng: np.random.Generator, asymmetry: float) -> tuple[EllipticTube, EllipticTube]:
     """A right bundle and its left fellow, each a little different."""
     scale = 0.3 + asymmetry
 
-    def one(b: Bundle) -> Bundle:
+    def one(b: EllipticTube) -> EllipticTube:
         return b.varied(tuple(rng.normal(0, 1.2, 2) * scale), float(np.exp(rng.normal(0, 0.07) * scale)))
 
     return one(bundle), one(bundle.mirrored())
 
 
-def union(neck: Neck, bundles: list[Bundle]) -> tuple[Box, np.ndarray] | None:
+def union(neck: Neck, bundles: list[EllipticTube]) -> tuple[Box, np.ndarray] | None:
     """Several bundles as one distance, in a box that holds them all."""
     parts = [part for bundle in bundles for part in bundle.pieces(neck)]
     if not parts:
