@@ -1,9 +1,9 @@
-"""What a training writes down of its way: log.jsonl."""
+"""What a training writes down of its way: log.jsonl, and what is made of its lines."""
 
 import json
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,38 @@ from torch import Tensor, nn
 
 from common.errors import ProjectError
 from common.outputs import store
-from common.training.task import Task
+from common.training.loggers import Logger, open_loggers
+from common.training.task import LoggerName, Task
 
 
 class TrainingLog:
-    """log.jsonl: a line per `log_every` steps with the means since the line before, over all processes."""
+    """log.jsonl: a line per `log_every` steps with the means since the line before, over all processes. The first
+    process alone writes. `loggers` get every line, and at the start those of the steps that are done already, so that
+    none has a step twice."""
 
-    def __init__(self, path: Path, start: int, fabric: Fabric, since: dict[str, Any] | None = None) -> None:
-        """`since`: the `state` of the log of the training that this one goes on from, after `start` steps."""
+    def __init__(
+        self,
+        path: Path,
+        start: int,
+        fabric: Fabric,
+        since: dict[str, Any] | None = None,
+        loggers: Sequence[LoggerName] = (),
+    ) -> None:
+        """`since`: the `state` of the log of the training that this one goes on from, after `start` steps. Raises
+        ConfigError, OutputError."""
         self.path, self.fabric = path, fabric
         since = since or {"sums": {}, "count": 0}
         self.sums: dict[str, Tensor] = {name: total.to(fabric.device) for name, total in since["sums"].items()}
         self.count: int = since["count"]
         self.since = time.monotonic()
+        self.loggers: list[Logger] = []
         if fabric.is_global_zero:
-            store.write_text(path, "".join(f"{line}\n" for line in _lines_until(path, start)))
+            kept = list(_lines_until(path, start))
+            store.write_text(path, "".join(f"{line}\n" for line in kept))
+            with store.can_be_written(path.parent):
+                self.loggers = open_loggers(loggers, path.parent)
+                for line in kept:
+                    self._tell(json.loads(line))
 
     def add(self, losses: dict[str, Tensor]) -> None:
         for name, value in losses.items():
@@ -63,6 +80,18 @@ class TrainingLog:
         if self.fabric.is_global_zero:
             with store.can_be_written(self.path), self.path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line) + "\n")
+                self._tell(line)
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        figures = {name: value for name, value in line.items() if name != "step"}
+        for logger in self.loggers:
+            logger.log_metrics(figures, line["step"])
+
+    def close(self) -> None:
+        """The training is done."""
+        with store.can_be_written(self.path.parent):
+            for logger in self.loggers:
+                logger.finalize("success")
 
 
 def _lines_until(path: Path, start: int) -> Iterable[str]:

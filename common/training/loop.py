@@ -19,6 +19,7 @@ from common.progress import progress
 from common.training import checkpoint
 from common.training.batches import batches
 from common.training.log import TrainingLog
+from common.training.loggers import check_loggers
 from common.training.task import WEIGHTS, Task, TrainSettings
 from common.training.weights import save_weights
 from common.workers.cores import usable_cores
@@ -31,6 +32,7 @@ def fit(
     task: Task, settings: TrainSettings, folder: Path, came_from: dict[str, Any], description: dict[str, Any]
 ) -> None:
     """Trains in as many processes as the settings say; see `training.train`."""
+    check_loggers(settings.loggers)
     digest = store.digest_value({**came_from, "schema": str(TRAINING)})
     fabric = make_fabric(settings, checkpoint.begun_in(folder, digest))
     if fabric.device.type == "cpu":
@@ -55,7 +57,7 @@ def _fit_process(
     averaged = averaged.to(fabric.device)
 
     start, since = _resume(folder, digest, network, averaged, optimizer, fabric, settings.steps)
-    log = TrainingLog(folder / "log.jsonl", start, fabric, since)
+    log = TrainingLog(folder / "log.jsonl", start, fabric, since, settings.loggers)
     coming = batches(task, settings, start, fabric)
     if fabric.is_global_zero:
         coming = progress(coming, settings.steps - start, f"training {folder}")
@@ -75,6 +77,7 @@ def _fit_process(
                 checkpoint.save(folder, {**state, "log": log.state()}, digest)
             fabric.barrier()
 
+    log.close()
     if fabric.is_global_zero:
         with run_outputs_at([folder / WEIGHTS]):
             save_weights(folder / WEIGHTS, averaged.module, {**description, "trained_in": precision_of(fabric)})

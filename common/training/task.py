@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 WEIGHTS = "weights.safetensors"
+LoggerName = Literal["csv", "tensorboard", "mlflow"]
 
 HOW_NOT_WHAT = {
     "device", "devices", "nodes", "strategy", "workers", "checkpoint_every", "log_every", "validate_every",
+    "loggers",
 }  # fmt: skip
 """Settings that say how a training is run; the weights don't depend on them (beyond floating-point rounding, and random
 numbers that a task takes from the device: see `MakesOnDevice`)."""
@@ -45,6 +47,8 @@ class TrainSettings(Settings):
     """Processes per device that make samples; 0 = the training process itself."""
     checkpoint_every: int = Field(200, ge=1)
     log_every: int = Field(20, ge=1)
+    loggers: tuple[LoggerName, ...] = ("csv", "tensorboard")
+    """What gets the lines of log.jsonl, too."""
     validate_every: int = Field(0, ge=0)
     """Steps between validations; 0 = only at the end."""
     seed: int = 0

@@ -59,7 +59,8 @@ def interrupt(folder: Path) -> None:
 def test_files_and_log(tmp_path: Path) -> None:
     run(tmp_path, TinyTask())
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        ".lock", "last.pt", "log.jsonl", "previous.pt", "weights.safetensors", "weights.safetensors.record.json"
+        ".lock", "csv", "last.pt", "log.jsonl", "previous.pt", "tensorboard", "weights.safetensors",
+        "weights.safetensors.record.json",
     ]  # fmt: skip
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 6]
@@ -134,6 +135,9 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
         results.append(load_weights(folder / "weights.safetensors")[0])
+        rows = (folder / "csv" / "metrics.csv").read_text().splitlines()
+        assert len(rows) == 1 + 4, "a header, three steps and a validation: one process writes"
+        assert len(list((folder / "tensorboard").iterdir())) == 1
     for name, value in results[0].items():
         torch.testing.assert_close(results[1][name], value, rtol=1e-5, atol=1e-6)
 
