@@ -81,7 +81,9 @@ def _segmentation(competition: Competition, uid: str) -> Path:
     return found
 
 
-def sample_origin(competition: Competition, uid: str, data: DataSettings, settings: SegmentSettings) -> dict[str, Any]:
+def sample_provenance(
+    competition: Competition, uid: str, data: DataSettings, settings: SegmentSettings
+) -> dict[str, Any]:
     """What a study's training sample is made from: its scan in the cache, its mask's file."""
     return {
         "ct": CtCache(data.run / "cache").identity(uid),
@@ -94,7 +96,7 @@ def sample_identity(competition: Competition, uid: str, data: DataSettings, sett
     """What a network depends on of a study that it learned from: its sample; the study's files where these can't be
     made into one, so that it is tried again when they have changed."""
     path = RunFolder(data.run).sample(uid)
-    if store.is_current(path, sample_origin(competition, uid, data, settings), SAMPLE):
+    if store.is_current(path, sample_provenance(competition, uid, data, settings), SAMPLE):
         return str(store.recorded_digest(path))
     files = store.fingerprint(competition.images(uid)), store.fingerprint(_segmentation(competition, uid))
     return f"no sample of {store.digest_value(files)}"
@@ -107,28 +109,28 @@ def bank_split(settings: SegmentSettings) -> Split:
     return Split(tuple(files[:learned]), tuple(files[learned:]))
 
 
-def network_origin(
+def network_provenance(
     competition: Competition, part: Split, data: DataSettings, settings: SegmentSettings
 ) -> dict[str, Any]:
     """What a network's weights are made from, beside the settings of the training loop."""
     return {
         "learned": {uid: sample_identity(competition, uid, data, settings) for uid in part.learned},
         "held_out": list(part.held_out),
-        **_common_origin(settings),
+        **_common_provenance(settings),
     }
 
 
-def bank_origin(part: Split, settings: SegmentSettings) -> dict[str, Any]:
+def bank_provenance(part: Split, settings: SegmentSettings) -> dict[str, Any]:
     """The same for a network that learns from an anatomy bank."""
     return {
         "learned": {Path(file).name: store.fingerprint(Path(file)) for file in part.learned},
         "held_out": [Path(file).name for file in part.held_out],
         "synthetic": settings.synthetic.model_dump(mode="json", exclude={"folder", "held_out"}),
-        **_common_origin(settings),
+        **_common_provenance(settings),
     }
 
 
-def _common_origin(settings: SegmentSettings) -> dict[str, Any]:
+def _common_provenance(settings: SegmentSettings) -> dict[str, Any]:
     start = init_path(settings)
     return {
         "schema": str(WEIGHTS_SCHEMA),
@@ -137,15 +139,15 @@ def _common_origin(settings: SegmentSettings) -> dict[str, Any]:
     }
 
 
-def origins(data: DataSettings, settings: SegmentSettings) -> dict[int, tuple[Split, dict[str, Any]]]:
+def provenances(data: DataSettings, settings: SegmentSettings) -> dict[int, tuple[Split, dict[str, Any]]]:
     """Trained fold -> its split and what its network's weights are made from. With a bank there is one network, which
     stands for the first of `train_folds` and has seen no study of the cohort."""
     if settings.source == "synthetic":
         part = bank_split(settings)
-        return {settings.train_folds[0]: (part, bank_origin(part, settings))}
+        return {settings.train_folds[0]: (part, bank_provenance(part, settings))}
     competition = Competition.open(data.root)
     splits = split(competition, data, settings)
-    return {fold: (part, network_origin(competition, part, data, settings)) for fold, part in splits.items()}
+    return {fold: (part, network_provenance(competition, part, data, settings)) for fold, part in splits.items()}
 
 
 def all_current(data: DataSettings, settings: SegmentSettings) -> bool:
@@ -154,7 +156,8 @@ def all_current(data: DataSettings, settings: SegmentSettings) -> bool:
     if not all(run.weights(fold).is_file() for fold in settings.train_folds):
         return False
     return all(
-        is_current(run.fold(fold), settings.train, origin) for fold, (_, origin) in origins(data, settings).items()
+        is_current(run.fold(fold), settings.train, provenance)
+        for fold, (_, provenance) in provenances(data, settings).items()
     )
 
 

@@ -47,7 +47,7 @@ def failing(function, asked: list):
 
 def remake(path: Path) -> None:
     record = store.read_json(store.record_path(path))
-    store.write_json(store.record_path(path), {**record, "came_from": {}})
+    store.write_json(store.record_path(path), {**record, "provenance": {}})
 
 
 @pytest.mark.slow

@@ -145,7 +145,7 @@ def test_disguised_pickles(tmp_path: Path, how: str) -> None:
         if how == "pickle":
             path.write_bytes(pickle.dumps(payload))
         else:
-            torch.save({"came_from": "a", "x": payload}, path, _use_new_zipfile_serialization=how == "torch")
+            torch.save({"provenance": "a", "x": payload}, path, _use_new_zipfile_serialization=how == "torch")
     with pytest.raises(WeightsError):
         load_weights(tmp_path / "w.safetensors")
     with pytest.raises(checkpoint.Damaged):

@@ -71,7 +71,7 @@ def test_stage_1_says_what_it_computed_in(tmp_path: Path, host: bool, precision:
         assert type(error).__name__ == "NoCervicalLevel"
     assert json.loads((tmp_path / "mask.json").read_text())["precision"] == expected
     record = json.loads((tmp_path / "mask.nii.gz.record.json").read_text())
-    assert record["came_from"]["predict"]["precision"] == expected
+    assert record["provenance"]["predict"]["precision"] == expected
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

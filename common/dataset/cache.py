@@ -85,9 +85,9 @@ class CtCache:
         those that can't be read. What is stored doesn't depend on `workers`."""
         due = {}
         for uid, source in studies.items():
-            came_from = {"source": Files(source)}
-            if not is_current(self.path(uid), came_from, CT_CACHE, by_digest=False):
-                due[uid] = (Path(source), self.path(uid), came_from)
+            provenance = {"source": Files(source)}
+            if not is_current(self.path(uid), provenance, CT_CACHE, by_digest=False):
+                due[uid] = (Path(source), self.path(uid), provenance)
         failed = {}
         log = Path(self.folder).parent / LOG
         stored = failures(store_scan, due, HERE if workers <= 1 or len(due) <= 1 else workers, log)
@@ -122,12 +122,12 @@ class CtCache:
         return world_boxes(uid, table, scan.source_grid, scan.slices)
 
 
-def store_scan(source: Path, path: Path, came_from: dict) -> None:
+def store_scan(source: Path, path: Path, provenance: dict) -> None:
     """Reads a study and writes its cache entry with its record. Raises StudyError."""
     stored = _compressed(read_study(source))
     with atomic(path) as scratch:
         scratch.write_bytes(stored.to_cframe())
-    write_record(path, came_from, CT_CACHE, by_digest=False)
+    write_record(path, provenance, CT_CACHE, by_digest=False)
 
 
 def _compressed(study: Study) -> blosc2.NDArray:

@@ -71,7 +71,7 @@ def digest(path: Path) -> Any:
 
 def is_own(path: Path) -> bool:
     """Whether stage 1 left this very file: its record speaks of weights, and the bytes are those recorded."""
-    return "weights" in store.came_from(path) and store.recorded_digest(path) == store.digest_file(path)
+    return "weights" in store.provenance_of(path) and store.recorded_digest(path) == store.digest_file(path)
 
 
 def _joined(folder: Path) -> Volume:

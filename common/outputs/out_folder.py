@@ -66,9 +66,9 @@ def _left_over(outputs: list[Path], study: str) -> Iterator[Path]:
         names = {path.name for path in outputs if path.parent == folder}
         for record in sorted(folder.glob("*.record.json")):
             path = record.with_name(record.name.removesuffix(".record.json"))
-            origin = store.came_from(path)
-            of_another = origin.get(STUDY) not in (None, study) and path.name in TOGETHER and names & TOGETHER
-            if path.name in names or origin.get(MASK) in names or of_another:
+            provenance = store.provenance_of(path)
+            of_another = provenance.get(STUDY) not in (None, study) and path.name in TOGETHER and names & TOGETHER
+            if path.name in names or provenance.get(MASK) in names or of_another:
                 yield path
 
 

@@ -12,7 +12,7 @@ from common.outputs import store
 from common.outputs.fingerprints import files_below
 from common.outputs.schema import PLAIN
 
-CLAIM: dict[str, Any] = {"came_from": {}, "output": None}
+CLAIM: dict[str, Any] = {"provenance": {}, "output": None}
 """The record of an output that is being written: a process killed in between leaves it, and the file is still ours."""
 
 
@@ -106,8 +106,8 @@ def _checked(outputs: list[Path], check: Callable[[Path], None]) -> Iterator[Non
 def _record(output: Path) -> dict[str, Any] | None:
     """The record beside an output; None without one, or where something else has its name."""
     with suppress(OSError, ValueError):
-        record = store.read_json(store.record_path(output))
-        if isinstance(record, dict) and isinstance(record.get("came_from"), dict) and "output" in record:
+        record = store.read_record(output)
+        if isinstance(record, dict) and isinstance(record.get("provenance"), dict) and "output" in record:
             return record
     return None
 

@@ -111,19 +111,27 @@ def record_path(output: Path) -> Path:
     return output.with_name(output.name + ".record.json")
 
 
-def is_current(output: Path, came_from: dict[str, Any], schema: Schema = PLAIN, by_digest: bool = True) -> bool:
-    """True when `output` exists, was made from just `came_from` as its kind is made now, and has not changed since.
+def read_record(output: Path) -> Any:
+    """The record of an output, with "provenance" and "output" if it is one. Raises OSError, ValueError."""
+    record = read_json(record_path(output))
+    if isinstance(record, dict) and "came_from" in record:  # its name before 0.4
+        record["provenance"] = record.pop("came_from")
+    return record
 
-    Values of `came_from` may be `Files`, see `fingerprints`: where their times alone have changed, the record gets the
+
+def is_current(output: Path, provenance: dict[str, Any], schema: Schema = PLAIN, by_digest: bool = True) -> bool:
+    """True when `output` exists, was made from just `provenance` as its kind is made now, and has not changed since.
+
+    Values of `provenance` may be `Files`, see `fingerprints`: where their times alone have changed, the record gets the
     new ones. `by_digest=False`, here and in `write_record`: the output is looked at in this way, too (large
     files, whose readers ask `is_intact`).
     """
     try:
-        record = read_json(record_path(output))
+        record = read_record(output)
         if record["schema"] != str(schema):
             return False
         now = {
-            "came_from": states(came_from, record["came_from"]),
+            "provenance": states(provenance, record["provenance"]),
             "output": _output_state(output, by_digest, record["output"]),
         }
         known = {key: record[key] for key in now}
@@ -137,21 +145,21 @@ def is_current(output: Path, came_from: dict[str, Any], schema: Schema = PLAIN, 
     return True
 
 
-def write_record(output: Path, came_from: dict[str, Any], schema: Schema = PLAIN, by_digest: bool = True) -> None:
+def write_record(output: Path, provenance: dict[str, Any], schema: Schema = PLAIN, by_digest: bool = True) -> None:
     """Says what `output` came from; call it after the output is in place. The version is there for people."""
     content = {
         "schema": str(schema),
         "version": __version__,
-        "came_from": states(came_from),
+        "provenance": states(provenance),
         "output": _output_state(output, by_digest),
     }
     write_json(record_path(output), content)
 
 
-def came_from(output: Path) -> dict[str, Any]:
+def provenance_of(output: Path) -> dict[str, Any]:
     """What the record of an output says that it came from; {} where there is no record that can be read."""
     try:
-        return dict(read_json(record_path(output))["came_from"])
+        return dict(read_record(output)["provenance"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -160,7 +168,7 @@ def recorded_digest(output: Path) -> str | None:
     """The digest that the record of an output names; None without. What is made from it depends on nothing else, so
     that an output that is made again alike changes nothing after it."""
     try:
-        return str(without_times(read_json(record_path(output))["output"]))
+        return str(without_times(read_record(output)["output"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -33,12 +33,12 @@ def manifest_path(out: Path, uid: str) -> Path:
     return out / SYNTHETIC / f"{uid}.json"
 
 
-def came_from(plan: StudyPlan, matrix: int) -> dict[str, Any]:
+def provenance_of(plan: StudyPlan, matrix: int) -> dict[str, Any]:
     return {"plan": plan.digest(), "matrix": matrix, "generator": generator_digest()}
 
 
 def _with_files(out: Path, names: list[str], plan: StudyPlan, matrix: int) -> dict[str, Any]:
-    return {**came_from(plan, matrix), "files": {name: store.Files(out / name) for name in names}}
+    return {**provenance_of(plan, matrix), "files": {name: store.Files(out / name) for name in names}}
 
 
 @cache

@@ -15,7 +15,7 @@ from common.errors import ProjectError
 from common.outputs import store
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
-CAME_FROM = "came_from"
+PROVENANCE = "provenance"
 PRECISION = "precision"
 """Fabric's name of the precision that a state was trained in; no other goes on from it."""
 
@@ -28,23 +28,23 @@ class Damaged(Unusable):
     """A checkpoint that isn't whole."""
 
 
-def save(folder: Path, state: dict[str, Any], came_from: str) -> None:
+def save(folder: Path, state: dict[str, Any], provenance: str) -> None:
     """Makes `state` (what torch.load(weights_only=True) reads back: tensors, numbers, text, lists, dicts) the last
-    checkpoint; the one before it stays. `came_from`: digest of what the training is made from."""
+    checkpoint; the one before it stays. `provenance`: digest of what the training is made from."""
     content = io.BytesIO()
-    torch.save({**state, CAME_FROM: came_from}, content)  # to memory first: torch can't say that a disk is full
+    torch.save({**state, PROVENANCE: provenance}, content)  # to memory first: torch can't say that a disk is full
     with store.atomic(folder / LAST) as scratch:
         scratch.write_bytes(content.getbuffer())
         if (folder / LAST).exists():
             (folder / LAST).replace(folder / PREVIOUS)
 
 
-def candidates(folder: Path, came_from: str) -> Iterator[dict[str, Any]]:
+def candidates(folder: Path, provenance: str) -> Iterator[dict[str, Any]]:
     """The states to go on from, the newest first. Others are reported on stderr, and a damaged one is removed, so that
     it never takes the place of a good one."""
     for path in (folder / LAST, folder / PREVIOUS):
         try:
-            yield read(path, came_from)
+            yield read(path, provenance)
         except FileNotFoundError:
             continue
         except Unusable as error:
@@ -54,28 +54,28 @@ def candidates(folder: Path, came_from: str) -> Iterator[dict[str, Any]]:
                     path.unlink()
 
 
-def begun_in(folder: Path, came_from: str) -> str | None:
+def begun_in(folder: Path, provenance: str) -> str | None:
     """The precision of the training that may be gone on with in `folder`; None when there is none. Says nothing of
     checkpoints that can't be used: `candidates` does."""
     for path in (folder / LAST, folder / PREVIOUS):
         with suppress(FileNotFoundError, Unusable):
-            found = read(path, came_from).get(PRECISION)
+            found = read(path, provenance).get(PRECISION)
             if isinstance(found, str):
                 return found
     return None
 
 
-def read(path: Path, came_from: str) -> dict[str, Any]:
+def read(path: Path, provenance: str) -> dict[str, Any]:
     """A checkpoint's content, on the CPU; no code in it is run. Raises FileNotFoundError, Unusable."""
     try:
         _check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-        found = state[CAME_FROM]
+        found = state["came_from" if "came_from" in state else PROVENANCE]  # came_from: before 0.4
     except (FileNotFoundError, Unusable):
         raise
     except Exception as error:  # damaged files fail in many ways, and each of them means the same
         raise Damaged(f"damaged checkpoint ({type(error).__name__})") from None
-    if found != came_from:
+    if found != provenance:
         raise Unusable("checkpoint of another training (other data or settings, or made by other code)")
     return state
 

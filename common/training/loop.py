@@ -29,17 +29,17 @@ NEEDS_GPU = ("16-mixed", "16-true")
 
 
 def fit(
-    task: Task, settings: TrainSettings, folder: Path, came_from: dict[str, Any], description: dict[str, Any]
+    task: Task, settings: TrainSettings, folder: Path, provenance: dict[str, Any], description: dict[str, Any]
 ) -> None:
     """Trains in as many processes as the settings say; see `training.train`."""
     check_loggers(settings.loggers)
-    digest = store.digest_value({**came_from, "schema": str(TRAINING)})
+    digest = store.digest_value({**provenance, "schema": str(TRAINING)})
     fabric = make_fabric(settings, checkpoint.begun_in(folder, digest))
     if fabric.device.type == "cpu":
         torch.set_num_threads(threads(settings))
     refuse_unrecorded(folder / WEIGHTS)
     fit_process: Any = _fit_process  # Fabric's own type knows no arguments beside itself
-    fabric.launch(fit_process, task, settings, folder, came_from, digest, description)
+    fabric.launch(fit_process, task, settings, folder, provenance, digest, description)
 
 
 def _fit_process(
@@ -47,7 +47,7 @@ def _fit_process(
     task: Task,
     settings: TrainSettings,
     folder: Path,
-    came_from: dict[str, Any],
+    provenance: dict[str, Any],
     digest: str,
     description: dict[str, Any],
 ) -> None:
@@ -81,7 +81,7 @@ def _fit_process(
     if fabric.is_global_zero:
         with run_outputs_at([folder / WEIGHTS]):
             save_weights(folder / WEIGHTS, averaged.module, {**description, "trained_in": precision_of(fabric)})
-            store.write_record(folder / WEIGHTS, came_from, TRAINING)
+            store.write_record(folder / WEIGHTS, provenance, TRAINING)
     fabric.barrier()
 
 

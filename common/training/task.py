@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 WEIGHTS = "weights.safetensors"
 LoggerName = Literal["csv", "tensorboard", "mlflow"]
 
-HOW_NOT_WHAT = {
+RUNTIME_ONLY = {
     "device", "devices", "nodes", "strategy", "workers", "checkpoint_every", "log_every", "validate_every",
     "loggers",
 }  # fmt: skip

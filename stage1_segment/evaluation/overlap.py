@@ -39,15 +39,15 @@ def evaluate(data: DataSettings, settings: SegmentSettings) -> int:
     if not truth:
         raise DatasetError(f"{data.root}: no study with a true mask to compare with; segmentations/ holds none")
     seen = {uid: seen_in_training(run.mask(uid), unknown=None if cohort == "held-out" else False) for uid in truth}
-    came_from = {uid: [store.Files(p), store.Files(run.mask(uid)), seen[uid]] for uid, p in truth.items()}
+    provenance = {uid: [store.Files(p), store.Files(run.mask(uid)), seen[uid]] for uid, p in truth.items()}
     output = run.stage / "evaluation.json"
-    if not store.is_current(output, came_from, EVALUATION):
+    if not store.is_current(output, provenance, EVALUATION):
         with run_outputs_at([output]):
             studies, failed = _compare_all(truth, run, data.workers)
             if not studies:
                 raise DatasetError(f"{run.mask('<uid>')}: nothing there; run `python -m stage1_segment predict` first")
             store.write_json(output, {**apart(studies, seen, cohort), "failed": failed})
-            store.write_record(output, came_from, EVALUATION)
+            store.write_record(output, provenance, EVALUATION)
     result = store.read_json(output)
     print(table(result))
     for uid, reason in result["failed"].items():

@@ -10,7 +10,7 @@ from common.outputs import store
 from common.training.train import is_current
 from common.training.weights import read_description
 from stage1_segment.pretrained import PRETRAINED, PRETRAINED_PHANTOM, own_or_pretrained
-from stage1_segment.run_folder import RunFolder, origins
+from stage1_segment.run_folder import RunFolder, provenances
 from stage1_segment.settings import KIND, SegmentSettings
 
 OF_THE_PROJECT = (PRETRAINED, PRETRAINED_PHANTOM)
@@ -45,8 +45,8 @@ def networks_of(data: DataSettings, settings: SegmentSettings) -> dict[int, Netw
     if own and not any(path.is_file() for path in own) and (weights := own_or_pretrained(own[0])) != own[0]:
         return {settings.train_folds[0]: given_network(weights)}
     networks = {}
-    for fold, (part, origin) in origins(data, settings).items():
-        if not is_current(run.fold(fold), settings.train, origin):
+    for fold, (part, provenance) in provenances(data, settings).items():
+        if not is_current(run.fold(fold), settings.train, provenance):
             raise WeightsError(
                 f"{run.weights(fold)}: missing or not of this configuration; run `python -m stage1_segment train` first"
             )

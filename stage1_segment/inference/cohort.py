@@ -42,7 +42,7 @@ class Job:
     run: RunFolder
     weights: Path
     seen: bool | None
-    came_from: dict[str, Any]
+    provenance: dict[str, Any]
     predict: PredictSettings
     device: str
     preview: bool
@@ -52,7 +52,7 @@ class Job:
         return [*made, self.run.preview(self.uid)] if self.preview else made
 
     def is_current(self) -> bool:
-        return all(store.is_current(path, self.came_from, MASK) for path in self.outputs())
+        return all(store.is_current(path, self.provenance, MASK) for path in self.outputs())
 
 
 def predict_cohort(
@@ -111,7 +111,7 @@ def _jobs(
         fold = choose_fold(uid, folds.get(uid), networks)
         images = competition.images(uid)
         seen = networks[fold].has_seen(uid)
-        came_from = {
+        provenance = {
             "ct": cache.identity(uid),
             "weights": digests[fold],
             "seen_in_training": seen,
@@ -119,7 +119,7 @@ def _jobs(
         }
         jobs.append(
             Job(
-                uid, images, cache, run, networks[fold].weights, seen, came_from,
+                uid, images, cache, run, networks[fold].weights, seen, provenance,
                 predict, device, settings.previews,
             )
         )  # fmt: skip
@@ -168,4 +168,4 @@ def write_study(scan: "Volume", result: Any, job: Job) -> None:
             draw_preview(scan, result.mask, job.run.preview(job.uid), job.uid)
         write_nifti(mask, job.run.mask(job.uid))
         for path in reversed(job.outputs()):
-            store.write_record(path, job.came_from, MASK)
+            store.write_record(path, job.provenance, MASK)

@@ -47,7 +47,7 @@ def predict_study(
         levels = levels_of(study.uid, study.volume, result.mask, result, precision=segmenter.predict.precision)
         tell(study.uid or source.name, levels["notices"])
 
-        came_from = {
+        provenance = {
             **about,
             "series": series_uid,
             "weights": store.digest_file(weights),
@@ -58,11 +58,11 @@ def predict_study(
             from stage1_segment.inference.preview import draw_preview
 
             draw_preview(study.volume, result.mask, preview, study.uid or source.name)
-            store.write_record(preview, came_from, MASK)
+            store.write_record(preview, provenance, MASK)
         store.write_json(levels_path, levels)
-        store.write_record(levels_path, came_from, MASK)
+        store.write_record(levels_path, provenance, MASK)
         write_image(result.mask, output)
-        store.write_record(output, came_from, MASK)
+        store.write_record(output, provenance, MASK)
     if not any(level["present"] for level in levels["levels"].values()):
         raise NoCervicalLevel(
             f"{source}: no cervical vertebra was found ({'; '.join(levels['notices'])}); {output} names none. "

@@ -52,11 +52,11 @@ def load_sample(path: Path) -> Sample:
 
 
 def write_sample(
-    cache: CtCache, uid: str, segmentation: Path, path: Path, came_from: dict[str, Any], spacing_mm: float
+    cache: CtCache, uid: str, segmentation: Path, path: Path, provenance: dict[str, Any], spacing_mm: float
 ) -> None:
     """Makes a study's sample from its cached CT and its mask file (scheme rsna), and tells its notices. Raises
     StudyError, OutputError."""
     ct = cache.volume(uid)
     tell(uid, ct.notices)
     save_sample(path, make_sample(ct, segmentation_on(ct, segmentation, "rsna"), spacing_mm))
-    store.write_record(path, came_from, SAMPLE)
+    store.write_record(path, provenance, SAMPLE)

@@ -16,7 +16,7 @@ from common.progress import progress
 from common.training.train import is_current, train
 from common.workers.failing import LOG
 from common.workers.pool import Failed, failures, shared
-from stage1_segment.run_folder import RunFolder, Split, origins, sample_origin, split
+from stage1_segment.run_folder import RunFolder, Split, provenances, sample_provenance, split
 from stage1_segment.schema import SAMPLE
 from stage1_segment.settings import KIND, SegmentSettings
 from stage1_segment.training.patches import CohortSamples
@@ -40,11 +40,11 @@ def train_folds(data: DataSettings, settings: SegmentSettings) -> list[Path]:
         competition = Competition.open(data.root)
         failed = _make_samples(competition, run, list(split(competition, data, settings).values()), data, settings)
     due = {
-        fold: (part, origin)
-        for fold, (part, origin) in origins(data, settings).items()
-        if not is_current(run.fold(fold), settings.train, origin)
+        fold: (part, provenance)
+        for fold, (part, provenance) in provenances(data, settings).items()
+        if not is_current(run.fold(fold), settings.train, provenance)
     }
-    for fold, (part, origin) in due.items():
+    for fold, (part, provenance) in due.items():
         if settings.source == "synthetic":
             task = _from_bank(part, settings, data.workers)
         else:
@@ -57,7 +57,7 @@ def train_folds(data: DataSettings, settings: SegmentSettings) -> list[Path]:
             "held_out": [Path(name).name for name in part.held_out],
             **settings.model_dump(mode="json", include={"network", "patch", "predict"}),
         }
-        train(task, settings.train, run.fold(fold), origin, description)
+        train(task, settings.train, run.fold(fold), provenance, description)
     return [run.weights(fold) for fold in settings.train_folds]
 
 
@@ -98,10 +98,10 @@ def _make_samples(
     uids = sorted({uid for part in splits for uid in part.learned + part.held_out})
     cache = CtCache(data.run / "cache")
     failed = cache.fill({uid: competition.images(uid) for uid in uids}, data.workers)
-    origins: dict[str, Any] = {uid: sample_origin(competition, uid, data, settings) for uid in uids}
-    missing = [uid for uid in uids if uid not in failed and not store.is_current(run.sample(uid), origins[uid], SAMPLE)]
+    samples: dict[str, Any] = {uid: sample_provenance(competition, uid, data, settings) for uid in uids}
+    missing = [uid for uid in uids if uid not in failed and not store.is_current(run.sample(uid), samples[uid], SAMPLE)]
     jobs = {
-        uid: (cache, uid, competition.segmentation(uid), run.sample(uid), origins[uid], settings.patch.fine_mm)
+        uid: (cache, uid, competition.segmentation(uid), run.sample(uid), samples[uid], settings.patch.fine_mm)
         for uid in missing
     }
     written = failures(write_sample, jobs, data.workers, data.run / LOG)

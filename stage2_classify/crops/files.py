@@ -50,20 +50,20 @@ def load(path: Path) -> Crops:
         )
 
 
-def came_from(
+def crop_provenance(
     uid: str, data: DataSettings, masks: Masks, settings: CropSettings, kind: str, boxes: pd.DataFrame
 ) -> dict[str, Any]:
     """What a study's crops depend on: its scan in the cache, its mask, its rows of `boxes`, how it is cut."""
-    origin = {"ct": CtCache(data.run / "cache").identity(uid)}
+    provenance = {"ct": CtCache(data.run / "cache").identity(uid)}
     if kind == "naive":
-        return {**origin, "study_shape": settings.study_shape, "window_hu": settings.window_hu}
+        return {**provenance, "study_shape": settings.study_shape, "window_hu": settings.window_hu}
     rows = boxes.loc[boxes[UID] == uid, list(BOX_COLUMNS)].to_numpy(dtype=float).tolist()
-    return {**origin, **masks.came_from(uid), "crops": _of_a_vertebra(settings), "boxes": store.digest_value(rows)}
+    return {**provenance, **masks.provenance(uid), "crops": _of_a_vertebra(settings), "boxes": store.digest_value(rows)}
 
 
 def cut_as(path: Path, settings: CropSettings) -> bool:
     """Whether there are crops of a vertebra that were cut with these settings."""
-    return path.exists() and store.came_from(path).get("crops") == _of_a_vertebra(settings)
+    return path.exists() and store.provenance_of(path).get("crops") == _of_a_vertebra(settings)
 
 
 def _of_a_vertebra(settings: CropSettings) -> dict[str, Any]:
@@ -83,12 +83,12 @@ def make_crops(
     cache = CtCache(data.run / "cache")
     failed = cache.fill({uid: competition.images(uid) for uid in uids}, data.workers)
     boxes = competition.boxes()
-    origins = {uid: came_from(uid, data, masks, settings, kind, boxes) for uid in uids if uid not in failed}
-    current = {uid: store.is_current(path_of(data, kind, uid), origin, CROPS) for uid, origin in origins.items()}
-    due = {uid: origin for uid, origin in origins.items() if not current[uid]}
+    provenances = {uid: crop_provenance(uid, data, masks, settings, kind, boxes) for uid in uids if uid not in failed}
+    current = {uid: store.is_current(path_of(data, kind, uid), provenances[uid], CROPS) for uid in provenances}
+    due = {uid: provenance for uid, provenance in provenances.items() if not current[uid]}
     if not due:
         return failed
-    jobs = {uid: (uid, data, masks, settings, kind, boxes[boxes[UID] == uid], origin) for uid, origin in due.items()}
+    jobs = {uid: (uid, data, masks, settings, kind, boxes[boxes[UID] == uid], due[uid]) for uid in due}
     made = failures(_make_one, jobs, data.workers, data.run / LOG)
     for uid, error in progress(made, len(jobs), "cutting vertebrae"):
         if error is not None:
@@ -103,7 +103,7 @@ def _make_one(
     settings: CropSettings,
     kind: str,
     boxes: pd.DataFrame,
-    origin: dict[str, Any],
+    provenance: dict[str, Any],
 ) -> None:
     """Cuts one study. Raises StudyError, OutputError."""
     cache = CtCache(data.run / "cache")
@@ -116,4 +116,4 @@ def _make_one(
         crops = cut_study(turned(ct, turn), turned(mask, turn), settings, known)
     path = path_of(data, kind, uid)
     save(path, crops)
-    store.write_record(path, origin, CROPS)
+    store.write_record(path, provenance, CROPS)

@@ -41,7 +41,7 @@ class Masks:
         except NothingFound:
             return False
 
-    def came_from(self, uid: str) -> dict[str, Any]:
+    def provenance(self, uid: str) -> dict[str, Any]:
         """What a mask's use depends on: its bytes, what is said of it, and its scheme."""
         try:
             path = self.path(uid)

@@ -9,7 +9,7 @@ from common.config import DataSettings, parse_saved
 from common.errors import WeightsError
 from common.outputs import store
 from common.training import train as training
-from common.training.task import HOW_NOT_WHAT, WEIGHTS
+from common.training.task import RUNTIME_ONLY, WEIGHTS
 from common.training.weights import read_description
 from stage2_classify.calibration.posterior import Posterior
 from stage2_classify.calibration.posterior_file import load_posterior
@@ -17,10 +17,10 @@ from stage2_classify.run_folder import stage_folder
 from stage2_classify.schema import ANSWERS
 from stage2_classify.settings import KIND, ClassifySettings, DecisionSettings
 from stage2_classify.training import studies as training_studies
-from stage2_classify.training.out_of_fold import decision_origin
+from stage2_classify.training.out_of_fold import decision_provenance
 
 NOT_TRAINED = {"folds": True, "masks": True, "decision": True} | dict.fromkeys(
-    ("train", "encoder"), HOW_NOT_WHAT
+    ("train", "encoder"), RUNTIME_ONLY
 )
 """Settings that may differ between those that weights were trained with and those that they are used with."""
 
@@ -58,16 +58,16 @@ def check_run(
 ) -> None:
     """Raises WeightsError unless the run's networks were trained on just these studies with these settings, and its
     decision was fitted on their answers."""
-    for fold, origin in training_studies.fold_origins(list(folders), usable, folds, data, settings).items():
-        if not training.is_current(folders[fold], settings.train, origin):
+    for fold, provenance in training_studies.fold_provenance(list(folders), usable, folds, data, settings).items():
+        if not training.is_current(folders[fold], settings.train, provenance):
             raise WeightsError(
                 f"{folders[fold] / WEIGHTS}: not of this configuration and these training studies (their "
                 "masks, crops or labels have changed); run `python -m stage2_classify train` first"
             )
     path = stage_folder(data, settings) / "decision.json"
-    origin = decision_origin(folders, usable, folds, data, settings)
-    origin["precision"] = store.came_from(path).get("precision")  # that of the training's machine
-    if not store.is_current(path, origin, ANSWERS):
+    provenance = decision_provenance(folders, usable, folds, data, settings)
+    provenance["precision"] = store.provenance_of(path).get("precision")  # that of the training's machine
+    if not store.is_current(path, provenance, ANSWERS):
         raise WeightsError(
             f"{path}: missing, or not fitted on these networks' answers; run `python -m stage2_classify train` first"
         )

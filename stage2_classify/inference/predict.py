@@ -52,14 +52,14 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     paths = {uid: crop_files.path_of(data, kind, uid) for uid in uids if uid not in failed}
     decision = stage_folder(data, settings) / "decision.json"
     precision = prediction_precision(settings.decision.precision, settings.train.device)
-    origin = {
+    provenance = {
         "weights": [store.digest_file(path) for path in weights],
         "crops": store.digest_value([[uid, store.recorded_digest(path)] for uid, path in paths.items()]),
         "decision": store.digest_file(decision),
         "settings": settings.decision.model_dump(mode="json"),
         "precision": precision,
     }
-    if not store.is_current(output, origin, ANSWERS):
+    if not store.is_current(output, provenance, ANSWERS):
         classifier = Classifier.load(weights, settings.train.device, precision)
         classifier = replace(classifier, flip=settings.decision.test_time_augmentation)
 
@@ -82,7 +82,7 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
             write_predictions(output, predictions)
             # A table that lacks studies for other reasons than their files' is made again by the next call.
             lacking = {"unanswered": sorted(unanswered)} if unanswered else {}
-            store.write_record(output, {**origin, **lacking}, ANSWERS)
+            store.write_record(output, {**provenance, **lacking}, ANSWERS)
         failed |= unanswered
     return PARTLY_FAILED if failed else 0
 
@@ -116,7 +116,7 @@ def predict_study(
         result = classifier(scan, mask, scheme)
         tell(scan.uid or study.name, result.notices)
         store.write_json(output, result.to_json())
-        origin = {
+        provenance = {
             "mask": mask_files.digest(mask),
             "scheme": scheme,
             "series": series_uid,
@@ -124,7 +124,7 @@ def predict_study(
             "decision": None if classifier.posterior is None else classifier.posterior.to_json(),
             "precision": result.precision,
         }
-        store.write_record(output, {**about, **origin}, ANSWERS)
+        store.write_record(output, {**about, **provenance}, ANSWERS)
     if result.is_prior:
         raise NoCervicalLevel(
             f"{mask}: names no cervical vertebra that is large enough to judge, so {output} holds the prior; is it the "

@@ -93,13 +93,13 @@ def submit(data: DataSettings, settings: ClassifySettings, fill_missing: bool = 
         raise SubmissionError(f"{source}: no predictions yet; run `python -m stage2_classify predict` first")
     asked = competition.test_rows()
     output = (data.run if stage == data.run / "stage2" else stage) / "submission.csv"
-    came_from = {
+    provenance = {
         "predictions": store.digest_file(source),
         "asked": store.digest_file(data.root / "test.csv"),
         "fill_missing": fill_missing,
         "prior": store.digest_file(decision) if fill_missing and decision.is_file() else None,
     }
-    if store.is_current(output, came_from, SUBMISSION):
+    if store.is_current(output, provenance, SUBMISSION):
         return 0
     with run_outputs_at([output]):
         remove(output)
@@ -109,7 +109,7 @@ def submit(data: DataSettings, settings: ClassifySettings, fill_missing: bool = 
             tell(str(output), [f"{len(filled.rows)} rows of {len(filled.studies)} studies are filled with the prior"])
             tell(str(output), [f"filled with the prior: {uid}" for uid in filled.studies])
         write_submission(output, submission)
-        store.write_record(output, came_from, SUBMISSION)
+        store.write_record(output, provenance, SUBMISSION)
     return 0
 
 

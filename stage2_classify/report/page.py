@@ -46,19 +46,19 @@ def make_report(data: DataSettings, settings: ClassifySettings) -> int:
         raise missing
     notices = inconsistencies(Competition.open(data.root))
     notices += [] if submission.is_file() else ["there is no submission: what follows is of the training studies alone"]
-    came_from = {**_came_from(data, settings), "notices": notices}
+    provenance = {**_provenance(data, settings), "notices": notices}
     outputs = (data.run / "metrics.json", data.run / "report.html")
     said_failed.clear()
-    if not all(store.is_current(output, came_from, REPORT) for output in outputs):
+    if not all(store.is_current(output, provenance, REPORT) for output in outputs):
         with run_outputs_at(outputs):
-            _write(outputs, data, settings, notices, came_from)
+            _write(outputs, data, settings, notices, provenance)
     if not submission.is_file():
         raise missing
     return PARTLY_FAILED if said_failed else 0
 
 
 def _write(
-    outputs: tuple[Path, Path], data: DataSettings, settings: ClassifySettings, notices: list[str], came_from: dict
+    outputs: tuple[Path, Path], data: DataSettings, settings: ClassifySettings, notices: list[str], provenance: dict
 ) -> None:
     metrics, shown = collect(data, settings), studies(data, settings)
     metrics["notices"] = [*notices, *metrics["notices"]]
@@ -67,7 +67,7 @@ def _write(
     store.write_text(outputs[1], page(str(data.root), metrics, shown))
     lacking = {"lacking": sorted(said_failed)} if said_failed else {}  # made again by the next call
     for output in outputs:
-        store.write_record(output, {**came_from, **lacking}, REPORT)
+        store.write_record(output, {**provenance, **lacking}, REPORT)
     for kind, judged in metrics["out_of_fold"].items():
         ours, constant = judged["score"], judged["best_constant_score"]
         print(f"training studies, out of fold, {kind}: score {ours:.6f}, best constant answer {constant:.6f}")
@@ -117,7 +117,7 @@ def _as_json(study: ShownStudy) -> dict[str, Any]:
     }
 
 
-def _came_from(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
+def _provenance(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     files = [data.run / "submission.csv", data.run / "folds.csv", data.run / "stage1" / "evaluation.json"]
     files += [data.root / name for name in ("test_labels.csv", "train.csv", "train_bounding_boxes.csv")]
     files += [folder_of(data, kind) / name for kind in KINDS for name in ("test.csv", "out_of_fold.csv")]

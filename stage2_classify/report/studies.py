@@ -136,7 +136,7 @@ def _predictors(data: DataSettings, settings: ClassifySettings) -> "list[Predict
     from stage2_classify.predictor import load_predictor
 
     paths = [path for path in weights_paths(data, settings) if path.is_file()]
-    answered_by = store.came_from(folder_of(data, "vertebra3d") / "test.csv").get("weights")
+    answered_by = store.provenance_of(folder_of(data, "vertebra3d") / "test.csv").get("weights")
     if answered_by != [store.digest_file(path) for path in paths]:
         return []
     return [load_predictor(path, settings.train.device, settings.decision.precision) for path in paths]

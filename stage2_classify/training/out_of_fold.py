@@ -61,11 +61,11 @@ def answer_out_of_fold(
     table, decision_path = stage / "out_of_fold.csv", stage / "decision.json"
     weights = {fold: folder / WEIGHTS for fold, folder in folders.items()}
     held_out = {fold: [uid for uid in usable.index if folds[uid] == fold] for fold in weights}
-    origin = decision_origin(folders, usable, folds, data, settings)
-    if all(store.is_current(path, origin, ANSWERS) for path in (table, decision_path)):
+    provenance = decision_provenance(folders, usable, folds, data, settings)
+    if all(store.is_current(path, provenance, ANSWERS) for path in (table, decision_path)):
         return {}
-    if origin["masks_seen_in_training"]:
-        tell("training studies", [masks_seen(len(origin["masks_seen_in_training"]), len(usable))])
+    if provenance["masks_seen_in_training"]:
+        tell("training studies", [masks_seen(len(provenance["masks_seen_in_training"]), len(usable))])
     refuse_unrecorded(table)
     refuse_unrecorded(decision_path)
     from stage2_classify.predictor import load_predictor
@@ -73,11 +73,11 @@ def answer_out_of_fold(
     found: list[Seen] = []
     failed: dict[str, str] = {}
     for fold, path in weights.items():
-        predictor = load_predictor(path, settings.train.device, origin["precision"])
+        predictor = load_predictor(path, settings.train.device, provenance["precision"])
 
         def see(uid: str, fold: int = fold, predictor: "Predictor" = predictor) -> Seen:
             crops = crop_files.load(crop_files.path_of(data, settings.network.kind, uid))
-            known = {"mask": [MASK_SEEN]} if uid in origin["masks_seen_in_training"] else {}
+            known = {"mask": [MASK_SEEN]} if uid in provenance["masks_seen_in_training"] else {}
             logits = predictor.logits(crops, settings.decision.test_time_augmentation)
             return Seen(uid, fold, logits, crops.present, {**crops.flags, **known}, predictor.prior)
 
@@ -95,20 +95,20 @@ def answer_out_of_fold(
     decision = {
         "decision": None if posterior is None else posterior.to_json(),
         "prior": best_constants(usable.to_numpy()).tolist(),
-        "networks": origin["weights"],
-        "settings": origin["decision"],
+        "networks": provenance["weights"],
+        "settings": provenance["decision"],
         **(_scores(decided, truth) if found else {}),
     }
     with run_outputs_at([table, decision_path]):
         write_predictions(table, answers)
         # Without all of its studies the table isn't current, so that the next call answers them.
-        store.write_record(table, {**origin, "unanswered": sorted(failed)} if failed else origin, ANSWERS)
+        store.write_record(table, {**provenance, "unanswered": sorted(failed)} if failed else provenance, ANSWERS)
         store.write_json(decision_path, decision)
-        store.write_record(decision_path, origin, ANSWERS)
+        store.write_record(decision_path, provenance, ANSWERS)
     return failed
 
 
-def decision_origin(
+def decision_provenance(
     folders: dict[int, Path], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
 ) -> dict[str, Any]:
     """What out_of_fold.csv and decision.json depend on: fold -> its network, the crops of the studies held out."""

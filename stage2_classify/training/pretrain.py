@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def train_encoder(
-    folder: Path, origin: dict[str, Any], examples: "list[Example]", settings: ClassifySettings
+    folder: Path, provenance: dict[str, Any], examples: "list[Example]", settings: ClassifySettings
 ) -> "dict[str, Tensor]":
     """Trains an encoder in `folder` from what `init_path` names, unless that is done; returns its weights."""
     from common.training.weights import load_weights
     from stage2_classify.training.encoder_task import EncoderTask
 
-    if not training.is_current(folder, settings.encoder, origin):
-        training.train(EncoderTask(examples, settings), settings.encoder, folder, origin, description(settings))
+    if not training.is_current(folder, settings.encoder, provenance):
+        training.train(EncoderTask(examples, settings), settings.encoder, folder, provenance, description(settings))
     return load_weights(folder / WEIGHTS, KIND)[0]
 
 
@@ -43,11 +43,11 @@ def pretrain(data: DataSettings, settings: ClassifySettings) -> int:
         raise ConfigError("network.kind is naive, which has no encoder; choose vertebra3d or slices25d")
     competition = Competition.open(data.root)
     usable, failed = training_studies.usable_labels(competition, competition.train_labels(), data, settings)
-    origin = training_studies.origin(usable, data, settings)
+    provenance = training_studies.provenance(usable, data, settings)
     examples = list(training_studies.load_examples(usable, data, settings).values())
     if not examples:
         raise DatasetError(f"{data.root}: no study with a vertebra in view; are the masks empty?")
     path = pretrained(data, settings)
-    train_encoder(path.parent, origin, examples, settings)
+    train_encoder(path.parent, provenance, examples, settings)
     print(f"{path}: learned from {len(examples)} studies")
     return PARTLY_FAILED if failed else 0

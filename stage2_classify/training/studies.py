@@ -14,7 +14,7 @@ from common.labels import TARGETS
 from common.outputs import store
 from common.outputs.notices import tell
 from common.progress import progress
-from common.training.task import HOW_NOT_WHAT
+from common.training.task import RUNTIME_ONLY
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.masks import masks_of
 from stage2_classify.pretrained.encoder import init_provenance
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stage2_classify.training.samples import Example
 
 
-NOT_LEARNED: dict[str, Any] = {"folds": True, "masks": True, "decision": True, "train": True, "encoder": HOW_NOT_WHAT}
+NOT_LEARNED: dict[str, Any] = {"folds": True, "masks": True, "decision": True, "train": True, "encoder": RUNTIME_ONLY}
 """Settings that weights don't depend on, or that are recorded in another way."""
 
 
@@ -48,7 +48,7 @@ def usable_labels(
     return usable, failed
 
 
-def origin(learned: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
+def provenance(learned: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     """What weights depend on that learned from the studies of `learned` (their labels, by uid)."""
     crops = [[uid, store.recorded_digest(_crops(uid, data, settings))] for uid in learned.index]
     return {
@@ -61,12 +61,12 @@ def origin(learned: pd.DataFrame, data: DataSettings, settings: ClassifySettings
     }
 
 
-def fold_origins(
+def fold_provenance(
     chosen: list[int], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
 ) -> dict[int, dict[str, Any]]:
     """Fold -> what its network's weights depend on: the studies of the other folds."""
     return {
-        fold: {"fold": fold, **origin(usable[folds[usable.index] != fold], data, settings)} for fold in chosen
+        fold: {"fold": fold, **provenance(usable[folds[usable.index] != fold], data, settings)} for fold in chosen
     }
 
 

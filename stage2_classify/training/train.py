@@ -29,19 +29,19 @@ def train(data: DataSettings, settings: ClassifySettings) -> int:
     folds = stored_folds(data.run / "folds.csv", labels, data.folds, data.fold_seed)
     usable, failed = training_studies.usable_labels(competition, labels, data, settings)
     folders = {fold: fold_folder(data, settings, fold) for fold in chosen_folds(data, settings)}
-    origins = training_studies.fold_origins(list(folders), usable, folds, data, settings)
-    due = [fold for fold in origins if not training.is_current(folders[fold], settings.train, origins[fold])]
+    provenances = training_studies.fold_provenance(list(folders), usable, folds, data, settings)
+    due = [fold for fold in provenances if not training.is_current(folders[fold], settings.train, provenances[fold])]
     if due:
         examples = training_studies.load_examples(usable, data, settings)
         for fold in due:
-            _train_fold(folders[fold], origins[fold], fold, examples, folds, settings, competition.synthetic)
+            _train_fold(folders[fold], provenances[fold], fold, examples, folds, settings, competition.synthetic)
     unanswered = answer_out_of_fold(folders, usable, folds, data, settings)
     return PARTLY_FAILED if failed or unanswered else 0
 
 
 def _train_fold(
     folder: Path,
-    origin: dict[str, Any],
+    provenance: dict[str, Any],
     fold: int,
     examples: "dict[str, Example]",
     folds: pd.Series,
@@ -55,7 +55,9 @@ def _train_fold(
     if not kept:
         raise DatasetError(f"fold {fold}: no training study with a vertebra in view; are the masks empty?")
     prior = best_constants(np.stack([example.labels for example in kept]))
-    encoder = None if settings.network.kind == "naive" else train_encoder(folder / "encoder", origin, kept, settings)
+    encoder = (
+        None if settings.network.kind == "naive" else train_encoder(folder / "encoder", provenance, kept, settings)
+    )
     task = ClassifyTask(kept, left_out, prior, settings, encoder)
     description = {
         "kind": KIND,
@@ -64,4 +66,4 @@ def _train_fold(
         "synthetic": synthetic,
         "settings": settings.model_dump(mode="json", exclude={"masks", "folds"}),
     }
-    training.train(task, settings.train, folder, origin, description)
+    training.train(task, settings.train, folder, provenance, description)

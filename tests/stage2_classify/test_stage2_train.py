@@ -158,14 +158,14 @@ def test_an_encoder_is_pretrained_kept_and_begun_with(cohort, tmp_path, monkeypa
 
 def test_what_a_training_begins_with_counts(cohort, tmp_path):
     from stage2_classify.training.pretrain import pretrain, pretrained
-    from stage2_classify.training.studies import origin
+    from stage2_classify.training.studies import provenance
 
     settings = parse(TINY, ClassifySettings, "test")
     labels = pd.DataFrame(0, index=[f"1.2.{n}" for n in range(6)], columns=list(TARGETS))
     assert pretrain(cohort, settings) == 0
     start = {**TINY["encoder"], "init_from": str(pretrained(cohort, settings))}
     started = parse({**TINY, "encoder": start}, ClassifySettings, "test")
-    without, with_start = origin(labels, cohort, settings), origin(labels, cohort, started)
+    without, with_start = provenance(labels, cohort, settings), provenance(labels, cohort, started)
     assert "start" not in without and {**with_start, "start": None} == {**without, "start": None}
 
 

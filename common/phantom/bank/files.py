@@ -10,7 +10,7 @@ from common.errors import ConfigError, OutputError
 from common.outputs import store
 from common.outputs.own_files import run_outputs_at
 from common.outputs.schema import BANK_SUBJECT
-from common.phantom.bank.mesh.atlas_table import came_from, find_table, read_atlas
+from common.phantom.bank.mesh.atlas_table import find_table, provenance_of, read_atlas
 from common.phantom.bank.mesh.rest_pose import RestPose, make_rest_pose
 from common.phantom.bank.mesh.transplant import transplant
 from common.phantom.make_in_parallel import make_each
@@ -94,9 +94,9 @@ def make_bank(out: Path, plans: list[SubjectPlan], workers: int) -> tuple[int, d
     """Makes what is missing; returns how many subjects were made now and what went wrong by name. Subjects of an
     earlier plan are removed. Raises OutputError when `out` holds NIfTI files that weren't made here."""
     _remove_others(out, {plan.name for plan in plans})
-    origins = {where: came_from(where) for plan in plans for where in plan.atlases}
-    missing = [plan for plan in plans if not store.is_current(_file(out, plan), _record(plan, origins), BANK_SUBJECT)]
-    jobs = {plan.name: (out, plan, _record(plan, origins)) for plan in missing}
+    atlases = {where: provenance_of(where) for plan in plans for where in plan.atlases}
+    missing = [plan for plan in plans if not store.is_current(_file(out, plan), _record(plan, atlases), BANK_SUBJECT)]
+    jobs = {plan.name: (out, plan, _record(plan, atlases)) for plan in missing}
     failures = dict(progress(make_each(make_one, jobs, workers, out / LOG), len(jobs), "anatomies"))
     failures = {name: reason for name, reason in failures.items() if reason}
     return len(missing) - len(failures), failures
@@ -135,8 +135,8 @@ def _file(out: Path, plan: SubjectPlan) -> Path:
     return out / f"{plan.name}.nii.gz"
 
 
-def _record(plan: SubjectPlan, origins: dict) -> dict:
-    return {"seed": plan.seed, "source": plan.source, "atlases": [origins[w] for w in plan.atlases]}
+def _record(plan: SubjectPlan, atlases: dict) -> dict:
+    return {"seed": plan.seed, "source": plan.source, "atlases": [atlases[w] for w in plan.atlases]}
 
 
 def _remove_others(out: Path, wanted: set[str]) -> None:

@@ -369,10 +369,10 @@ def test_a_cohort_reads_folders_and_cuts_anew_when_a_file_of_one_changes(tmp_pat
     masks = Masks(tmp_path, "totalsegmentator")
     crops = crop_files.load(cut(tmp_path, "1.2", masks))
     assert crops.present.all()
-    before = masks.came_from("1.2")
+    before = masks.provenance("1.2")
     written(tmp_path / "1.2", MASK.with_array((MASK.array == 4).astype(np.uint8) * np.uint8(2)), "vertebrae_C4.nii.gz")
-    assert masks.came_from("1.2") != before and json.dumps(before)
-    assert masks.came_from("2.3")["mask"] == "absent" == digest(tmp_path / "none")
+    assert masks.provenance("1.2") != before and json.dumps(before)
+    assert masks.provenance("2.3")["mask"] == "absent" == digest(tmp_path / "none")
 
 
 def test_training_samples_and_verify_refuse_as_well(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.outputs import fingerprints, store
+from common.outputs.own_files import outputs_at
 from common.outputs.schema import Schema
 
 
@@ -32,15 +33,15 @@ def test_a_folder_is_replaced_whole(tmp_path):
 
 def test_record(tmp_path):
     path = tmp_path / "mask.nii.gz"
-    came_from = {"weights": "abc", "spacing": (1, 2)}
-    assert not store.is_current(path, came_from)
+    provenance = {"weights": "abc", "spacing": (1, 2)}
+    assert not store.is_current(path, provenance)
     store.write_text(path, "mask")
-    assert not store.is_current(path, came_from)
-    store.write_record(path, came_from)
-    assert store.is_current(path, came_from)
-    assert not store.is_current(path, {**came_from, "weights": "other"})
+    assert not store.is_current(path, provenance)
+    store.write_record(path, provenance)
+    assert store.is_current(path, provenance)
+    assert not store.is_current(path, {**provenance, "weights": "other"})
     path.write_text("edited")
-    assert not store.is_current(path, came_from)
+    assert not store.is_current(path, provenance)
 
 
 def test_a_torn_record_is_not_trusted(tmp_path):
@@ -86,20 +87,20 @@ def test_a_copy_with_other_times_is_the_same_and_an_edit_isnt(tmp_path):
     recorded = store.record_path(output).read_text()
     copied = shutil.copytree(source, tmp_path / "elsewhere" / "study", copy_function=shutil.copyfile)
     os.utime(copied / "series/1.dcm", (1, 1))
-    came_from = {"source": store.Files(copied)}
-    assert store.is_current(output, came_from)
+    provenance = {"source": store.Files(copied)}
+    assert store.is_current(output, provenance)
     assert store.record_path(output).read_text() != recorded  # the new times are kept, so that times are enough again
     refreshed = store.record_path(output).read_text()
-    assert store.is_current(output, came_from) and store.record_path(output).read_text() == refreshed
+    assert store.is_current(output, provenance) and store.record_path(output).read_text() == refreshed
 
     text = (copied / "series/2.dcm").read_text()
     (copied / "series/2.dcm").write_text(text.replace("pixels", "pixelS"))  # as long as before
     os.utime(copied / "series/2.dcm", (2, 2))
-    assert not store.is_current(output, came_from)
+    assert not store.is_current(output, provenance)
     (copied / "series/2.dcm").write_text(text)
-    assert store.is_current(output, came_from)
+    assert store.is_current(output, provenance)
     (copied / "series/2.dcm").rename(copied / "series/3.dcm")
-    assert not store.is_current(output, came_from)
+    assert not store.is_current(output, provenance)
 
 
 def test_as_long_as_times_stay_nothing_is_read(tmp_path, monkeypatch):
@@ -146,3 +147,17 @@ def test_every_record_of_the_packages_names_its_kind():
         for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
             if ast.unparse(call.func).endswith("write_record"):
                 assert len(call.args) >= 3 and ast.unparse(call.args[2]).isupper(), f"{path}:{call.lineno}"
+
+
+def test_a_record_of_an_older_version_is_read(tmp_path: Path) -> None:
+    """Before 0.4 it called the provenance `came_from`."""
+    path = tmp_path / "a.txt"
+    store.write_text(path, "a")
+    store.write_record(path, {"weights": "abc"})
+    record = store.read_json(store.record_path(path))
+    record["came_from"] = record.pop("provenance")
+    store.write_json(store.record_path(path), record)
+    assert store.is_current(path, {"weights": "abc"}) and not store.is_current(path, {"weights": "b"})
+    assert store.provenance_of(path) == {"weights": "abc"}
+    with outputs_at([path], [], overwrite=False):  # the project's own, so it may be replaced
+        store.write_text(path, "b")

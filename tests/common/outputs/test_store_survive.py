@@ -24,18 +24,18 @@ ROOT = Path(__file__).parents[3]
 
 
 def made(path: Path, content: bytes = bytes(range(256)) * 8) -> dict:
-    came_from = {"weights": "abc", "n": [1, 2]}
+    provenance = {"weights": "abc", "n": [1, 2]}
     with store.atomic(path) as scratch:
         scratch.write_bytes(content)
-    store.write_record(path, came_from)
-    assert store.is_current(path, came_from)
-    return came_from
+    store.write_record(path, provenance)
+    assert store.is_current(path, provenance)
+    return provenance
 
 
 @pytest.mark.parametrize("which", ["output", "record"])
 def test_every_torn_or_edited_byte_is_noticed(tmp_path: Path, which: str) -> None:
     path = tmp_path / "mask.nii.gz"
-    came_from = made(path)
+    provenance = made(path)
     target = path if which == "output" else store.record_path(path)
     content = target.read_bytes()
     rng = np.random.default_rng(0)
@@ -45,34 +45,34 @@ def test_every_torn_or_edited_byte_is_noticed(tmp_path: Path, which: str) -> Non
             torn[rng.integers(len(torn))] ^= int(rng.integers(1, 256))
         target.write_bytes(torn)
         # a record that means the same may have another blank in it: then the output is still what it says
-        assert not store.is_current(path, came_from) or store.read_json(store.record_path(path))
+        assert not store.is_current(path, provenance) or store.read_json(store.record_path(path))
         if which == "output":
-            assert not store.is_current(path, came_from)
+            assert not store.is_current(path, provenance)
     target.write_bytes(content)
-    assert store.is_current(path, came_from)
+    assert store.is_current(path, provenance)
 
 
 @pytest.mark.parametrize(
-    "record", [b"", b"null", b"[]", b"3", b"{}", b"[" * 100_000, b'{"came_from": {}}', b"\xff", b"{" * 9]
+    "record", [b"", b"null", b"[]", b"3", b"{}", b"[" * 100_000, b'{"provenance": {}}', b"\xff", b"{" * 9]
 )
 def test_strange_records_are_not_trusted(tmp_path: Path, record: bytes) -> None:
     path = tmp_path / "a.txt"
-    came_from = made(path)
+    provenance = made(path)
     store.record_path(path).write_bytes(record)
-    assert not store.is_current(path, came_from)
+    assert not store.is_current(path, provenance)
     assert not store.is_intact(path) or record == b"{}" or b"came" in record
 
 
 def test_a_folder_or_a_loop_in_place_of_a_record(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    came_from = made(path)
+    provenance = made(path)
     record = store.record_path(path)
     record.unlink()
     record.mkdir()
-    assert not store.is_current(path, came_from)
+    assert not store.is_current(path, provenance)
     record.rmdir()
     record.symlink_to(record)
-    assert not store.is_current(path, came_from)
+    assert not store.is_current(path, provenance)
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
@@ -107,14 +107,14 @@ def test_an_old_leftover_of_another_machine_is_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG])
 def test_a_failing_disk_is_told_and_spoils_nothing(tmp_path: Path, number: int) -> None:
     path = tmp_path / "a.txt"
-    came_from = made(path)
+    provenance = made(path)
     with (
         pytest.raises(OutputError, match=r"a\.txt: can't be written: .*run the same command again"),
         store.atomic(path) as s,
     ):
         s.write_bytes(b"half")
         raise OSError(number, os.strerror(number))
-    assert store.is_current(path, came_from)
+    assert store.is_current(path, provenance)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "a.txt.record.json"]
 
 
@@ -147,17 +147,17 @@ def small_disk(tmp_path: Path):
 
 def test_a_disk_that_is_full_and_one_that_is_read_only(small_disk) -> None:
     place, remount = small_disk
-    came_from = made(place / "a.bin", b"x" * 600_000)
+    provenance = made(place / "a.bin", b"x" * 600_000)
     with pytest.raises(OutputError, match="disk is full; make room"):
         made(place / "a.bin", b"y" * 600_000)
-    assert store.is_current(place / "a.bin", came_from)
+    assert store.is_current(place / "a.bin", provenance)
     assert not list(place.glob(".writing-*"))
     remount("ro")
     with pytest.raises(OutputError, match=r"read-only; choose another folder \(data\.run\)"):
         made(place / "b.bin")
     with pytest.raises(OutputError, match="read-only"), only_one(place):
         pass
-    assert store.is_current(place / "a.bin", came_from)
+    assert store.is_current(place / "a.bin", provenance)
     remount("rw")
     made(place / "b.bin")
 

@@ -174,7 +174,7 @@ class Payload:
 
 def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
-    torch.save({"came_from": "a", "x": Payload(tmp_path / "was here")}, path)
+    torch.save({"provenance": "a", "x": Payload(tmp_path / "was here")}, path)
     with pytest.raises(checkpoint.Damaged):
         checkpoint.read(path, "a")
     assert not (tmp_path / "was here").exists()
@@ -182,7 +182,7 @@ def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     content = io.BytesIO()
-    torch.save({"came_from": "a", "x": torch.zeros(5_000_000)}, content)
+    torch.save({"provenance": "a", "x": torch.zeros(5_000_000)}, content)
     path = tmp_path / "last.pt"
     with zipfile.ZipFile(content) as stored, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for name in stored.namelist():

@@ -117,7 +117,7 @@ def trimesh() -> ModuleType:
         ) from None
 
 
-def came_from(where: Path) -> dict[str, str]:
+def provenance_of(where: Path) -> dict[str, str]:
     """What an output made with this atlas depends on, for its record."""
     from common.outputs import store
 
