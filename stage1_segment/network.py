@@ -13,7 +13,7 @@ from torch.nn import functional
 from common.errors import ConfigError
 from common.labels import CLASS_NAMES
 from common.training.instance_norm import norm_by_instances
-from stage1_segment.network_input import HINT_SCALE
+from stage1_segment.network_input import PREVIOUS_PASS_SCALE
 from stage1_segment.settings import NetworkSettings
 
 LEVEL_COUNT = len(CLASS_NAMES) - 1
@@ -51,12 +51,12 @@ def _stage(before: int, width: int, stride: tuple[int, int, int], blocks: int) -
     return nn.Sequential(BasicBlock(before, width, stride, shortcut), *rest)
 
 
-class HintedUnet(nn.Module):
-    """Image (N, 2, X, Y, Z), CT and hint -> logits (N, 9, X, Y, Z).
+class TwoPassUnet(nn.Module):
+    """Image (N, 2, X, Y, Z), CT and previous pass -> logits (N, 9, X, Y, Z).
 
-    The hint is spread over a channel per level, for the U-Net to see and, times a learned number, as a first guess
-    of the logits: so the second pass learns from the start to correct the first one rather than to repeat it.
-    The encoder begins at half the resolution; `detail` brings the edges in at full resolution."""
+    The previous pass is spread over a channel per level, for the U-Net to see and, times a learned number, as a first
+    guess of the logits: so the second pass learns from the start to correct the first one rather than to repeat it. The
+    encoder begins at half the resolution; `detail` brings the edges in at full resolution."""
 
     def __init__(self, unet: smp.Unet, width: int) -> None:
         super().__init__()
@@ -68,9 +68,9 @@ class HintedUnet(nn.Module):
         self.trust = nn.Parameter(torch.tensor(2.0))
 
     def forward(self, image: Tensor) -> Tensor:
-        ct, hint = image[:, :1], image[:, 1:]
+        ct, previous = image[:, :1], image[:, 1:]
         numbers = torch.arange(1, LEVEL_COUNT + 1, device=image.device).view(1, -1, 1, 1, 1)
-        levels = (1 - (hint * HINT_SCALE - numbers).abs()).clamp(min=0)
+        levels = (1 - (previous * PREVIOUS_PASS_SCALE - numbers).abs()).clamp(min=0)
         x = torch.cat([ct, levels], dim=1).contiguous(memory_format=torch.channels_last_3d)
         wide = self.decoder(*self.encoder(x))
         logits = self.head(torch.cat([wide, self.detail(x)], dim=1))
@@ -78,7 +78,7 @@ class HintedUnet(nn.Module):
 
 
 def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
-    """The network, initialised from `seed`: (N, 2, X, Y, Z) CT and hint -> (N, 9, X, Y, Z) logits of
+    """The network, initialised from `seed`: (N, 2, X, Y, Z) CT and previous pass -> (N, 9, X, Y, Z) logits of
     `labels.CLASS_NAMES`. X, Y, Z must be multiples of `settings.stride`. Normalised by instances, so that the
     answer for a sample doesn't depend on its neighbours in the batch.
     """
@@ -104,6 +104,6 @@ def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
             classes=len(CLASS_NAMES),
             strides=((2, 2, 2),) * depth,
         )
-        network = HintedUnet(network, settings.decoder_channels[-1])
+        network = TwoPassUnet(network, settings.decoder_channels[-1])
     norm_by_instances(network)
     return network.to(memory_format=torch.channels_last_3d)

@@ -10,8 +10,8 @@ from common.volume import Grid
 from stage1_segment.settings import PatchSettings
 
 Array = TypeVar("Array", np.ndarray, Tensor)
-HINT_SCALE = float(THORACIC)
-"""The hint is a level's number over this, so that it lies in 0..1."""
+PREVIOUS_PASS_SCALE = float(THORACIC)
+"""The previous pass is a level's number over this, so that it lies in 0..1."""
 
 
 def scaled(hu: Array, settings: PatchSettings) -> Array:
@@ -20,9 +20,9 @@ def scaled(hu: Array, settings: PatchSettings) -> Array:
     return ((hu - low) / (high - low)).clip(0, 1)
 
 
-def as_hint(labels: np.ndarray) -> np.ndarray:
-    """Level numbers (float or int, 0 = nothing) -> the hint channel, float32 in 0..1."""
-    return (labels / HINT_SCALE).astype(np.float32)
+def as_previous_pass(labels: np.ndarray) -> np.ndarray:
+    """Level numbers (float or int, 0 = nothing) -> the channel of the previous pass, float32 in 0..1."""
+    return (labels / PREVIOUS_PASS_SCALE).astype(np.float32)
 
 
 def covering_grid(

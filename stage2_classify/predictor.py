@@ -10,7 +10,7 @@ from common.config import parse_saved
 from common.device import autocast, choose_device, prediction_precision
 from common.outputs import store
 from common.training.weights import load_state, load_weights
-from stage2_classify.crops.batch import plain
+from stage2_classify.crops.batch import as_batch
 from stage2_classify.crops.cut import Crops
 from stage2_classify.networks import build
 from stage2_classify.settings import KIND, ClassifySettings
@@ -36,7 +36,7 @@ class Predictor:
             return np.log(self.prior / (1 - self.prior))
         answers = []
         for mirrored in (False, True)[: 2 if flip else 1]:
-            batch = {name: value.to(self.device) for name, value in plain(crops, mirrored).items()}
+            batch = {name: value.to(self.device) for name, value in as_batch(crops, mirrored).items()}
             with self.autocast():
                 answers.append(self.network(batch)["logits"][0].float().cpu().numpy())
         return np.mean(answers, axis=0)

@@ -11,7 +11,7 @@ import tiny_run
 from common.config import load
 from common.errors import PARTLY_FAILED
 from common.outputs import store
-from stage2_classify.evaluation import pointing_game as attention_hits
+from stage2_classify.evaluation import pointing_game as pointing_game
 from stage2_classify.inference import predict
 from stage2_classify.inference.classifier import Classifier
 from stage2_classify.report import page as report
@@ -81,7 +81,7 @@ def test_answering_out_of_fold(run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("module", "name"), [(report_studies, "_pictures"), (attention_hits, "attend")])
+@pytest.mark.parametrize(("module", "name"), [(report_studies, "_pictures"), (pointing_game, "attend")])
 def test_pictures_of_the_report(
     run, module, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -65,13 +65,13 @@ class TrainingLog:
         self.sums, self.count, self.since = {}, 0, time.monotonic()
         self._append({"step": step, **means, "lr": lr, "seconds": round(seconds, 3)})
 
-    def validation(self, step: int, task: Task, averaged: nn.Module) -> None:
+    def validation(self, step: int, task: Task, ema: nn.Module) -> None:
         if self.fabric.is_global_zero:
-            was_training = averaged.training
-            averaged.eval()
+            was_training = ema.training
+            ema.eval()
             with torch.no_grad(), self.fabric.autocast() if self.fabric.device.type == "cuda" else nullcontext():
-                figures = task.validate(averaged)
-            averaged.train(was_training)
+                figures = task.validate(ema)
+            ema.train(was_training)
             if figures:
                 self._append({"step": step, **{f"validation_{name}": v for name, v in figures.items()}})
         self.fabric.barrier()

@@ -51,12 +51,12 @@ def _fit_process(
     digest: str,
     description: dict[str, Any],
 ) -> None:
-    averaged = _mean_of(task.network)
+    ema = _ema_of(task.network)
     optimizer = torch.optim.AdamW(task.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     network, optimizer = fabric.setup(task.network, optimizer)
-    averaged = averaged.to(fabric.device)
+    ema = ema.to(fabric.device)
 
-    start, since = _resume(folder, digest, network, averaged, optimizer, fabric, settings.steps)
+    start, since = _resume(folder, digest, network, ema, optimizer, fabric, settings.steps)
     log = TrainingLog(folder / "log.jsonl", start, fabric, since, settings.loggers)
     coming = batches(task, settings, start, fabric)
     if fabric.is_global_zero:
@@ -65,22 +65,22 @@ def _fit_process(
     for step, batch in enumerate(coming, start=start + 1):
         lr = learning_rate(step, settings)
         _train_step(fabric, task, network, optimizer, batch, settings, step, lr, log)
-        _average(averaged, network.module, settings.ema, step)
+        _update_ema(ema, network.module, settings.ema, step)
         last = step == settings.steps
         if last or step % settings.log_every == 0:
             log.write(step, lr)
         if last or (settings.validate_every and step % settings.validate_every == 0):
-            log.validation(step, task, averaged.module)
+            log.validation(step, task, ema.module)
         if last or step % settings.checkpoint_every == 0:
             if fabric.is_global_zero:
-                state = _state(network, averaged, optimizer, fabric, step)
+                state = _state(network, ema, optimizer, fabric, step)
                 checkpoint.save(folder, {**state, "log": log.state()}, digest)
             fabric.barrier()
 
     log.close()
     if fabric.is_global_zero:
         with run_outputs_at([folder / WEIGHTS]):
-            save_weights(folder / WEIGHTS, averaged.module, {**description, "trained_in": precision_of(fabric)})
+            save_weights(folder / WEIGHTS, ema.module, {**description, "trained_in": precision_of(fabric)})
             store.write_record(folder / WEIGHTS, provenance, TRAINING)
     fabric.barrier()
 
@@ -159,31 +159,31 @@ def _train_step(
     log.add(losses)
 
 
-def _mean_of(network: nn.Module) -> AveragedModel:
+def _ema_of(network: nn.Module) -> AveragedModel:
     """The EMA of the weights before the first step: the network's own, in float32."""
-    averaged = AveragedModel(network, use_buffers=True)
-    averaged.module.float().requires_grad_(False)
-    averaged.update_parameters(network)  # torch takes the first ones over as they are; from now on it averages
-    return averaged
+    ema = AveragedModel(network, use_buffers=True)
+    ema.module.float().requires_grad_(False)
+    ema.update_parameters(network)  # torch takes the first ones over as they are; from now on it averages
+    return ema
 
 
 @torch.no_grad()
-def _average(averaged: AveragedModel, network: nn.Module, decay: float, step: int) -> None:
+def _update_ema(ema: AveragedModel, network: nn.Module, decay: float, step: int) -> None:
     """The EMA after a step; its memory is short at first (as in TensorFlow's ExponentialMovingAverage)."""
     decay = min(decay, step / (step + 9))
 
-    def ema(mean: Tensor, now: Tensor, _: Tensor | int) -> Tensor:
+    def blend(mean: Tensor, now: Tensor, _: Tensor | int) -> Tensor:
         return mean.lerp(now.to(mean.dtype), 1 - decay) if mean.is_floating_point() else now
 
-    averaged.avg_fn = ema
-    averaged.update_parameters(network)
+    ema.avg_fn = blend
+    ema.update_parameters(network)
 
 
-def _state(network: Any, averaged: AveragedModel, optimizer: Any, fabric: Fabric, step: int) -> dict[str, Any]:
+def _state(network: Any, ema: AveragedModel, optimizer: Any, fabric: Fabric, step: int) -> dict[str, Any]:
     """All that a training's further way depends on: dropout and samples depend on the step alone, as the rate does."""
     return {
         "network": network.module.state_dict(),
-        "averaged": averaged.module.state_dict(),
+        "ema": ema.module.state_dict(),
         "optimizer": optimizer.state_dict(),
         checkpoint.PRECISION: precision_of(fabric),
         "scaler": fabric.strategy.precision.state_dict(),
@@ -192,15 +192,15 @@ def _state(network: Any, averaged: AveragedModel, optimizer: Any, fabric: Fabric
 
 
 def _resume(
-    folder: Path, digest: str, network: Any, averaged: AveragedModel, optimizer: Any, fabric: Fabric, steps: int
+    folder: Path, digest: str, network: Any, ema: AveragedModel, optimizer: Any, fabric: Fabric, steps: int
 ) -> tuple[int, dict | None]:
     """Loads the newest usable checkpoint of this training; returns the steps done and the log's state, 0 and None when
     there is none."""
-    now = _state(network, averaged, optimizer, fabric, 0)
+    now = _state(network, ema, optimizer, fabric, 0)
     for state in checkpoint.candidates(folder, digest):
         if _fits(state, now, steps):
             network.module.load_state_dict(state["network"])
-            averaged.module.load_state_dict(state["averaged"])
+            ema.module.load_state_dict(state["ema"])
             optimizer.load_state_dict(state["optimizer"])
             fabric.strategy.precision.load_state_dict(state["scaler"])
             return state["step"], state.get("log")
@@ -215,7 +215,7 @@ def _fits(state: dict[str, Any], now: dict[str, Any], steps: int) -> bool:
         moments = state["optimizer"]["state"]
         return (
             checkpoint.same_shapes(state["network"], now["network"])
-            and checkpoint.same_shapes(state["averaged"], now["averaged"])
+            and checkpoint.same_shapes(state["ema"], now["ema"])
             and groups == [group["params"] for group in now["optimizer"]["param_groups"]]
             and set(moments) <= {number for group in groups for number in group}
             and state[checkpoint.PRECISION] == now[checkpoint.PRECISION]

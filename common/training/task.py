@@ -80,7 +80,7 @@ class Task(Protocol):
         ...
 
     def validate(self, network: "nn.Module") -> dict[str, float]:
-        """Figures of the averaged network for the log; {} when there is nothing to validate on."""
+        """Figures of the EMA of the network for the log; {} when there is nothing to validate on."""
         ...
 
 

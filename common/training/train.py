@@ -22,7 +22,7 @@ def is_current(folder: Path, settings: TrainSettings, provenance: dict[str, Any]
 def train(
     task: Task, settings: TrainSettings, folder: Path, provenance: dict[str, Any], description: dict[str, Any]
 ) -> Path:
-    """Trains `task.network` and returns the path of its averaged weights, `folder`/weights.safetensors.
+    """Trains `task.network` and returns the path of the EMA of its weights, `folder`/weights.safetensors.
 
     `provenance` is what the weights depend on beside `settings`; `description` goes into the weights file
     (see `weights.save_weights`). A finished training returns at once, an interrupted one goes on from its last

@@ -40,7 +40,9 @@ class Piece:
     middle: np.ndarray
 
 
-def clean(mask: np.ndarray, spacing: np.ndarray, settings: PostprocessSettings) -> tuple[np.ndarray, tuple[str, ...]]:
+def postprocess(
+    mask: np.ndarray, spacing: np.ndarray, settings: PostprocessSettings
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """mask (X, Y, Z) uint8 of `labels.CLASS_NAMES`, axes nearest to R, A, S, `spacing` (3,) mm -> the mask as
     anatomy allows it, and what was changed, a sentence each. A level with too little bone becomes absent, and
     all of a neck where most of it stands in no row of levels, or more bone lies astray than in it."""

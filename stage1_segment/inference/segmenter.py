@@ -21,10 +21,10 @@ from common.training.weights import load_state, load_weights
 from common.volume import Grid, Volume
 from stage1_segment.inference.anatomy import orientation as anatomy
 from stage1_segment.inference.bone_guard import bone_alone, spine_pieces
-from stage1_segment.inference.postprocess import clean
-from stage1_segment.inference.upsample import enlarged_labels
+from stage1_segment.inference.postprocess import postprocess
+from stage1_segment.inference.upsample import upsampled_labels
 from stage1_segment.network import build_network
-from stage1_segment.network_input import as_hint, covering_grid, scaled
+from stage1_segment.network_input import as_previous_pass, covering_grid, scaled
 from stage1_segment.pretrained import PRETRAINED
 from stage1_segment.settings import KIND, NetworkSettings, Orientation, PatchSettings, PredictSettings
 
@@ -48,7 +48,7 @@ class Segmenter:
     >>> segmentation = Segmenter.pretrained()(common.read_study("scan.zip"))
     >>> segmentation.mask.array   # (X, Y, Z) uint8: 1..7 = C1..C7, 8 = every thoracic vertebra
 
-    `network`: (N, 2, S, S, S) CT and hint -> (N, 9, S, S, S) logits."""
+    `network`: (N, 2, S, S, S) CT and previous pass -> (N, 9, S, S, S) logits."""
 
     network: nn.Module
     patch: PatchSettings
@@ -96,7 +96,7 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
         return Segmentation(onto(empty, volume.grid), {}, ("no vertebra found",))
     start, stop = region
     logits = _fine_pass(scan, coarse, start, stop, segmenter)
-    labels, notices = clean(enlarged_labels(logits, stop - start), scan.spacing, segmenter.predict.postprocess)
+    labels, notices = postprocess(upsampled_labels(logits, stop - start), scan.spacing, segmenter.predict.postprocess)
     labels, flat = bone_alone(labels, scan.crop(start, stop).array, segmenter.predict.postprocess.min_level_sd_hu)
     empty.array[tuple(map(slice, start, stop))] = labels
     return Segmentation(onto(empty, volume.grid), _confidence(logits), (*notices, *flat))
@@ -134,16 +134,16 @@ def _fine_pass(scan: Volume, coarse: Volume, start: np.ndarray, stop: np.ndarray
     # A margin beyond the region, so that its edge is interpolated from the scan rather than from nothing.
     around = scan.crop(start - 4, stop + 4)
     ct = scaled(resample(around, grid, fill=AIR_HU).array.astype(np.float32), segmenter.patch)
-    hint = as_hint(resample(coarse, grid, order=0, fill=0).array)
-    return _infer(ct, hint, segmenter)
+    previous = as_previous_pass(resample(coarse, grid, order=0, fill=0).array)
+    return _infer(ct, previous, segmenter)
 
 
-def _infer(ct: np.ndarray, hint: np.ndarray | None, segmenter: Segmenter) -> Tensor:
-    """CT in 0..1 and hint (None in the first pass), both (X, Y, Z), in windows -> logits (9, X, Y, Z) float32 on the
-    segmenter's device. What a window lacks is padded with air. Windows that hold
-    nothing denser than air, in the second pass those without any hint, are background."""
-    coarse = hint is None
-    image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if hint is None else hint]))[None]
+def _infer(ct: np.ndarray, previous: np.ndarray | None, segmenter: Segmenter) -> Tensor:
+    """CT in 0..1 and previous (None in the first pass), both (X, Y, Z), in windows -> logits (9, X, Y, Z) float32 on
+    the segmenter's device. What a window lacks is padded with air. Windows that hold nothing denser than air, in the
+    second pass those without any level of the previous pass, are background."""
+    coarse = previous is None
+    image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if previous is None else previous]))[None]
 
     def predictor(windows: Tensor) -> Tensor:
         looked_at = windows[:, 0 if coarse else 1].flatten(1).any(dim=1)  # each by itself, however many come together

@@ -8,7 +8,7 @@ from torch.nn import functional
 SLAB = 2**24
 
 
-def enlarged_labels(logits: Tensor, shape: np.ndarray, slab: int | None = None) -> np.ndarray:
+def upsampled_labels(logits: Tensor, shape: np.ndarray, slab: int | None = None) -> np.ndarray:
     """The likeliest class of logits (C, x, y, z) enlarged linearly to `shape`, faces aligned; uint8. `slab`
     slices along z at a time, by default as many as hold `SLAB` logits: nine times a whole scan wouldn't fit a small
     machine."""

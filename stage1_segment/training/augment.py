@@ -1,4 +1,4 @@
-"""Augmentation: bending, blur and dropout by albumentations, intensity by torch, and faults of the hint."""
+"""Augmentation: bending, blur and dropout by albumentations, intensity by torch, and faults of the previous pass."""
 
 from functools import lru_cache
 
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from stage1_segment.network_input import as_hint
+from stage1_segment.network_input import as_previous_pass
 from stage1_segment.settings import AugmentSettings
 
 
@@ -68,8 +68,10 @@ def vary_intensity(ct: np.ndarray, settings: AugmentSettings, rng: np.random.Gen
     return x.clamp(0, 1).numpy()
 
 
-def faulty_hint(mask: np.ndarray, ratio: float, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
-    """The hint that a first pass, its voxels `ratio` times larger, might give for mask (X, Y, Z): float32.
+def simulated_previous_pass(
+    mask: np.ndarray, ratio: float, settings: AugmentSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """What a first pass, its voxels `ratio` times larger, might have found of mask (X, Y, Z): float32.
 
     Made on the coarse grid at a random offset: displaced, with ragged edges, levels that are missed or
     taken for their neighbour, balls of wrong answers; then enlarged by nearest neighbour, as at prediction.
@@ -98,7 +100,7 @@ def faulty_hint(mask: np.ndarray, ratio: float, settings: AugmentSettings, rng: 
         coarse = np.where(change, grown, coarse)
 
     where = [np.round((np.arange(n) - o) / ratio + 1).astype(int) for n, o in zip(mask.shape, offset)]
-    return as_hint(coarse[np.ix_(*(np.clip(w, 0, size - 1) for w, size in zip(where, sizes)))])
+    return as_previous_pass(coarse[np.ix_(*(np.clip(w, 0, size - 1) for w, size in zip(where, sizes)))])
 
 
 def _ball(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from stage1_segment.network_input import scaled
 from stage1_segment.settings import AugmentSettings, PatchSettings, SegmentSettings
-from stage1_segment.training.augment import distort, faulty_hint, vary_intensity
+from stage1_segment.training.augment import distort, simulated_previous_pass, vary_intensity
 from stage1_segment.training.samples import Sample
 
 
@@ -25,14 +25,16 @@ class Pose:
 def make_patch(
     sample: Sample, patch: PatchSettings, augment: AugmentSettings, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One training patch: image (2, X, Y, Z) float32 (CT in 0..1, hint), mask (X, Y, Z) int64."""
+    """One training patch: image (2, X, Y, Z) float32 (CT in 0..1, previous pass), mask (X, Y, Z) int64."""
     coarse = rng.random() < patch.coarse_share
     pose = _draw_pose(sample, patch, augment, coarse, rng)
     ct, mask = cut(sample, pose, patch, patch.window(coarse))
     ct, mask = distort(ct, mask, augment, rng)
     ct = vary_intensity(ct, augment, rng)
-    hint = np.zeros_like(ct) if coarse else faulty_hint(mask, patch.coarse_mm / patch.fine_mm, augment, rng)
-    return np.stack([ct, hint]), mask.astype(np.int64)
+    previous = (
+        np.zeros_like(ct) if coarse else simulated_previous_pass(mask, patch.coarse_mm / patch.fine_mm, augment, rng)
+    )
+    return np.stack([ct, previous]), mask.astype(np.int64)
 
 
 def cut(
@@ -104,8 +106,8 @@ class CohortSamples:
     settings: SegmentSettings
 
     def sample(self, draw: int) -> tuple[Tensor, Tensor]:
-        """Sample number `draw`: image (2, X, Y, Z) float32 (CT in 0..1, hint), mask (X, Y, Z) int64. A pure function of
-        the seed and the number."""
+        """Sample number `draw`: image (2, X, Y, Z) float32 (CT in 0..1, previous pass), mask (X, Y, Z) int64. A pure
+        function of the seed and the number."""
         rng = np.random.default_rng([self.settings.train.seed, draw])
         study = self.studies[rng.integers(len(self.studies))]
         image, mask = make_patch(study, self.settings.patch, self.settings.augment, rng)

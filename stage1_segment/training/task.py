@@ -24,7 +24,7 @@ class Samples(Protocol):
     """A source of training samples."""
 
     def sample(self, draw: int) -> tuple[Tensor, Tensor]:
-        """Sample number `draw`: image (2, X, Y, Z) float32 (CT in 0..1, hint), mask (X, Y, Z) int64."""
+        """Sample number `draw`: image (2, X, Y, Z) float32 (CT in 0..1, previous pass), mask (X, Y, Z) int64."""
         ...
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from stage2_classify.crops.cut import Crops
 
 
-def plain(crops: Crops, flip: bool = False) -> dict[str, Tensor]:
+def as_batch(crops: Crops, flip: bool = False) -> dict[str, Tensor]:
     """A study as a batch of one, as it is or mirrored."""
     images = torch.from_numpy(crops.images).float().unsqueeze(0) / 255
     return {

@@ -8,24 +8,25 @@ from scipy import ndimage
 from torch import Tensor
 
 from common.labels import LEVELS
-from stage2_classify.crops.batch import plain
+from stage2_classify.crops.batch import as_batch
 from stage2_classify.crops.cut import Crops, coarse_shape
 from stage2_classify.predictor import Predictor
 
-METHODS = ("local", "gradcam", "hirescam")
-"""local: how far the network's own local logits rise above the vertebra's median. gradcam: feature maps weighted by the
-mean slope of the level's logit (Selvaraju et al. 2017). hirescam: weighted place by place (Draelos & Carin 2020)."""
-SHOWN = "local"
+METHODS = ("voxel_logits", "gradcam", "hirescam")
+"""voxel_logits: how far the network's own voxel logits rise above the vertebra's median. gradcam: feature maps weighted
+by the mean slope of the level's logit (Selvaraju et al. 2017). hirescam: weighted place by place (Draelos & Carin
+2020)."""
+SHOWN = "voxel_logits"
 """The one that pictures show; docs/stage2_trials.md has how often each lies on a fracture."""
 
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """Of one study, on a grid `crops.COARSE` times coarser than the crops': `near` (7, X', Y', Z') bool, the cells
-    in or beside each vertebra, none for a level that isn't in view; `maps`, method -> (7, X', Y', Z') float32, 0..1
-    there."""
+    """Of one study, on a grid `crops.COARSE` times coarser than the crops': `vertebra_mask` (7, X', Y', Z') bool, the
+    cells in or beside each vertebra, none for a level that isn't in view; `maps`, method -> (7, X', Y', Z') float32,
+    0..1 there."""
 
-    near: np.ndarray
+    vertebra_mask: np.ndarray
     maps: dict[str, np.ndarray]
 
     def peak(self, method: str, row: int) -> tuple[int, int, int]:
@@ -43,7 +44,7 @@ def attend(predictors: list[Predictor], crops: Crops) -> Attention:
     """The mean over networks of kind vertebra3d; ValueError for another kind."""
     each = [_of_one(predictor, crops) for predictor in predictors]
     maps = {method: np.mean([one.maps[method] for one in each], axis=0) for method in METHODS}
-    return Attention(each[0].near, maps)
+    return Attention(each[0].vertebra_mask, maps)
 
 
 def _of_one(predictor: Predictor, crops: Crops) -> Attention:
@@ -54,18 +55,18 @@ def _of_one(predictor: Predictor, crops: Crops) -> Attention:
     if len(rows) == 0:
         nothing = np.zeros((len(LEVELS), *coarse_shape(crops.images.shape[2:])), np.float32)
         return Attention(nothing > 0, dict.fromkeys(METHODS, nothing))
-    features, answer = _forward(predictor, crops)
+    features, outputs = _forward(predictor, crops)
     size = features.shape[2:]
-    near = answer["near"][0].reshape(len(LEVELS), *size).cpu()
+    mask = outputs["vertebra_mask"][0].reshape(len(LEVELS), *size).cpu()
     raw = {method: torch.zeros(len(LEVELS), *size) for method in METHODS}
     for place, row in enumerate(rows):
-        (slope,) = torch.autograd.grad(answer["logits"][0, row], features, retain_graph=True)
+        (slope,) = torch.autograd.grad(outputs["logits"][0, row], features, retain_graph=True)
         maps, slope = features[place].detach().float().cpu(), slope[place].float().cpu()
-        local = answer["local"][0, row].detach().reshape(size).cpu()
-        raw["local"][row] = local - local[near[row]].median()
+        local = outputs["voxel_logits"][0, row].detach().reshape(size).cpu()
+        raw["voxel_logits"][row] = local - local[mask[row]].median()
         raw["gradcam"][row] = (slope.mean(dim=(1, 2, 3), keepdim=True) * maps).sum(dim=0)
         raw["hirescam"][row] = (slope * maps).sum(dim=0)
-    return Attention(near.numpy(), {method: _scaled(heat, near).numpy() for method, heat in raw.items()})
+    return Attention(mask.numpy(), {method: _scaled(heat, mask).numpy() for method, heat in raw.items()})
 
 
 def _forward(predictor: Predictor, crops: Crops) -> tuple[Tensor, dict[str, Tensor]]:
@@ -79,20 +80,20 @@ def _forward(predictor: Predictor, crops: Crops) -> tuple[Tensor, dict[str, Tens
     network = predictor.network
     handle = network.encoder.joined.register_forward_hook(keep)
     try:
-        batch = {name: value.to(predictor.device) for name, value in plain(crops).items()}
+        batch = {name: value.to(predictor.device) for name, value in as_batch(crops).items()}
         # cuDNN's GRU has no slope in eval mode.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), predictor.autocast():
-            answer = network(batch)
+            outputs = network(batch)
     finally:
         handle.remove()
-    return kept[0], answer
+    return kept[0], outputs
 
 
-def _scaled(heat: Tensor, near: Tensor) -> Tensor:
-    """(7, X', Y', Z') -> the positive part within `near`, its largest value 1 for each level. Where nothing is
+def _scaled(heat: Tensor, mask: Tensor) -> Tensor:
+    """(7, X', Y', Z') -> the positive part within `mask`, its largest value 1 for each level. Where nothing is
     positive, what rises above the lowest, so that there is a peak."""
     within = (1, 2, 3)
-    largest = torch.where(near, heat, -torch.inf).amax(dim=within, keepdim=True)
-    lowest = torch.where(near, heat, torch.inf).amin(dim=within, keepdim=True)
-    heat = torch.where(near, heat - torch.where(largest > 0, 0, lowest), 0).clamp(min=0)
+    largest = torch.where(mask, heat, -torch.inf).amax(dim=within, keepdim=True)
+    lowest = torch.where(mask, heat, torch.inf).amin(dim=within, keepdim=True)
+    heat = torch.where(mask, heat - torch.where(largest > 0, 0, lowest), 0).clamp(min=0)
     return heat / heat.amax(dim=within, keepdim=True).clamp(min=1e-12)

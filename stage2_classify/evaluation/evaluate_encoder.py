@@ -14,7 +14,7 @@ from common.errors import DatasetError
 from common.labels import TARGETS
 from common.progress import progress
 from stage2_classify.crops import files as crop_files
-from stage2_classify.crops.batch import plain
+from stage2_classify.crops.batch import as_batch
 from stage2_classify.crops.masks import masks_of
 from stage2_classify.evaluation.evaluate_submission import area_lines, areas, number
 from stage2_classify.pretrained.encoder import load_encoder
@@ -54,7 +54,7 @@ def evaluate_encoder(
 @torch.inference_mode()
 def _evidence(network: torch.nn.Module, example: Example, precision: str) -> np.ndarray:
     """(8,): a number per level and for the patient."""
-    batch, present = plain(example.crops), example.crops.present
+    batch, present = as_batch(example.crops), example.crops.present
     device = next(network.parameters()).device
     seen = {name: batch[name][0][present].to(device) for name in ("images", "mask_seen")}
     with autocast(device, precision):

@@ -31,10 +31,10 @@ def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     the training studies' out-of-fold answers;
     `reliability`, how often what was called likely was there; `entries`, kind of network -> the same figures of its
     test.csv. `out_of_fold`: the training studies' figures. `segmentation`: what `stage1_segment evaluate` left, None
-    without it. `attention`: see `attention_hits`.
+    without it. `attention`: see `pointing_game`.
     """
     from stage2_classify.evaluation.pointing_game import (
-        attention_hits,  # brings torch, which a current report can do without
+        pointing_game,  # brings torch, which a current report can do without
     )
 
     competition = Competition.open(data.root)
@@ -54,7 +54,7 @@ def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
             kind: evaluate(table, train_truth.loc[table.index]) for kind, table in held_out.items() if table is not None
         },
         "segmentation": _segmentation(data.run / "stage1" / "evaluation.json"),
-        "attention": attention_hits(data, settings),
+        "attention": pointing_game(data, settings),
         "training": {kind: curves(data.run / folder) for kind, folder in FOLDERS.items()},
     }
 

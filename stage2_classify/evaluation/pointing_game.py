@@ -28,46 +28,47 @@ HIT_MM = 10
 
 
 @dataclass(frozen=True)
-class Look:
+class Peak:
     """One fractured vertebra with a box in it or near: `distance_mm` method -> from the peak to the nearest box, whole
-    mm; `by_chance`: the part of the vertebra's places that would have been a hit, `inside_by_chance`: that in a box."""
+    mm; `chance_level`: the part of the vertebra's places that would have been a hit, `inside_chance_level`: that in a
+    box."""
 
     uid: str
     level: str
     distance_mm: dict[str, int]
-    by_chance: float
-    inside_by_chance: float
+    chance_level: float
+    inside_chance_level: float
 
 
-def looks_of(uid: str, crops: Crops, attention: Attention, labels: np.ndarray) -> list[Look]:
+def peaks_of(uid: str, crops: Crops, attention: Attention, labels: np.ndarray) -> list[Peak]:
     """The fractured levels of a study, `labels` (8,), that a box reaches; [] for a study without boxes."""
     if crops.distance is None:
         return []
     found = []
     for row, level in enumerate(LEVELS):
-        distance, places = crops.distance[row], attention.near[row]
+        distance, places = crops.distance[row], attention.vertebra_mask[row]
         if labels[row] == 0 or not places.any() or distance[places].min() >= HIT_MM:
             continue
         peaks = {method: int(distance[attention.peak(method, row)]) for method in METHODS}
         here = distance[places]
-        found.append(Look(uid, level, peaks, float((here < HIT_MM).mean()), float((here == 0).mean())))
+        found.append(Peak(uid, level, peaks, float((here < HIT_MM).mean()), float((here == 0).mean())))
     return found
 
 
-def attention_hits(data: DataSettings, settings: ClassifySettings) -> dict[str, Any] | None:
+def pointing_game(data: DataSettings, settings: ClassifySettings) -> dict[str, Any] | None:
     """Over the training studies with boxes, each looked at by the network that hasn't learned from it: see `summary`.
     None when there are no such studies, or when the networks, folds or crops here aren't those of out_of_fold.csv."""
-    looks = list(_held_out_looks(data, settings))
-    return summary(looks) if looks else None
+    peaks = list(_held_out_peaks(data, settings))
+    return summary(peaks) if peaks else None
 
 
-def summary(looks: list[Look]) -> dict[str, Any]:
+def summary(peaks: list[Peak]) -> dict[str, Any]:
     """The part of fractured vertebrae whose peak is a hit, with an interval over studies. Plain JSON values."""
-    uids = np.unique([look.uid for look in looks], return_inverse=True)[1]
+    uids = np.unique([peak.uid for peak in peaks], return_inverse=True)[1]
     wholes = np.bincount(uids)
     methods = {}
     for method in METHODS:
-        distance = np.array([look.distance_mm[method] for look in looks])
+        distance = np.array([peak.distance_mm[method] for peak in peaks])
         hit = distance < HIT_MM
         methods[method] = {
             "hits": float(hit.mean()),
@@ -76,16 +77,16 @@ def summary(looks: list[Look]) -> dict[str, Any]:
             "median_mm": float(np.median(distance)),
         }
     return {
-        "vertebrae": len(looks),
+        "vertebrae": len(peaks),
         "studies": len(wholes),
         "hit_mm": HIT_MM,
-        "by_chance": float(np.mean([look.by_chance for look in looks])),
-        "inside_by_chance": float(np.mean([look.inside_by_chance for look in looks])),
+        "chance_level": float(np.mean([peak.chance_level for peak in peaks])),
+        "inside_chance_level": float(np.mean([peak.inside_chance_level for peak in peaks])),
         "methods": methods,
     }
 
 
-def _held_out_looks(data: DataSettings, settings: ClassifySettings) -> Iterable[Look]:
+def _held_out_peaks(data: DataSettings, settings: ClassifySettings) -> Iterable[Peak]:
     competition = Competition.open(data.root)
     labels, boxed = competition.train_labels(), set(competition.boxes()[UID])
     folds = kept_folds(data.run / "folds.csv", labels, data.folds, data.fold_seed)
@@ -99,12 +100,12 @@ def _held_out_looks(data: DataSettings, settings: ClassifySettings) -> Iterable[
         paths = {uid: path for uid, path in sorted(paths.items()) if crop_files.cut_as(path, predictor.settings.crops)}
         for uid, path in progress(paths.items(), len(paths), f"attention of fold {fold}"):
 
-            def look(uid: str = uid, path: Path = path, predictor: Predictor = predictor) -> list[Look]:
+            def peak(uid: str = uid, path: Path = path, predictor: Predictor = predictor) -> list[Peak]:
                 crops = crop_files.load(path)
-                return looks_of(uid, crops, attend([predictor], crops), labels.loc[uid].to_numpy())
+                return peaks_of(uid, crops, attend([predictor], crops), labels.loc[uid].to_numpy())
 
-            looks = attempt(look)
-            if isinstance(looks, Failed):
-                say_failed(uid, f"no attention: {looks.message}", looks, data.run)
+            peaks = attempt(peak)
+            if isinstance(peaks, Failed):
+                say_failed(uid, f"no attention: {peaks.message}", peaks, data.run)
             else:
-                yield from looks
+                yield from peaks

@@ -3,11 +3,12 @@
 A network takes a batch of studies as a dictionary and returns one:
 in: `images` (B, L, 2, X, Y, Z) float 0..1, `present` (B, 7) bool, `mask_seen` (B, L) float (0 hides a mask channel),
     optionally `distance` (B, L, X', Y', Z') mm to the nearest fracture box;
-out: `logits` (B, 8); and, but for the naive network, `local` (B, 7, n) logits of n places in each vertebra, `near`
-    (B, 7, n) bool: the place lies in or beside the vertebra, and `distance` (B, 7, n) when the batch has it.
+out: `logits` (B, 8); and, but for the naive network, `voxel_logits` (B, 7, n) of n places in each vertebra,
+    `vertebra_mask` (B, 7, n) bool: the place lies in or beside the vertebra, and `distance` (B, 7, n) when the batch
+    has it.
 An encoder does the same for N vertebrae without the axis of levels: `images` (N, 2, X, Y, Z), `mask_seen` (N,),
-`distance` (N, X', Y', Z') -> `embedding` (N, E), `evidence` (N,): log of how much likelier the picture is when
-fractured, and `local`, `near`, `distance` (N, n).
+`distance` (N, X', Y', Z') -> `embedding` (N, E), `evidence` (N,): log of how much likelier the image is when
+fractured, and `voxel_logits`, `vertebra_mask`, `distance` (N, n).
 """
 
 import torch

@@ -8,7 +8,7 @@ BLOCK = 4
 """Cells along the edge of the blocks in which a network is told where the vertebra is."""
 MUSCLE, BONE = 0.17, 0.27
 """About 60 and 200 HU in the default window."""
-LOCAL_START = -2.0
+VOXEL_START = -2.0
 """Local logits start here, since most places are healthy; taken off again in the evidence."""
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 

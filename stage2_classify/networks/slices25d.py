@@ -5,14 +5,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stage2_classify.networks.blocks import LOCAL_START, Residual, log_mean_exp, pooled, stem, whereabouts
+from stage2_classify.networks.blocks import VOXEL_START, Residual, log_mean_exp, pooled, stem, whereabouts
 from stage2_classify.settings import NetworkSettings
 
 
 class Slices25d(nn.Module):
     """An encoder of vertebrae; see `networks` for what comes in and goes out.
 
-    The places of the local logits are the slices.
+    The places of the voxel logits are the slices.
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
@@ -26,7 +26,7 @@ class Slices25d(nn.Module):
         width = settings.channels[-1]
         self.along = nn.LSTM(2 * width, settings.hidden, batch_first=True, bidirectional=True)
         self.local = nn.Linear(2 * settings.hidden, 1)
-        nn.init.constant_(self.local.bias, LOCAL_START)
+        nn.init.constant_(self.local.bias, VOXEL_START)
         self.embed = nn.Sequential(
             nn.Dropout(settings.dropout), nn.Linear(4 * settings.hidden, settings.embedding), nn.ReLU()
         )
@@ -44,9 +44,9 @@ class Slices25d(nn.Module):
         local = self.local(features).squeeze(-1).float()
         answer = {
             "embedding": self.embed(pooled(features.transpose(1, 2), near)).float(),
-            "evidence": log_mean_exp(local, near) - LOCAL_START,
-            "local": local,
-            "near": near,
+            "evidence": log_mean_exp(local, near) - VOXEL_START,
+            "voxel_logits": local,
+            "vertebra_mask": near,
         }
         if "distance" in batch:
             lowest = batch["distance"].float().amin(dim=(1, 2)).unsqueeze(1)

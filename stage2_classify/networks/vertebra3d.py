@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stage2_classify.networks.blocks import (
-    LOCAL_START,
+    VOXEL_START,
     Residual,
     gaps,
     log_mean_exp,
@@ -23,7 +23,7 @@ class Vertebra3d(nn.Module):
     """An encoder of vertebrae; see `networks` for what comes in and goes out.
 
     A stem at half resolution and a residual stage for each further halving; the map at a quarter is joined with the
-    coarser ones (Lin et al. 2017, feature pyramid) and carries the local logits. `settings.encoder` may name an
+    coarser ones (Lin et al. 2017, feature pyramid) and carries the voxel logits. `settings.encoder` may name an
     encoder of a library that makes these maps instead. Beside CT and mask it is shown the
     thin gaps (`blocks.gaps`), which it would need many more fractures to learn to see.
     """
@@ -47,7 +47,7 @@ class Vertebra3d(nn.Module):
         self.joined = nn.Sequential(norm(3, width), nn.ReLU(inplace=True))
         self.local = nn.Conv3d(width, 1, 1)
         if self.local.bias is not None:
-            nn.init.constant_(self.local.bias, LOCAL_START)
+            nn.init.constant_(self.local.bias, VOXEL_START)
         self.embed = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(2 * width, settings.embedding), nn.ReLU())
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -62,9 +62,9 @@ class Vertebra3d(nn.Module):
         local = self.local(features).flatten(1).float()
         answer = {
             "embedding": self.embed(pooled(features.flatten(2), near)).float(),
-            "evidence": log_mean_exp(local, near) - LOCAL_START,
-            "local": local,
-            "near": near,
+            "evidence": log_mean_exp(local, near) - VOXEL_START,
+            "voxel_logits": local,
+            "vertebra_mask": near,
         }
         if "distance" in batch:
             answer["distance"] = -F.adaptive_max_pool3d(-batch["distance"].unsqueeze(1).float(), size).flatten(1)

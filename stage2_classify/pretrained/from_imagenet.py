@@ -17,7 +17,7 @@ GREY = 3
 """Channels of a picture; a CT is a picture whose three are the same."""
 
 
-def begin_from_pictures(encoder: "nn.Module", name: str, pictures: "dict[str, Tensor]", path: Path) -> None:
+def begin_from_imagenet(encoder: "nn.Module", name: str, pictures: "dict[str, Tensor]", path: Path) -> None:
     """Gives the library's part of a `Vertebra3d`, called `name` there, the weights of the same network for `pictures`,
     by the library's names of them. The first kernels look at the CT as at a grey picture; what looks at the other
     inputs stays as drawn, and so does what comes after the library's maps. Raises WeightsError when some of the

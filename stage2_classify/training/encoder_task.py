@@ -18,9 +18,9 @@ from stage2_classify.pretrained import from_imagenet, from_segmenter
 from stage2_classify.pretrained.encoder import init_path
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training import augment
-from stage2_classify.training.loss import local_loss, smoothed
+from stage2_classify.training.loss import smoothed, voxel_loss
 from stage2_classify.training.samples import Example
-from stage2_classify.training.synthetic_fractures import draw_fracture
+from stage2_classify.training.synthetic_fractures import add_synthetic_fracture
 
 
 class EncoderTask:
@@ -35,13 +35,13 @@ class EncoderTask:
         present = np.stack([example.crops.present for example in examples])
         fractured = np.stack([example.labels[:7] > 0.5 for example in examples])
         self.healthy = np.argwhere(present & ~fractured)
-        boxed = np.array([example.crops.distance is not None for example in examples])
-        self.located = np.argwhere(present & fractured & boxed[:, None])
+        has_boxes = np.array([example.crops.distance is not None for example in examples])
+        self.located = np.argwhere(present & fractured & has_boxes[:, None])
 
     def _begin(self, start: Path) -> None:
         if not is_described(start):
             encoder = self.settings.network.encoder
-            from_imagenet.begin_from_pictures(self.network, encoder, read_tensors(start), start)
+            from_imagenet.begin_from_imagenet(self.network, encoder, read_tensors(start), start)
             return
         state, description = load_weights(start)
         if description["kind"] == from_segmenter.KIND:
@@ -51,7 +51,7 @@ class EncoderTask:
 
     def sample(self, draw: int) -> dict[str, Tensor]:
         """One patch, varied: `images` (2, P, P, P), `mask_seen` (), `label` (): a fracture is in it, `distance`
-        (P', P', P') mm to the fracture, `boxed` () bool: the distance is known."""
+        (P', P', P') mm to the fracture, `has_boxes` () bool: the distance is known."""
         rng = np.random.default_rng([self.settings.encoder.seed, 3, draw])
         images, distance = self._pick(rng)
         known = distance is not None
@@ -67,16 +67,16 @@ class EncoderTask:
             "mask_seen": torch.tensor(float(rng.random() >= self.settings.augment.mask_dropout)),
             "label": torch.tensor(float(known and bool((to_box <= self.settings.loss.inside_mm).any()))),
             "distance": to_box[0],
-            "boxed": torch.tensor(known),
+            "has_boxes": torch.tensor(known),
         }
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Cross-entropy of the evidence, plus `loss.voxel_weight` times the loss on the local logits."""
-        answer = network(batch)
+        """Cross-entropy of the evidence, plus `loss.voxel_weight` times the loss on the voxel logits."""
+        outputs = network(batch)
         wanted = smoothed(batch["label"], self.settings.loss)
-        vertebra = F.binary_cross_entropy_with_logits(answer["evidence"], wanted)
-        local = local_loss(answer, batch["label"] > 0.5, batch["boxed"], self.settings.loss)
-        return {"loss": vertebra + self.settings.loss.voxel_weight * local, "vertebra": vertebra, "local": local}
+        vertebra = F.binary_cross_entropy_with_logits(outputs["evidence"], wanted)
+        voxel = voxel_loss(outputs, batch["label"] > 0.5, batch["has_boxes"], self.settings.loss)
+        return {"loss": vertebra + self.settings.loss.voxel_weight * voxel, "vertebra": vertebra, "voxel": voxel}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Nothing: the whole network is judged."""
@@ -90,7 +90,7 @@ class EncoderTask:
                 crops = self.examples[study].crops
                 return crops.images[level], crops.distance[level]
             images = self._healthy(rng)
-            drawn = draw_fracture(images, self.settings.crops.spacing_mm, rng)
+            drawn = add_synthetic_fracture(images, self.settings.crops.spacing_mm, rng)
             if drawn is not None:
                 return drawn
         return self._healthy(rng), None

@@ -1,4 +1,4 @@
-"""The competition's loss on the eight logits, and a loss on the local logits that uses the fracture boxes."""
+"""The competition's loss on the eight logits, and a loss on the voxel logits that uses the fracture boxes."""
 
 import torch
 from torch import Tensor
@@ -28,28 +28,28 @@ def competition_loss(logits: Tensor, labels: Tensor, settings: LossSettings) -> 
     return (row_weights(labels.float()) * losses).sum(dim=1).mean()
 
 
-def local_loss(answer: dict[str, Tensor], fractured: Tensor, boxed: Tensor, settings: LossSettings) -> Tensor:
+def voxel_loss(outputs: dict[str, Tensor], fractured: Tensor, has_boxes: Tensor, settings: LossSettings) -> Tensor:
     """The mean over N vertebrae of what is known about their n places.
 
-    answer: `local` (N, n) logits, `near` (N, n) bool, `distance` (N, n) mm to the nearest box, if any are known;
-    fractured (N,) bool; boxed (N,) bool: the vertebra's study has boxes.
+    outputs: `voxel_logits` (N, n), `vertebra_mask` (N, n) bool, `distance` (N, n) mm to the nearest box, if any are
+    known; fractured (N,) bool; has_boxes (N,) bool: the vertebra's study has boxes.
     A healthy vertebra is healthy everywhere. In a fractured one with boxes, places far from every box are healthy, and
-    those inside are fractured, the likeliest of them most of all, since a box also holds sound bone. A fractured one
+    those inside are fractured, the likeliest of them most of all, since a box also holds healthy bone. A fractured one
     without boxes is judged by the pooled evidence alone.
     """
-    local, near = answer["local"], answer["near"]
-    sound = near & ~fractured.unsqueeze(-1)
+    logits, mask = outputs["voxel_logits"], outputs["vertebra_mask"]
+    healthy = mask & ~fractured.unsqueeze(-1)
     located = torch.zeros_like(fractured)
-    if "distance" in answer:
-        distance = answer["distance"]
-        located = fractured & boxed
-        sound = sound | (located.unsqueeze(-1) & near & (distance > settings.outside_mm))
-        inside = near & (distance <= settings.inside_mm)
+    if "distance" in outputs:
+        distance = outputs["distance"]
+        located = fractured & has_boxes
+        healthy = healthy | (located.unsqueeze(-1) & mask & (distance > settings.outside_mm))
+        inside = mask & (distance <= settings.inside_mm)
         located = located & inside.any(dim=-1)
-    total = ((F.softplus(local) * sound).sum(dim=-1) / sound.sum(dim=-1).clamp(min=1)).sum()
+    total = ((F.softplus(logits) * healthy).sum(dim=-1) / healthy.sum(dim=-1).clamp(min=1)).sum()
     if located.any():
-        chosen, places = inside[located], local[located]
+        chosen, places = inside[located], logits[located]
         everywhere = (F.softplus(-places) * chosen).sum(dim=-1) / chosen.sum(dim=-1)
         somewhere = F.softplus(-log_mean_exp(places, chosen))
         total = total + (everywhere + somewhere).sum() / 2
-    return total / max(len(local), 1)
+    return total / max(len(logits), 1)

@@ -9,7 +9,7 @@ from torch import Tensor
 from stage2_classify.crops.cut import FAR_MM, Crops, coarse_shape
 from stage2_classify.settings import AugmentSettings, CropSettings
 from stage2_classify.training import augment
-from stage2_classify.training.simulated_label_errors import miscounted
+from stage2_classify.training.simulated_label_errors import simulate_label_errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +29,13 @@ class Samples:
         self.any_boxes = any(example.crops.distance is not None for example in examples)
 
     def sample(self, draw: int) -> dict[str, Tensor]:
-        """See `networks.build` for `images`, `present`, `mask_seen`, `distance`; `labels` (8,), `boxed` () bool,
+        """See `networks.build` for `images`, `present`, `mask_seen`, `distance`; `labels` (8,), `has_boxes` () bool,
         `fractured` (7,) bool: of the vertebra that is seen as a level, which the label may not be of."""
         epoch, place = divmod(draw, len(self.examples))
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.examples))
         example, rng = self.examples[order[place]], np.random.default_rng([self.seed, 2, draw])
         faults = np.random.default_rng([self.seed, 4, draw])
-        crops, fractured = miscounted(example.crops, example.labels[:7] > 0.5, faults, self.augmentation)
+        crops, fractured = simulate_label_errors(example.crops, example.labels[:7] > 0.5, faults, self.augmentation)
 
         images = torch.from_numpy(crops.images).float() / 255
         distance = None if crops.distance is None else torch.from_numpy(crops.distance).float()
@@ -49,7 +49,7 @@ class Samples:
             "fractured": torch.from_numpy(fractured),
         }
         if self.any_boxes:
-            sample["boxed"] = torch.tensor(distance is not None)
+            sample["has_boxes"] = torch.tensor(distance is not None)
             sample["distance"] = _no_boxes(images) if distance is None else distance
         return sample
 

@@ -8,7 +8,7 @@ from stage2_classify.crops.cut import Crops
 from stage2_classify.settings import AugmentSettings
 
 
-def miscounted(
+def simulate_label_errors(
     crops: Crops, fractured: np.ndarray, rng: np.random.Generator, settings: AugmentSettings
 ) -> tuple[Crops, np.ndarray]:
     """Crops of a study and `fractured` (7,) bool of its levels -> the same with the faults that were drawn: what stands

@@ -23,7 +23,7 @@ BLUR_MM = (0.3, 0.8)
 """Standard deviation of the edges' softness."""
 
 
-def draw_fracture(
+def add_synthetic_fracture(
     images: np.ndarray, spacing_mm: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """images (2, X, Y, Z) uint8, CT and mask -> a copy with a fracture, and the distance (X', Y', Z') uint8 in mm to

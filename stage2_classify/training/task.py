@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from common.competition_metric import score
-from stage2_classify.crops.batch import plain
+from stage2_classify.crops.batch import as_batch
 from stage2_classify.networks import build
 from stage2_classify.settings import ClassifySettings
-from stage2_classify.training.loss import competition_loss, local_loss
+from stage2_classify.training.loss import competition_loss, voxel_loss
 from stage2_classify.training.samples import Example, Samples
 
 
@@ -36,18 +36,22 @@ class ClassifyTask:
         return self.samples.sample(draw)
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The competition's loss plus `loss.voxel_weight` times the loss on the local logits."""
-        answer = network(batch)
-        losses = {"competition": competition_loss(answer["logits"], batch["labels"], self.settings.loss)}
+        """The competition's loss plus `loss.voxel_weight` times the loss on the voxel logits."""
+        outputs = network(batch)
+        losses = {"competition": competition_loss(outputs["logits"], batch["labels"], self.settings.loss)}
         losses["loss"] = losses["competition"]
-        if "local" in answer and self.settings.loss.voxel_weight:
+        if "voxel_logits" in outputs and self.settings.loss.voxel_weight:
             present = batch["present"]
-            found = {name: answer[name][present] for name in ("local", "near", "distance") if name in answer}
+            found = {
+                name: outputs[name][present]
+                for name in ("voxel_logits", "vertebra_mask", "distance")
+                if name in outputs
+            }
             fractured = batch["fractured"][present]
-            boxed = batch.get("boxed", torch.zeros(len(present), dtype=torch.bool, device=present.device))
-            boxed = boxed.unsqueeze(-1).expand_as(present)[present]
-            losses["local"] = local_loss(found, fractured, boxed, self.settings.loss)
-            losses["loss"] = losses["competition"] + self.settings.loss.voxel_weight * losses["local"]
+            has_boxes = batch.get("has_boxes", torch.zeros(len(present), dtype=torch.bool, device=present.device))
+            has_boxes = has_boxes.unsqueeze(-1).expand_as(present)[present]
+            losses["voxel"] = voxel_loss(found, fractured, has_boxes, self.settings.loss)
+            losses["loss"] = losses["competition"] + self.settings.loss.voxel_weight * losses["voxel"]
         return losses
 
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -57,6 +61,6 @@ class ClassifyTask:
         device = next(network.parameters()).device
         answers = []
         for example in self.validation:
-            batch = {name: value.to(device) for name, value in plain(example.crops).items()}
+            batch = {name: value.to(device) for name, value in as_batch(example.crops).items()}
             answers.append(torch.sigmoid(network(batch)["logits"][0].float()).cpu().numpy())
         return {"score": score(np.stack(answers), np.stack([example.labels for example in self.validation]))}

@@ -16,11 +16,11 @@ from stage1_segment.evaluation.overlap import compare
 from stage1_segment.inference.bone_guard import spine_pieces
 from stage1_segment.inference.mask_report import CUT, RELATIVE_VOLUME, describe
 from stage1_segment.inference.one_study import predict_study
-from stage1_segment.inference.postprocess import best_levels, clean, find_pieces, gaps_between
+from stage1_segment.inference.postprocess import best_levels, find_pieces, gaps_between, postprocess
 from stage1_segment.inference.segmenter import Segmenter, segment
-from stage1_segment.inference.upsample import enlarged_labels
+from stage1_segment.inference.upsample import upsampled_labels
 from stage1_segment.network import build_network
-from stage1_segment.network_input import as_hint, covering_grid
+from stage1_segment.network_input import as_previous_pass, covering_grid
 from stage1_segment.settings import (
     KIND,
     AugmentSettings,
@@ -30,7 +30,7 @@ from stage1_segment.settings import (
     PredictSettings,
     SegmentSettings,
 )
-from stage1_segment.training.augment import faulty_hint
+from stage1_segment.training.augment import simulated_previous_pass
 from stage1_segment.training.patches import Pose, cut, make_patch
 from stage1_segment.training.samples import make_sample
 
@@ -129,7 +129,7 @@ def test_enlarged_labels_by_hand() -> None:
     logits = torch.zeros(2, 1, 1, 2)
     logits[1, 0, 0] = torch.tensor([-1.0, 3.0])  # crosses 0 a quarter of the way from the first to the second cell
     # 8 cells over 2: centres at -0.375, -0.125, 0.125, 0.375, ... of the way; class 1 from 0.25 on.
-    assert enlarged_labels(logits, np.array([1, 1, 8]), slab=3).ravel().tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
+    assert upsampled_labels(logits, np.array([1, 1, 8]), slab=3).ravel().tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
 
 
 def column(levels: list[int], gap: int = 17) -> np.ndarray:
@@ -142,7 +142,7 @@ def column(levels: list[int], gap: int = 17) -> np.ndarray:
 
 
 def cleaned(mask: np.ndarray) -> np.ndarray:
-    return clean(mask, np.ones(3), PostprocessSettings())[0]
+    return postprocess(mask, np.ones(3), PostprocessSettings())[0]
 
 
 def test_clean_leaves_a_good_mask_alone() -> None:
@@ -191,7 +191,7 @@ def test_an_arch_that_has_come_off_its_body_is_no_second_vertebra(gap: int) -> N
 @pytest.mark.parametrize("levels, kept", [([1, 2, 4, 4, 5, 6, 7], True), ([4, 2, 6, 1, 8, 3], False)])
 def test_levels_without_any_order_are_not_named(levels: list[int], kept: bool) -> None:
     mask = column(levels)
-    labels, notices = clean(mask, np.ones(3), PostprocessSettings())
+    labels, notices = postprocess(mask, np.ones(3), PostprocessSettings())
     assert np.isin(labels, range(1, 8)).any() == kept
     assert any("none is named" in notice for notice in notices) != kept
 
@@ -314,13 +314,13 @@ def test_patches_are_a_function_of_their_number() -> None:
     assert patches[0][0].min() >= 0 and patches[0][0].max() <= 1
 
 
-def test_hint_without_faults_is_the_truth_coarsely() -> None:
+def test_previous_pass_without_faults_is_the_truth_coarsely() -> None:
     mask = np.zeros((48, 48, 48), np.uint8)
     mask[10:40, 10:40, 10:40] = 4
-    hint = faulty_hint(mask, 2.5, AugmentSettings(previous_pass=0), np.random.default_rng(0))
-    assert hint[24, 24, 24] == as_hint(np.array(4)) == 0.5
-    assert hint[2, 2, 2] == 0
-    assert np.mean((hint > 0.25) == (mask > 0)) > 0.93
+    previous = simulated_previous_pass(mask, 2.5, AugmentSettings(previous_pass=0), np.random.default_rng(0))
+    assert previous[24, 24, 24] == as_previous_pass(np.array(4)) == 0.5
+    assert previous[2, 2, 2] == 0
+    assert np.mean((previous > 0.25) == (mask > 0)) > 0.93
 
 
 def test_network_norms_and_shapes() -> None:

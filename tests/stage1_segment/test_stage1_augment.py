@@ -1,11 +1,11 @@
-"""Augmentation of stage 1: CT, mask and hint stay together, and a patch lies where its pose says."""
+"""Augmentation of stage 1: CT, mask and previous pass stay together, and a patch lies where its pose says."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from stage1_segment.settings import AugmentSettings, PatchSettings
-from stage1_segment.training.augment import distort, faulty_hint, vary_intensity
+from stage1_segment.training.augment import distort, simulated_previous_pass, vary_intensity
 from stage1_segment.training.patches import Pose, _coarse_centre, _draw_pose, _fine_centre, cut
 from stage1_segment.training.samples import Sample
 
@@ -59,14 +59,15 @@ def test_a_coarse_patch_of_block_means_has_no_shift() -> None:
     np.testing.assert_allclose(hu[inner], expected[inner], atol=0.5)
 
 
-def test_the_hint_lies_where_the_mask_does() -> None:
+def test_the_previous_pass_lies_where_the_mask_does() -> None:
     mask = np.zeros((48, 44, 40), np.uint8)
     mask[12:30, 10:34, 16:26] = 4
     middle = np.array(ndimage.center_of_mass(mask))
-    hints = [
-        faulty_hint(mask, 3.0, AugmentSettings(previous_pass=0), np.random.default_rng(seed)) for seed in range(12)
+    previous = [
+        simulated_previous_pass(mask, 3.0, AugmentSettings(previous_pass=0), np.random.default_rng(seed))
+        for seed in range(12)
     ]
-    away = np.array([ndimage.center_of_mass(hint > 0) for hint in hints]) - middle
+    away = np.array([ndimage.center_of_mass(previous > 0) for previous in previous]) - middle
     assert np.abs(away).max() <= 1.6  # half a coarse voxel
     assert np.abs(away.mean(axis=0)).max() < 0.7
 
@@ -81,11 +82,11 @@ def test_intensity_stays_within_the_window_and_zero_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("ratio", [2.0, 2.5])
-def test_the_hint_is_of_blocks(ratio: float) -> None:
+def test_the_previous_pass_is_of_blocks(ratio: float) -> None:
     """As coarse as a first pass: never more different values along a line than coarse voxels."""
     mask = (np.arange(60) % 2 * 3).astype(np.uint8)[:, None, None] * np.ones((1, 8, 8), np.uint8)
-    hint = faulty_hint(mask, ratio, AugmentSettings(previous_pass=0), np.random.default_rng(3))
-    changes = np.count_nonzero(np.diff(hint[:, 4, 4]))
+    previous = simulated_previous_pass(mask, ratio, AugmentSettings(previous_pass=0), np.random.default_rng(3))
+    changes = np.count_nonzero(np.diff(previous[:, 4, 4]))
     assert changes <= 60 / ratio
 
 

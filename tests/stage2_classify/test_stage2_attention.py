@@ -10,7 +10,7 @@ from torch import nn
 from stage2_classify.crops.cut import FAR_MM, Crops
 from stage2_classify.evaluation.attention import METHODS, attend
 from stage2_classify.evaluation.attention_picture import draw_attention, levels_to_show
-from stage2_classify.evaluation.pointing_game import looks_of, summary
+from stage2_classify.evaluation.pointing_game import peaks_of, summary
 from stage2_classify.networks import build
 from stage2_classify.predictor import Predictor
 from stage2_classify.settings import ClassifySettings, NetworkSettings
@@ -19,7 +19,7 @@ SHAPE = (32, 24, 16)
 BRIGHT = (20, 8, 4)
 
 
-def study(boxed=True):
+def study(has_boxes=True):
     """Level C3 alone in view; its mask fills the crop's middle, one corner of it (BRIGHT) is dense."""
     images = np.zeros((7, 2, *SHAPE), np.uint8)
     images[2, 1, 4:28, 4:20, 2:14] = 255
@@ -31,7 +31,7 @@ def study(boxed=True):
     distance[2, x // 4, y // 4, z // 4] = 0
     distance[2, x // 4 + 1, y // 4, z // 4] = 8
     present = np.arange(7) == 2
-    return Crops(images, present, np.tile(np.eye(4), (7, 1, 1)), distance if boxed else None, {})
+    return Crops(images, present, np.tile(np.eye(4), (7, 1, 1)), distance if has_boxes else None, {})
 
 
 class Brightness(nn.Module):
@@ -47,7 +47,12 @@ class Brightness(nn.Module):
         local = features.flatten(1)
         near = (nn.functional.max_pool3d(images[:, 1:], 4) > 0.25).flatten(1)
         evidence = torch.where(near, local, -1).amax(dim=1)
-        return {"embedding": features.flatten(1)[:, :4], "evidence": evidence, "local": local, "near": near}
+        return {
+            "embedding": features.flatten(1)[:, :4],
+            "evidence": evidence,
+            "voxel_logits": local,
+            "vertebra_mask": near,
+        }
 
 
 def predictor(encoder=None):
@@ -64,8 +69,8 @@ def test_every_way_finds_the_place_that_the_answer_comes_from():
         assert attention.peak(method, 2) == (5, 2, 1), method
         heat = attention.maps[method]
         assert heat[2].max() == 1 and heat[[0, 1, 3, 4, 5, 6]].max() == 0
-        assert (heat[2][~attention.near[2]] == 0).all()
-    spread = attention.spread("local", 2, SHAPE)
+        assert (heat[2][~attention.vertebra_mask[2]] == 0).all()
+    spread = attention.spread("voxel_logits", 2, SHAPE)
     assert spread.shape == SHAPE and spread[:8].max() == 0
     assert spread[21:23, 9:11, 5:7] == pytest.approx(0.875**3)  # an eighth of a cell off its centre on each axis
 
@@ -74,7 +79,7 @@ def test_the_real_network_is_looked_into_and_left_as_it_was():
     predictor_ = predictor()
     before = predictor_.logits(study(), flip=False)
     attention = attend([predictor_, predictor_], study())
-    assert attention.near[2].any() and not attention.near[0].any()
+    assert attention.vertebra_mask[2].any() and not attention.vertebra_mask[0].any()
     assert np.array_equal(predictor_.logits(study(), flip=False), before)
     assert not predictor_.network.encoder.joined._forward_hooks
 
@@ -82,7 +87,7 @@ def test_the_real_network_is_looked_into_and_left_as_it_was():
 def test_a_study_without_a_vertebra_and_another_kind_of_network():
     crops = study()
     empty = Crops(crops.images, np.zeros(7, bool), crops.affines, None, {})
-    assert attend([predictor()], empty).maps["local"].max() == 0
+    assert attend([predictor()], empty).maps["voxel_logits"].max() == 0
     other = ClassifySettings(network=NetworkSettings(kind="slices25d"))
     with pytest.raises(ValueError, match="slices25d"):
         attend([Predictor(nn.Identity(), other, np.zeros(8), "0", torch.device("cpu"))], crops)
@@ -91,17 +96,17 @@ def test_a_study_without_a_vertebra_and_another_kind_of_network():
 def test_hits_by_hand():
     crops, labels = study(), np.array([0, 0, 1, 0, 0, 0, 0, 1])
     attention = attend([predictor(Brightness())], crops)
-    (look,) = looks_of("a", crops, attention, labels)
-    assert look.level == "C3" and look.distance_mm == dict.fromkeys(METHODS, 0.0)
+    (peak,) = peaks_of("a", crops, attention, labels)
+    assert peak.level == "C3" and peak.distance_mm == dict.fromkeys(METHODS, 0.0)
     places = 6 * 4 * 4  # cells that hold some of the mask: x 4..28, y 4..20, z 2..14 in blocks of 4
-    assert look.by_chance == pytest.approx(2 / places) and look.inside_by_chance == pytest.approx(1 / places)
-    assert looks_of("a", crops, attention, 0 * labels) == []
-    assert looks_of("a", study(boxed=False), attention, labels) == []
+    assert peak.chance_level == pytest.approx(2 / places) and peak.inside_chance_level == pytest.approx(1 / places)
+    assert peaks_of("a", crops, attention, 0 * labels) == []
+    assert peaks_of("a", study(has_boxes=False), attention, labels) == []
     crops.distance[2] = 40
-    assert looks_of("a", crops, attention, labels) == []  # the box is another vertebra's
-    missed = [replace(look, uid="b", distance_mm=dict.fromkeys(METHODS, 30)) for _ in range(3)]
-    figures = summary([look, *missed])
-    local = figures["methods"]["local"]
+    assert peaks_of("a", crops, attention, labels) == []  # the box is another vertebra's
+    missed = [replace(peak, uid="b", distance_mm=dict.fromkeys(METHODS, 30)) for _ in range(3)]
+    figures = summary([peak, *missed])
+    local = figures["methods"]["voxel_logits"]
     assert (figures["vertebrae"], figures["studies"], local["hits"], local["inside"]) == (4, 2, 0.25, 0.25)
     assert local["interval"] == (0, 1)  # two studies: one all right, the other all wrong
 

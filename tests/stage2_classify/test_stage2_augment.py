@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stage2_classify.crops.batch import plain
+from stage2_classify.crops.batch import as_batch
 from stage2_classify.crops.cut import FAR_MM, Crops
 from stage2_classify.settings import AugmentSettings, ClassifySettings, CropSettings, NetworkSettings
 from stage2_classify.training.augment import _affines, vary_intensity, warp
@@ -107,8 +107,8 @@ def example(uid: str, seed: int, boxes: bool, shape: tuple[int, int, int] = (16,
 
 def test_the_mirror_image_of_a_study_is_its_left_for_its_right() -> None:
     crops = example("a", 0, False).crops
-    assert torch.equal(plain(crops, flip=True)["images"][0], plain(crops)["images"][0].flip(2))
-    assert np.array_equal(plain(crops, flip=True)["images"][0, 3, 0].numpy() * 255, crops.images[3, 0, ::-1])
+    assert torch.equal(as_batch(crops, flip=True)["images"][0], as_batch(crops)["images"][0].flip(2))
+    assert np.array_equal(as_batch(crops, flip=True)["images"][0, 3, 0].numpy() * 255, crops.images[3, 0, ::-1])
 
 
 def test_every_study_once_in_an_epoch_each_epoch_in_another_order() -> None:
@@ -117,11 +117,13 @@ def test_every_study_once_in_an_epoch_each_epoch_in_another_order() -> None:
     orders = []
     for epoch in range(3):
         drawn = [samples.sample(6 * epoch + n) for n in range(6)]
-        found = [[torch.equal(s["images"], plain(e.crops)["images"][0]) for e in examples].index(True) for s in drawn]
+        found = [
+            [torch.equal(s["images"], as_batch(e.crops)["images"][0]) for e in examples].index(True) for s in drawn
+        ]
         assert sorted(found) == list(range(6))
         orders.append(found)
         for number, sample in zip(found, drawn):
-            assert bool(sample["boxed"]) == (number == 1)
+            assert bool(sample["has_boxes"]) == (number == 1)
             assert number == 1 or (sample["distance"] == FAR_MM).all()
     assert orders[0] != orders[1] and orders[1] != orders[2]
 
@@ -174,7 +176,7 @@ def test_an_encoder_s_patch_shows_the_box_where_the_picture_has_it() -> None:
     for draw in range(40):
         sample = task.sample(draw)
         labels.append(float(sample["label"]))
-        if not sample["boxed"]:
+        if not sample["has_boxes"]:
             assert sample["label"] == 0 and (sample["distance"] == FAR_MM).all()
             continue
         assert sample["label"] == 1

@@ -6,7 +6,7 @@ import torch
 
 from common.competition_metric import score
 from stage2_classify.settings import LossSettings
-from stage2_classify.training.loss import competition_loss, local_loss
+from stage2_classify.training.loss import competition_loss, voxel_loss
 
 
 def test_loss_of_a_constant_answer_is_its_score():
@@ -38,23 +38,23 @@ def test_smoothed_loss_is_least_where_the_smoothed_labels_are():
     assert float(loss) == pytest.approx(-(0.9 * np.log(0.1) + 0.1 * np.log(0.9)), abs=1e-6)
 
 
-def local_answer(**values):
+def outputs_of(**values):
     return {name: torch.tensor(value) for name, value in values.items()}
 
 
 def test_healthy_vertebra_is_healthy_at_every_place_near_it():
-    answer = local_answer(local=[[0.0, 0.0, 50.0]], near=[[True, True, False]])
-    loss = local_loss(answer, torch.tensor([False]), torch.tensor([False]), LossSettings())
+    answer = outputs_of(voxel_logits=[[0.0, 0.0, 50.0]], vertebra_mask=[[True, True, False]])
+    loss = voxel_loss(answer, torch.tensor([False]), torch.tensor([False]), LossSettings())
     assert float(loss) == pytest.approx(np.log(2))  # softplus(0); the place that isn't near doesn't count
 
 
 def test_fractured_vertebra_without_boxes_says_nothing_about_places():
-    answer = local_answer(local=[[3.0, -3.0]], near=[[True, True]], distance=[[0.0, 50.0]])
-    loss = local_loss(answer, torch.tensor([True]), torch.tensor([False]), LossSettings())
+    answer = outputs_of(voxel_logits=[[3.0, -3.0]], vertebra_mask=[[True, True]], distance=[[0.0, 50.0]])
+    loss = voxel_loss(answer, torch.tensor([True]), torch.tensor([False]), LossSettings())
     assert float(loss) == 0
 
 
 def test_boxes_say_where_a_fractured_vertebra_is_fractured():
-    answer = local_answer(local=[[0.0, 0.0, 7.0]], near=[[True, True, True]], distance=[[0.0, 50.0, 6.0]])
-    loss = local_loss(answer, torch.tensor([True]), torch.tensor([True]), LossSettings(inside_mm=3, outside_mm=10))
+    answer = outputs_of(voxel_logits=[[0.0, 0.0, 7.0]], vertebra_mask=[[True, True, True]], distance=[[0.0, 50.0, 6.0]])
+    loss = voxel_loss(answer, torch.tensor([True]), torch.tensor([True]), LossSettings(inside_mm=3, outside_mm=10))
     assert float(loss) == pytest.approx(2 * np.log(2))  # inside: softplus(-0); far: softplus(0); between: unknown

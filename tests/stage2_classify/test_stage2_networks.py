@@ -15,10 +15,10 @@ from stage2_classify.networks.blocks import BONE, MUSCLE, gaps, log_mean_exp, pa
 from stage2_classify.networks.library_encoders import LibraryFeatures
 from stage2_classify.networks.sequence import SequenceHead
 from stage2_classify.pretrained.encoder import init_path
-from stage2_classify.pretrained.from_imagenet import begin_from_pictures
+from stage2_classify.pretrained.from_imagenet import begin_from_imagenet
 from stage2_classify.settings import AugmentSettings, ClassifySettings, CropSettings, NetworkSettings
 from stage2_classify.training.augment import warp
-from stage2_classify.training.synthetic_fractures import draw_fracture
+from stage2_classify.training.synthetic_fractures import add_synthetic_fracture
 
 PRIOR = torch.tensor([0.10, 0.19, 0.05, 0.08, 0.11, 0.18, 0.26, 0.53])
 
@@ -46,7 +46,7 @@ def test_absent_level_gets_its_prior_and_its_picture_is_not_looked_at(kind):
     assert first["logits"].shape == (2, 8)
     assert torch.equal(first["logits"], second["logits"])
     assert float(torch.sigmoid(first["logits"][1, 2])) == pytest.approx(0.05, abs=1e-5)
-    assert first["local"].shape == first["near"].shape == second["distance"].shape
+    assert first["voxel_logits"].shape == first["vertebra_mask"].shape == second["distance"].shape
     assert (second["distance"][b["present"]] == 7).all()
 
 
@@ -57,7 +57,7 @@ def test_encoder_of_a_library_by_its_name():
     with torch.no_grad():
         both = network(batch())
         one = network({name: value[:1] for name, value in batch().items()})
-    assert both["local"].shape == (2, 7, 4 * 4 * 3)
+    assert both["voxel_logits"].shape == (2, 7, 4 * 4 * 3)
     assert torch.allclose(both["logits"][:1], one["logits"], atol=1e-5)
     with pytest.raises(ConfigError, match=r"network.encoder is nothing.*resnet18"):
         build(settings.model_copy(update={"encoder": "nothing"}))
@@ -117,7 +117,7 @@ def test_an_encoder_begun_with_weights_for_pictures_sees_a_picture_that_goes_all
     begins = settings.encoder.model_copy(update={"init_from": str(path)})
     assert init_path(settings.model_copy(update={"encoder": begins})) == path
 
-    begin_from_pictures(encoder, name, read_tensors(path), path)
+    begin_from_imagenet(encoder, name, read_tensors(path), path)
     picture = torch.rand(1, 1, 20, 24)
     volume = torch.zeros(1, 3, 20, 24, 16)
     volume[:, 0] = picture[..., None]
@@ -138,10 +138,10 @@ def test_weights_for_pictures_that_do_not_fit_are_refused(tmp_path):
     path, pictures = tmp_path / "w.safetensors", pictures_of(encoder)
     lacking = {name: value for name, value in pictures.items() if name != "layer1.0.bn2.weight"}
     with pytest.raises(WeightsError, match=r"w\.safetensors.*1 don't fit, layer1\.0\.bn2\.weight is missing"):
-        begin_from_pictures(encoder, "resnet18", lacking, path)
+        begin_from_imagenet(encoder, "resnet18", lacking, path)
     other = {**pictures, "conv1.weight": torch.rand(64, 3, 5, 5)}
     with pytest.raises(WeightsError, match=r"conv1\.weight is \(64, 3, 5, 5, 5\)"):
-        begin_from_pictures(encoder, "resnet18", other, path)
+        begin_from_imagenet(encoder, "resnet18", other, path)
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
 
     save_file(pictures, path)
@@ -203,7 +203,7 @@ def test_drawn_fracture_changes_bone_only_near_where_it_says():
     images[0], images[1, 16:32, 16:32, 14:26] = 150, 255
     from_bone = ndimage.distance_transform_edt(images[1] == 0)
     for seed in range(20):
-        drawn, distance = draw_fracture(images, 1.0, np.random.default_rng(seed))
+        drawn, distance = add_synthetic_fracture(images, 1.0, np.random.default_rng(seed))
         changed = np.argwhere(drawn[0] != images[0])
         assert len(changed) and (drawn[1] == images[1]).all()
         # A fragment moves by less than 8 mm, an edge is soft over two.
@@ -211,7 +211,7 @@ def test_drawn_fracture_changes_bone_only_near_where_it_says():
         # The picture is one grey: only the gap can be darker, wherever a fragment has gone.
         strongest = np.argwhere(drawn[0].astype(int) < images[0].astype(int) - 30)
         assert len(strongest) and (distance[tuple((strongest // 4).T)] <= 4).all()
-    assert draw_fracture(np.zeros_like(images), 1.0, np.random.default_rng(1)) is None
+    assert add_synthetic_fracture(np.zeros_like(images), 1.0, np.random.default_rng(1)) is None
 
 
 def test_warp_moves_picture_and_distance_together():
@@ -256,5 +256,5 @@ def test_a_hidden_mask_says_only_where_to_pool():
     for sees, alike in (("ct", True), ("all", False)):
         network = build_encoder(NetworkSettings(channels=(4, 8, 8), embedding=8, inputs=sees)).eval()
         upper, lower = (network({"images": torch.cat([ct, m], dim=1), "mask_seen": torch.ones(1)}) for m in masks)
-        assert torch.equal(upper["local"], lower["local"]) == alike
+        assert torch.equal(upper["voxel_logits"], lower["voxel_logits"]) == alike
         assert upper["evidence"] != lower["evidence"]

@@ -251,12 +251,14 @@ def test_less_other_by_hand(tmp_path):
 
 def test_a_miscounted_study_shows_a_level_as_its_neighbour():
     from stage2_classify.settings import AugmentSettings
-    from stage2_classify.training.simulated_label_errors import miscounted
+    from stage2_classify.training.simulated_label_errors import simulate_label_errors
 
     crops = study(np.random.default_rng(0), True)  # C7 is not in view
     fractured = np.array([True, False, False, False, False, True, False])
     for seed in range(6):
-        seen, broken = miscounted(crops, fractured, np.random.default_rng(seed), AugmentSettings(shifted_levels=1))
+        seen, broken = simulate_label_errors(
+            crops, fractured, np.random.default_rng(seed), AugmentSettings(shifted_levels=1)
+        )
         down = seen.present.tolist() == [False] + [True] * 6
         assert down or seen.present.tolist() == [True] * 5 + [False] * 2
         by = 1 if down else -1
@@ -264,12 +266,12 @@ def test_a_miscounted_study_shows_a_level_as_its_neighbour():
             assert np.array_equal(seen.images[level], crops.images[level - by])
             assert np.array_equal(seen.distance[level], crops.distance[level - by])
             assert broken[level] == fractured[level - by]
-    seen, broken = miscounted(crops, fractured, np.random.default_rng(0), AugmentSettings(missed_level=1))
+    seen, broken = simulate_label_errors(crops, fractured, np.random.default_rng(0), AugmentSettings(missed_level=1))
     assert seen.present.sum() == 5 and not seen.present[6] and (broken == fractured).all() and crops.present.sum() == 6
-    assert miscounted(crops, fractured, np.random.default_rng(0), AugmentSettings())[0] is crops
+    assert simulate_label_errors(crops, fractured, np.random.default_rng(0), AugmentSettings())[0] is crops
     alone = replace(crops, present=np.arange(7) == 6)  # C7 alone: it is neither missed nor pushed out
     for seed in range(6):
-        seen, _ = miscounted(
+        seen, _ = simulate_label_errors(
             alone, fractured, np.random.default_rng(seed), AugmentSettings(shifted_levels=1, missed_level=1)
         )
         assert seen.present.sum() == 1

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stage1_segment.network_input import scaled
 from stage1_segment.settings import SegmentSettings
-from stage1_segment.training.augment import faulty_hint
+from stage1_segment.training.augment import simulated_previous_pass
 from stage1_segment.training.synthetic.batch import those, to_device
 from stage1_segment.training.synthetic.no_patient import without_patient
 from stage1_segment.training.synthetic.placement import place
@@ -55,7 +55,7 @@ class BankSamples:
         return SampleRecipe(coarse, chosen, scan, alone, int(rng.integers(2**31)))
 
     def make(self, recipes: Sequence[SampleRecipe], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Samples of one pass, made on the device: images (B, 2, X, Y, Z) float32 (CT in 0..1, hint), masks
+        """Samples of one pass, made on the device: images (B, 2, X, Y, Z) float32 (CT in 0..1, previous pass), masks
         (B, X, Y, Z) int64. Of the recipes alone, but for the noise, which another kind of device draws otherwise."""
         coarse = recipes[0].coarse
         window, voxel_mm = self._window(coarse)
@@ -72,8 +72,10 @@ class BankSamples:
                 hu[number] = without_patient(window, recipe.seed, device)
         hu = spines_alone(hu, masks, [recipe.alone for recipe in recipes], voxel_mm)
         ct = scaled(hu, self.settings.patch)
-        hints = torch.zeros_like(ct) if coarse else self._hints(ct, masks, [recipe.seed for recipe in recipes])
-        return torch.stack([ct, hints], dim=1), masks.long()
+        previous = (
+            torch.zeros_like(ct) if coarse else self._previous_passes(ct, masks, [recipe.seed for recipe in recipes])
+        )
+        return torch.stack([ct, previous], dim=1), masks.long()
 
     def sample(self, number: int) -> tuple[Tensor, Tensor]:
         """Sample `number` by itself: image (2, X, Y, Z), mask (X, Y, Z)."""
@@ -84,19 +86,19 @@ class BankSamples:
         patch = self.settings.patch
         return patch.window(coarse), patch.coarse_mm if coarse else patch.fine_mm
 
-    def _hints(self, ct: Tensor, masks: Tensor, seeds: Sequence[int]) -> Tensor:
+    def _previous_passes(self, ct: Tensor, masks: Tensor, seeds: Sequence[int]) -> Tensor:
         """What a first pass might have said, (B, X, Y, Z); `ct` is blanked where the second one doesn't look."""
         patch = self.settings.patch
         margin, ratio = self.settings.predict.margin_mm / patch.fine_mm, patch.coarse_mm / patch.fine_mm
-        hints = []
+        previous = []
         for scan, mask, seed in zip(ct, masks.cpu().numpy(), seeds):
             rng = np.random.default_rng(seed)
             seen = _about_the_spine(mask, margin, rng)
             kept = scan[seen].clone()
             scan.zero_()
             scan[seen] = kept
-            hints.append(torch.from_numpy(faulty_hint(mask, ratio, self.settings.augment, rng)))
-        return torch.stack(hints).to(ct.device)
+            previous.append(torch.from_numpy(simulated_previous_pass(mask, ratio, self.settings.augment, rng)))
+        return torch.stack(previous).to(ct.device)
 
 
 def _about_the_spine(mask: np.ndarray, margin: float, rng: np.random.Generator) -> tuple[slice, ...]:

@@ -1,7 +1,8 @@
 """What is repaired and what is refused: one test for each row of the tables in docs/reading.md.
 
 `broken_series` writes series of a field that rises by 188 HU/mm along a direction of the world, so that every voxel
-tells where it was measured; `displacement` is the largest distance between that and where the reader puts it. """
+tells where it was measured; `displacement` is the largest distance between that and where the reader puts it.
+"""
 
 import gzip
 import struct

@@ -147,7 +147,7 @@ def _altered(state: dict, how: str) -> dict:
     if how == "step":
         return {**state, "step": 99}
     if how == "shape":
-        return {**state, "averaged": {**state["averaged"], "0.weight": torch.zeros(1, 1)}}
+        return {**state, "ema": {**state["ema"], "0.weight": torch.zeros(1, 1)}}
     if how == "missing":
         return {name: value for name, value in state.items() if name != "optimizer"}
     return {**state, "optimizer": {"state": {}, "param_groups": []}}

@@ -8,7 +8,7 @@ import torch
 from test_training import QUICK, TinyTask, run
 from torch import nn
 
-from common.training.loop import _average, _mean_of, _train_step, make_fabric
+from common.training.loop import _ema_of, _train_step, _update_ema, make_fabric
 from common.training.task import TrainSettings
 from common.training.train import is_current
 from common.training.weights import load_weights
@@ -69,9 +69,9 @@ def test_the_running_mean_has_a_short_memory_at_first() -> None:
         with torch.no_grad():
             mean.weight.fill_(1.0)
             now.weight.fill_(0.0)
-        averaged = _mean_of(mean)
-        _average(averaged, now, decay, step)
-        assert float(averaged.module.weight) == pytest.approx(expected)
+        ema = _ema_of(mean)
+        _update_ema(ema, now, decay, step)
+        assert float(ema.module.weight) == pytest.approx(expected)
 
 
 def test_the_ema_of_a_training_is_the_formula_s_bit_for_bit() -> None:
@@ -80,31 +80,31 @@ def test_the_ema_of_a_training_is_the_formula_s_bit_for_bit() -> None:
     torch.manual_seed(0)
     for dtype in (torch.float32, torch.bfloat16):
         network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).to(dtype)
-        averaged = _mean_of(network)
+        ema = _ema_of(network)
         expected = {name: value.float().clone() for name, value in network.state_dict().items()}
         for step in range(1, 40):
             with torch.no_grad():
                 for value in network.state_dict().values():
                     value += 1 if value.dtype == torch.int64 else torch.randn_like(value)
             before = {name: value.clone() for name, value in network.state_dict().items()}
-            _average(averaged, network, 0.7, step)
+            _update_ema(ema, network, 0.7, step)
             for name, value in network.state_dict().items():
                 assert torch.equal(value, before[name])
                 expected[name].lerp_(value.float(), 1 - min(0.7, step / (step + 9)))
-        mean = averaged.module.state_dict()
+        mean = ema.module.state_dict()
         assert mean.keys() == expected.keys() and int(mean["1.num_batches_tracked"]) == 39
         for name in set(mean) - {"1.num_batches_tracked"}:
             assert mean[name].dtype == torch.float32 and torch.equal(mean[name], expected[name]), name
-        assert not any(value.requires_grad for value in averaged.parameters())
+        assert not any(value.requires_grad for value in ema.parameters())
         assert all(value.requires_grad for value in network.parameters())
 
 
 def test_counters_are_taken_over_and_not_averaged() -> None:
     mean, now = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
     now.num_batches_tracked.fill_(7)
-    averaged = _mean_of(mean)
-    _average(averaged, now, 0.9, 100)
-    assert int(averaged.module.num_batches_tracked) == 7
+    ema = _ema_of(mean)
+    _update_ema(ema, now, 0.9, 100)
+    assert int(ema.module.num_batches_tracked) == 7
 
 
 def test_weights_decay_as_they_are_told_to(tmp_path: Path) -> None:

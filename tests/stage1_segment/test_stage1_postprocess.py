@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stage1_segment.inference.postprocess import best_levels, clean, find_pieces
+from stage1_segment.inference.postprocess import best_levels, find_pieces, postprocess
 from stage1_segment.settings import PostprocessSettings
 
 FLAT = np.array([1.0, 1.0, 3.0])
@@ -21,7 +21,7 @@ def column(levels: list[int], spacing: np.ndarray = FLAT) -> np.ndarray:
 
 
 def cleaned(mask: np.ndarray, spacing: np.ndarray = FLAT) -> np.ndarray:
-    return clean(mask, spacing, PostprocessSettings())[0]
+    return postprocess(mask, spacing, PostprocessSettings())[0]
 
 
 def bottom_of(mask: np.ndarray, level: int) -> int:
@@ -97,7 +97,7 @@ def test_less_than_lies_astray_is_no_neck(width: int, kept: bool) -> None:
     for place in range(6):
         x, y = 62 + 15 * (place % 3), 2 + 19 * (place // 3)
         mask[x : x + width, y : y + width, 30:39] = 8
-    found, notices = clean(mask, np.ones(3), PostprocessSettings(min_level_mm3=2000))
+    found, notices = postprocess(mask, np.ones(3), PostprocessSettings(min_level_mm3=2000))
     assert set(np.unique(found)) == ({0, 3, 4, 5} if kept else {0})
     assert any("lies astray" in notice for notice in notices) != kept
 
@@ -105,7 +105,7 @@ def test_less_than_lies_astray_is_no_neck(width: int, kept: bool) -> None:
 def test_bone_astray_where_there_is_no_neck_says_nothing_of_one() -> None:
     mask = np.zeros((40, 40, 40), np.uint8)
     mask[5:20, 5:20, 5:14] = 8
-    assert "lies astray" not in " ".join(clean(mask, np.ones(3), PostprocessSettings(min_level_mm3=3000))[1])
+    assert "lies astray" not in " ".join(postprocess(mask, np.ones(3), PostprocessSettings(min_level_mm3=3000))[1])
 
 
 def test_the_larger_vertebra_keeps_the_name_that_two_have() -> None:
@@ -157,9 +157,9 @@ def test_a_level_with_too_little_bone_is_absent_and_what_goes_is_told() -> None:
     mask = good.copy()
     low = bottom_of(good, 4) - 6
     mask[25:35, 25:30, low : low + 2] = 5
-    labels, notices = clean(mask, FLAT, PostprocessSettings())
+    labels, notices = postprocess(mask, FLAT, PostprocessSettings())
     assert np.array_equal(labels, good) and notices == ()
     mask = good.copy()
     mask[2:12, 2:12, 1:3] = 4  # in a corner, more than a pitch away
-    labels, notices = clean(mask, FLAT, PostprocessSettings())
+    labels, notices = postprocess(mask, FLAT, PostprocessSettings())
     assert np.array_equal(labels, good) and notices == ("0.6 ml of stray bone removed",)
