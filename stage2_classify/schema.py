@@ -10,4 +10,4 @@ ANSWERS = Schema("answers of stage 2", 1)
 """Out-of-fold answers, the decision fitted on them, and the answers for new studies."""
 CALIBRATION = Schema("calibration", 1)
 SUBMISSION = Schema("submission", 1)
-REPORT = Schema("report", 1)
+REPORT = Schema("report", 2)
