@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from common.resample import canonical, grid_at_spacing, resample, shrink
+from common.resample import canonical, grid_at_spacing, linear, resample, shrink
 from common.volume import Grid, Volume
 
 SAGITTAL = np.array([[0, 0, -2.0, 10], [-0.5, 0, 0, 20], [0, -0.7, 0, 30], [0, 0, 0, 1]])
@@ -155,3 +156,47 @@ def test_a_crop_that_begins_before_the_array_is_cut_to_it():
     assert part.array.shape == (2, 3, 2)
     assert np.array_equal(part.array, volume.array[:2, :3, 4:])
     assert np.array_equal(part.array, ramp(part.array.shape, part.affine).array)
+
+
+def tilted(scale: float, shift: tuple[float, float, float]) -> np.ndarray:
+    c, s = np.cos(0.4), np.sin(0.4)
+    matrix = np.eye(4)
+    matrix[:3, :3] = scale * np.array([[c, 0, s], [s * s, c, -s * c], [-s * c, s, c * c]])
+    matrix[:3, 3] = shift
+    return matrix
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.diag([0.7, 1.3, 0.5, 1.0]),
+        np.array([[0.5, 0, 0, -0.5], [0, 0.5, 0, -0.25], [0, 0, 0.5, 3], [0, 0, 0, 1]]),
+        np.array([[1.0, 0, 0, 0.5], [0, 1, 0, -0.5], [0, 0, -1, 8], [0, 0, 0, 1]]),
+        tilted(0.9, (0.3, 0.4, 2.0)),
+        tilted(1.6, (-3.0, -2.0, 5.0)),
+    ],
+)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_linear_is_scipys_to_the_border(matrix: np.ndarray, order: str) -> None:
+    """Half voxels, tilted axes, and much that lies outside."""
+    array = np.random.default_rng(1).normal(0, 500, (11, 13, 9)).astype(np.float32, order=order)
+    found = linear(array, matrix, (15, 12, 14), -1024)
+    expected = ndimage.affine_transform(array, matrix[:3, :3], matrix[:3, 3], (15, 12, 14), order=1, cval=-1024)
+    assert found.dtype == np.float32 and found.flags.c_contiguous
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert (expected == -1024).any() and (expected != -1024).any()
+
+
+def test_places_on_the_outermost_centres_are_inside() -> None:
+    """Whatever rounding makes of them: a third of 3 steps of a third of a voxel is not 1."""
+    array = np.arange(1, 28, dtype=np.float32).reshape(3, 3, 3)
+    third = np.diag([1 / 3, 1 / 3, 1 / 3, 1])
+    third[:3, 3] = 1e-9
+    found = linear(array, third, (7, 7, 7), -1024)
+    assert found.min() >= 1 - 1e-3 and found[6, 6, 6] == pytest.approx(27)
+    third[:3, 3] = -1e-9
+    assert linear(array, third, (7, 7, 7), -1024)[0, 0, 0] == pytest.approx(1)
+
+
+def test_shrink_stays_in_single_precision() -> None:
+    assert shrink(Volume(np.ones((4, 4, 4), np.int16), np.eye(4)), [2, 3, 1]).array.dtype == np.float32
