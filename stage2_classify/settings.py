@@ -105,6 +105,8 @@ class AugmentSettings(Settings):
     """Largest standard deviation of noise, as a part of the window."""
     blur: float = 0.15
     """Chance of a slight blur."""
+    bend: float = Field(0.2, ge=0, le=1)
+    """Chance that a vertebra is bent in the plane of its slices; for slices25d alone."""
     synthetic_fractures: float = Field(0.4, ge=0, le=1)
     """Part of the encoder's fractured samples that are healthy vertebrae with a synthetic fracture."""
     mask_dropout: float = 0.1
@@ -153,3 +155,8 @@ class ClassifySettings(Settings):
     """For checks: labels and boxes of the training studies are exchanged among them at random, so that there is nothing
     to learn."""
     decision: DecisionSettings = DecisionSettings()
+
+    @property
+    def bend(self) -> float:
+        """`augment.bend` where the network looks at slices, else 0."""
+        return self.augment.bend if self.network.kind == "slices25d" else 0.0

@@ -18,6 +18,7 @@ from stage2_classify.pretrained import from_imagenet, from_segmenter
 from stage2_classify.pretrained.encoder import init_path
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training import augment
+from stage2_classify.training.bend_slices import bend
 from stage2_classify.training.loss import smoothed, voxel_loss
 from stage2_classify.training.samples import Example
 from stage2_classify.training.synthetic_fractures import add_synthetic_fracture
@@ -61,6 +62,9 @@ class EncoderTask:
         patch = torch.from_numpy(images).float().unsqueeze(0) / 255
         to_box = torch.from_numpy(distance).float().unsqueeze(0)
         patch, to_box = augment.warp(patch, to_box, rng, self.settings.augment, self.settings.crops)
+        if self.settings.bend:
+            own = np.random.default_rng([self.settings.encoder.seed, 6, draw])
+            patch, to_box = bend(patch, to_box, np.ones(1, bool), self.settings.bend, own)
         patch[:, 0] = augment.vary_intensity(patch[:, 0], rng, self.settings.augment)
         return {
             "images": patch[0],

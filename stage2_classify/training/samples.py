@@ -9,6 +9,7 @@ from torch import Tensor
 from stage2_classify.crops.cut import FAR_MM, Crops, coarse_shape
 from stage2_classify.settings import AugmentSettings, CropSettings
 from stage2_classify.training import augment
+from stage2_classify.training.bend_slices import bend
 from stage2_classify.training.simulated_label_errors import simulate_label_errors
 
 
@@ -24,8 +25,17 @@ class Example:
 class Samples:
     """Sample number n of a run: epoch n // N of the N studies, in an order drawn for that epoch."""
 
-    def __init__(self, examples: list[Example], augmentation: AugmentSettings, crops: CropSettings, seed: int) -> None:
+    def __init__(
+        self,
+        examples: list[Example],
+        augmentation: AugmentSettings,
+        crops: CropSettings,
+        seed: int,
+        bent: float = 0.0,
+    ) -> None:
+        """`bent`: the chance of `bend_slices.bend`."""
         self.examples, self.augmentation, self.crop_settings, self.seed = examples, augmentation, crops, seed
+        self.bent = bent
         self.any_boxes = any(example.crops.distance is not None for example in examples)
 
     def sample(self, draw: int) -> dict[str, Tensor]:
@@ -40,6 +50,9 @@ class Samples:
         images = torch.from_numpy(crops.images).float() / 255
         distance = None if crops.distance is None else torch.from_numpy(crops.distance).float()
         images, distance = augment.warp(images, distance, rng, self.augmentation, self.crop_settings)
+        if self.bent:
+            own = np.random.default_rng([self.seed, 5, draw])
+            images, distance = bend(images, distance, crops.present, self.bent, own)
         images[:, 0] = augment.vary_intensity(images[:, 0], rng, self.augmentation)
         sample = {
             "images": images,

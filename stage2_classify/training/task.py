@@ -26,7 +26,7 @@ class ClassifyTask:
     ) -> None:
         self.settings, self.validation = settings, validation
         seed = settings.train.seed
-        self.samples = Samples(training, settings.augment, settings.crops, seed)
+        self.samples = Samples(training, settings.augment, settings.crops, seed, settings.bend)
         self.network = build(settings.network, torch.from_numpy(prior), seed)
         if encoder is not None:
             self.network.get_submodule("encoder").load_state_dict(encoder)
