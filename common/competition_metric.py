@@ -36,7 +36,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def best_constants(labels: np.ndarray) -> np.ndarray:
-    """(8,): the one row that scores best when it is answered for every study of `labels` (N, 8).
+    """(8,): the one row that scores best when it is predicted for every study of `labels` (N, 8).
 
     With w the weight and S the row's total, the minimum of the expected loss lies at
     E[w/S; y=1] / (E[w/S; y=1] + E[w/S; y=0]). Never exactly 0 or 1.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "auto"]
-"""Of prediction. "auto" is what the machine is fast at, so that answers differ between machines."""
+"""Of prediction. "auto" is what the machine is fast at, so that predictions differ between machines."""
 TRAINING = (*get_args(Precision), "64-true", "bf16-true", "16-true")
 """Of training: Lightning Fabric's names."""
 
@@ -65,7 +65,7 @@ def prediction_precision(wanted: str, device: str) -> str:
 
 
 def autocast(device: "torch.device", precision: str) -> "torch.autocast":
-    """The context that a network answers in; of a precision that isn't mixed, one that changes nothing."""
+    """The context that a network predicts in; of a precision that isn't mixed, one that changes nothing."""
     import torch
 
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(

@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     set_pretrained.set_defaults(command=_set_pretrained)
 
-    gallery = commands.add_parser("gallery", help="a picture of synthetic scans of a bank, with what a network answers")
+    gallery = commands.add_parser(
+        "gallery", help="a picture of synthetic scans of a bank, with what a network predicts"
+    )
     gallery.add_argument("-o", "--output", type=Path, metavar="PICTURE.png", required=True)
     commandline.add_overwrite(gallery)
     gallery.add_argument("--scans", type=int, default=20, help="how many (default: 20)")

@@ -80,7 +80,7 @@ class TwoPassUnet(nn.Module):
 def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
     """The network, initialised from `seed`: (N, 2, X, Y, Z) CT and previous pass -> (N, 9, X, Y, Z) logits of
     `labels.CLASS_NAMES`. X, Y, Z must be multiples of `settings.stride`. Normalised by instances, so that the
-    answer for a sample doesn't depend on its neighbours in the batch.
+    output for a sample doesn't depend on its neighbours in the batch.
     """
     depth = len(settings.channels)
     if len(settings.decoder_channels) != depth:

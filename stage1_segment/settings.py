@@ -126,8 +126,8 @@ class PredictSettings(Settings):
     test_time_augmentation: bool = False
     """Mean over each window and its mirror image (left-right)."""
     precision: Precision = "32-true"
-    """32-true: the same answer on every machine but for rounding; bf16-mixed or 16-mixed: faster where the device is
-    fast at it, other answers at some voxels; auto: whichever of these the machine is fast at."""
+    """32-true: the same prediction on every machine but for rounding; bf16-mixed or 16-mixed: faster where the device
+    is fast at it, other predictions at some voxels; auto: whichever of these the machine is fast at."""
     orientation: Orientation = "refuse"
     """What becomes of a study whose header turns the patient upside down or front to back."""
     postprocess: PostprocessSettings = PostprocessSettings()

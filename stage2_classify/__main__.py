@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     commandline.add_overwrite(encoder)
     encoder.set_defaults(command=_evaluate_encoder)
 
-    predict = commands.add_parser("predict", help="answer for the test studies, or for one study (-i)")
+    predict = commands.add_parser("predict", help="predict the test studies, or one study (-i)")
     predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip, NIfTI, NRRD, MetaImage")
     predict.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
     predict.add_argument("--mask", type=Path, metavar="MASK", help="image file, or folder with one per vertebra")
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(command=_predict)
 
     submit = commands.add_parser("submit", help="write submission.csv")
-    submit.add_argument("--fill-missing", action="store_true", help="answer studies without prediction by the prior")
+    submit.add_argument("--fill-missing", action="store_true", help="give studies without prediction the prior")
     submit.set_defaults(command=_submit)
 
     report = commands.add_parser("report", help="write metrics.json and report.html")
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     score.set_defaults(command=_score)
 
     calibrate = commands.add_parser(
-        "calibrate", help="the best answer to submit from anyone's predictions, each by a fit to other folds"
+        "calibrate", help="the best prediction to submit from anyone's predictions, each by a fit to other folds"
     )
     calibrate.add_argument("--predictions", type=Path, required=True, metavar="P.csv", help="a probability per target")
     calibrate.add_argument("--labels", type=Path, metavar="L.csv", help="the same columns, 0 or 1")
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     folds.add_argument("--n-folds", type=int, default=5, metavar="N", help="random folds (default: 5)")
     kept = calibrate.add_mutually_exclusive_group()
     kept.add_argument("--save", type=Path, metavar="M.json", help="keep the fit to all studies")
-    kept.add_argument("--load", type=Path, metavar="M.json", help="answer new studies by a kept fit")
+    kept.add_argument("--load", type=Path, metavar="M.json", help="calibrate new studies by a kept fit")
     commandline.add_overwrite(calibrate)
     calibrate.set_defaults(command=_calibrate)
     return parser

@@ -19,9 +19,9 @@ NETWORK = tuple(f"network_{target}" for target in TARGETS)
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """One study's answer in the order of `TARGETS`: `probabilities` (8,) are what the score rewards, `calibrated` (8,)
-    how likely each fracture is, `network` (8,) what the networks said before either (None: not known); `flags`:
-    level -> remarks; `notices`: what was said of the scan, its mask and the answer."""
+    """One study's prediction in the order of `TARGETS`: `probabilities` (8,) are what the score rewards, `calibrated`
+    (8,) how likely each fracture is, `network` (8,) what the networks said before either (None: not known); `flags`:
+    level -> remarks; `notices`: what was said of the scan, its mask and the prediction."""
 
     uid: str
     probabilities: np.ndarray

@@ -31,15 +31,15 @@ class Predictor:
 
     @torch.inference_mode()
     def logits(self, crops: Crops, flip: bool) -> np.ndarray:
-        """(8,): the network's answer, the mean over the crops and their mirror images when `flip`."""
+        """(8,): the network's prediction, the mean over the crops and their mirror images when `flip`."""
         if not crops.present.any():
             return np.log(self.prior / (1 - self.prior))
-        answers = []
+        outputs = []
         for mirrored in (False, True)[: 2 if flip else 1]:
             batch = {name: value.to(self.device) for name, value in as_batch(crops, mirrored).items()}
             with self.autocast():
-                answers.append(self.network(batch)["logits"][0].float().cpu().numpy())
-        return np.mean(answers, axis=0)
+                outputs.append(self.network(batch)["logits"][0].float().cpu().numpy())
+        return np.mean(outputs, axis=0)
 
     def autocast(self) -> torch.autocast:
         """The context of its precision."""
@@ -47,8 +47,8 @@ class Predictor:
 
 
 def load_predictor(path: Path, device: str = "auto", precision: str = "32-true") -> Predictor:
-    """A weights file -> a network ready to answer, in a precision of `common.device`. Raises WeightsError when it isn't
-    one of this stage's, ConfigError for a device that isn't there or no such precision."""
+    """A weights file -> a network ready to predict, in a precision of `common.device`. Raises WeightsError when it
+    isn't one of this stage's, ConfigError for a device that isn't there or no such precision."""
     precision = prediction_precision(precision, device)
     where = choose_device(device)
     state, description = load_weights(path, KIND, ("settings", "prior"))

@@ -1,4 +1,4 @@
-"""Where weights and answers of stage 2 lie in a run's folder."""
+"""Where weights and predictions of stage 2 lie in a run's folder."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ def chosen_folds(data: DataSettings, settings: ClassifySettings) -> list[int]:
 
 
 def stage_folder(data: DataSettings, settings: ClassifySettings) -> Path:
-    """Where weights and answers lie: stage2/, for a kind that isn't the default stage2/<kind>/, so that kinds can be
-    compared side by side."""
+    """Where weights and predictions lie: stage2/, for a kind that isn't the default stage2/<kind>/, so that kinds can
+    be compared side by side."""
     kind = settings.network.kind
     return data.run / "stage2" if kind == "vertebra3d" else data.run / "stage2" / kind
 

@@ -6,8 +6,8 @@ CROPS = Schema("crops", 2)
 WEIGHTS = Schema("weights of stage 2", 1)
 """Network, samples, augmentation, loss, of the encoder and of the whole: all that a training of the same settings
 depends on in code."""
-ANSWERS = Schema("answers of stage 2", 1)
-"""Out-of-fold answers, the decision fitted on them, and the answers for new studies."""
+PREDICTIONS = Schema("predictions of stage 2", 1)
+"""Out-of-fold predictions, the decision fitted on them, and the predictions for new studies."""
 CALIBRATION = Schema("calibration", 1)
 SUBMISSION = Schema("submission", 1)
 REPORT = Schema("report", 2)

@@ -53,7 +53,7 @@ class NetworkSettings(Settings):
     embedding: int = 48
     """Numbers that the sequence head sees of each vertebra."""
     head: Literal["recurrent", "alone"] = "recurrent"
-    """`recurrent` corrects each level by its neighbours; `alone` answers each from its own evidence."""
+    """`recurrent` corrects each level by its neighbours; `alone` predicts each from its own evidence."""
     hidden: int = 32
     """Of the recurrent network over the levels, in each direction."""
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -125,7 +125,7 @@ class DecisionSettings(Settings):
     test_time_augmentation: bool = True
     """Mean over the crop and its mirror image."""
     precision: Precision = "32-true"
-    """Of the networks' answers. 32-true: the same on every machine but for rounding; bf16-mixed or 16-mixed: faster
+    """Of the networks' predictions. 32-true: the same on every machine but for rounding; bf16-mixed or 16-mixed: faster
     where the device is fast at it; auto: whichever of these the machine is fast at."""
     recalibrate: bool = True
     """Answer from a joint posterior over the levels, fitted on the out-of-fold predictions; false: sigmoids."""

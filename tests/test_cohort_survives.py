@@ -56,11 +56,11 @@ def test_answering(run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     table = data.run / "stage2" / "test.csv"
     uids = pd.read_csv(table)["StudyInstanceUID"].tolist()
     with monkeypatch.context() as patch:
-        patch.setattr(Classifier, "answer", failing(Classifier.answer, []))
+        patch.setattr(Classifier, "predict", failing(Classifier.predict, []))
         remake(table)
         assert predict.predict_cohort(data, settings) == PARTLY_FAILED
     assert pd.read_csv(table)["StudyInstanceUID"].tolist() == uids[1:]
-    assert f"not answered: {uids[0]}: ZeroDivisionError: nobody foresaw this" in capsys.readouterr().out
+    assert f"not predicted: {uids[0]}: ZeroDivisionError: nobody foresaw this" in capsys.readouterr().out
     assert f" {uids[0]}\nTraceback" in (data.run / "failures.log").read_text()
     assert predict.predict_cohort(data, settings) == 0
     assert pd.read_csv(table)["StudyInstanceUID"].tolist() == uids

@@ -140,6 +140,6 @@ def test_a_network_s_answer_is_the_mean_over_both_mirror_images():
 
 def test_without_a_level_in_view_the_prior_is_the_answer():
     assert of(0.2).logits(crops_of(False), flip=True) == pytest.approx(np.full(8, np.log(0.2 / 0.8)))
-    found = Classifier((of(0.2), of(0.4)), None, flip=True).answer("1", crops_of(False))
+    found = Classifier((of(0.2), of(0.4)), None, flip=True).predict("1", crops_of(False))
     assert found.probabilities == pytest.approx(np.full(8, 0.3))
     assert found.flags == {"C1": ["cut off"], "patient_overall": ["no level in view, prior"]}

@@ -13,9 +13,9 @@ CONFIG = Path("phantom")
 
 @dataclass(frozen=True)
 class Request:
-    """`study`: DICOM folder, zip or NIfTI. `out`: the folder for the answer. `config`, `run`: those that were named,
-    else None. `device`: auto, cpu, cuda or cuda:N; None: as the settings say. `words`: by a step's name, what it alone
-    is told."""
+    """`study`: DICOM folder, zip or NIfTI. `out`: the folder for the results. `config`, `run`: those that were
+    named, else None. `device`: auto, cpu, cuda or cuda:N; None: as the settings say. `words`: by a step's name, what it
+    alone is told."""
 
     study: Path
     out: Path

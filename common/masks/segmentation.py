@@ -54,8 +54,8 @@ def mask_on(
     is_ct: bool = True,
 ) -> Volume:
     """The same for a mask (X, Y, Z) that has been read: whole numbers that follow `scheme`, with its notices. `path`:
-    what messages call it; `own`: stage 1's answer, which gets notices instead of refusals; `turned`: the directions in
-    which it says that the header is wrong."""
+    what messages call it; `own`: stage 1's prediction, which gets notices instead of refusals; `turned`: the directions
+    in which it says that the header is wrong."""
     known(scheme)
     overlap = overlap_of(mask.grid, volume.grid)
     if overlap < LEAST_OVERLAP:

@@ -1,5 +1,5 @@
-"""The outputs of one study's answer: what is left of another study, or of an older answer, goes before the new one is
-made, so that a command that fails leaves nothing that looks like its answer."""
+"""The outputs of one study: what is left of another study, or of an older run, goes before the new ones are made, so
+that a command that fails leaves nothing that looks like its result."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -24,12 +24,13 @@ STUDY, MASK = "study", "mask_file"
 def answer_at(
     outputs: Iterable[Path | None], study: Path, mask: Path, inputs: Iterable[Path | None] = (), overwrite: bool = False
 ) -> Iterator[dict[str, str]]:
-    """Holds the folders of `outputs` for the answer about `study`, and yields what their records should name besides.
+    """Holds the folders of `outputs` for `study`, and yields what their records should name
+    besides.
 
     Before the block, old `outputs` are removed, what was made from them, and what names in `TOGETHER` left there of
     other studies; files without a record of ours stay. When the block fails, what it wrote is removed as well.
-    `mask`: the answer's mask, itself an output or an input. Raises OutputError (an output would replace an input or
-    somebody's file, see `outputs_at`) and RunBusy (another process answers there).
+    `mask`: the study's mask, itself an output or an input. Raises OutputError (an output would replace an input or
+    somebody's file, see `outputs_at`) and RunBusy (another process works there).
     """
     named = [Path(path) for path in outputs if path is not None]
     given = [Path(study), *(Path(path) for path in inputs if path is not None)]
@@ -38,7 +39,7 @@ def answer_at(
         old = [path for path in _left_over(named, about) if not _among(path, given)]
         for path in old:
             if not overwrite and not is_unchanged(path):
-                raise OutputError(f"{path}: of an older answer, and changed since; move it away, or give --overwrite")
+                raise OutputError(f"{path}: of an older run, and changed since; move it away, or give --overwrite")
         for path in old:
             remove(path)
         try:
@@ -61,7 +62,7 @@ def fingerprint(study: Path) -> str:
 
 
 def _left_over(outputs: list[Path], study: str) -> Iterator[Path]:
-    """Outputs with a record about a study that the new answer can't stand beside."""
+    """Outputs with a record about a study that the new outputs can't stand beside."""
     for folder in {path.parent for path in outputs}:
         names = {path.name for path in outputs if path.parent == folder}
         for record in sorted(folder.glob("*.record.json")):

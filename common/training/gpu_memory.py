@@ -13,7 +13,7 @@ def within_memory(infer: Callable[[int, torch.device], T], at_once: int, device:
     """infer(at_once, device), where `at_once` is how many windows (or studies) go through the network together.
 
     When the GPU runs out of memory it is asked again for half as many, down to one, and then on the CPU; each time
-    a line on stderr says so, with `what`. The answer is the same but for rounding. `infer` moves network and data
+    a line on stderr says so, with `what`. The result is the same but for rounding. `infer` moves network and data
     to the device that it is given. Every other error is raised, and so is the CPU's want of memory.
     """
     while device.type != "cpu":

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 def norm_by_instances(module: nn.Module) -> None:
-    """Replaces every 3D batch normalisation within `module`, so that the answer for a sample doesn't depend on its
+    """Replaces every 3D batch normalisation within `module`, so that the output for a sample doesn't depend on its
     neighbours in the batch. It stays untouched if it is itself one."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm3d):

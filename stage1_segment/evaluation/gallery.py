@@ -1,4 +1,4 @@
-"""A contact sheet of synthetic scans from a bank's held-out subjects: what is there, and what a network answers."""
+"""A contact sheet of synthetic scans from a bank's held-out subjects: what is there, and what a network predicts."""
 
 from pathlib import Path
 
@@ -41,9 +41,9 @@ def draw_gallery(
     for number in progress(range(scans), scans, "synthetic scans"):
         scan = whole_scan(Path(subjects[number % len(subjects)]), number)
         ct = Volume(scan.ct, scan.affine)
-        answer = segment(ct, segmenter).mask.array
-        along = middle_line(scan.mask if scan.mask.any() else answer)
-        for place, (labels, title) in enumerate(((scan.mask, f"{number + 1}: truth"), (answer, "network"))):
+        prediction = segment(ct, segmenter).mask.array
+        along = middle_line(scan.mask if scan.mask.any() else prediction)
+        for place, (labels, title) in enumerate(((scan.mask, f"{number + 1}: truth"), (prediction, "network"))):
             panel = panels[2 * number + place]
             view(panel, *(plane(array, along, 0)[::-1] for array in (ct.array, labels)), ct.spacing[[1, 2]])
             panel.set_title(title, color="white", fontsize=8)

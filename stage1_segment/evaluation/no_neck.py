@@ -73,26 +73,26 @@ def table(result: dict[str, Any]) -> str:
 
 
 def look(kind: str, rng: np.random.Generator, segmenter: "Segmenter") -> tuple[str, ...] | None:
-    """None when a volume is answered rightly; else what `predict` would say about its answer, () for not a word."""
+    """None when a volume is predicted rightly; else what `predict` would say about it, () for not a word."""
     from stage1_segment.inference.anatomy.orientation import judge
     from stage1_segment.inference.segmenter import segment
 
     ct, truth = neck_beside_a_tube(rng) if kind == NECK else (KINDS[kind](rng), None)
-    answer = segment(ct, segmenter)
-    named = np.isin(answer.mask.array, list(LEVEL_IDS.values())).any()
-    if is_kept(answer.mask, truth) if truth is not None else not named:
+    prediction = segment(ct, segmenter)
+    named = np.isin(prediction.mask.array, list(LEVEL_IDS.values())).any()
+    if is_kept(prediction.mask, truth) if truth is not None else not named:
         return None
-    return (*answer.notices, *judge(ct, answer.mask).sentences)
+    return (*prediction.notices, *judge(ct, prediction.mask).sentences)
 
 
-def is_kept(answer: "Volume", truth: "Volume") -> bool:
+def is_kept(prediction: "Volume", truth: "Volume") -> bool:
     """Whether every cervical level of the truth is found, and at most 5 % of the cervical voxels lie off its bone
     (vertebrae of any level, 5 mm around them included). Masks on one grid."""
     levels = list(LEVEL_IDS.values())
     for level in np.intersect1d(levels, truth.array):
-        a, t = answer.array == level, truth.array == level
+        a, t = prediction.array == level, truth.array == level
         if 2 * np.count_nonzero(a & t) < FOUND * (np.count_nonzero(a) + np.count_nonzero(t)):
             return False
     near = ndimage.distance_transform_edt(truth.array == 0, sampling=truth.spacing) <= 5.0
-    named = np.isin(answer.array, levels)
+    named = np.isin(prediction.array, levels)
     return np.count_nonzero(named & ~near) <= 0.05 * np.count_nonzero(named)

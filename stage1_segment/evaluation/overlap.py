@@ -65,16 +65,16 @@ def apart(studies: dict[str, dict], seen: dict[str, bool | None], cohort: str) -
     return {**found[False], **others}
 
 
-def compare(answer: Volume, truth: Volume) -> dict[str, dict[str, float | None]]:
-    """Level -> dice, hd95_mm, centroid_mm for each level in the truth; a level that the answer lacks has Dice 0
-    and None for the others. A level that only the answer has: dice 0 and `invented` true. Same grids."""
+def compare(prediction: Volume, truth: Volume) -> dict[str, dict[str, float | None]]:
+    """Level -> dice, hd95_mm, centroid_mm for each level in the truth; a level that the prediction lacks has Dice 0
+    and None for the others. A level that only the prediction has: dice 0 and `invented` true. Same grids."""
     import torch
     from monai.metrics import compute_dice, compute_hausdorff_distance
 
     spacing = truth.spacing
     result: dict[str, dict[str, Any]] = {}
     for level, value in LEVEL_IDS.items():
-        a, t = answer.array == value, truth.array == value
+        a, t = prediction.array == value, truth.array == value
         if not t.any():
             if a.any():
                 result[level] = {"dice": 0.0, "hd95_mm": None, "centroid_mm": None, "invented": True}
@@ -126,8 +126,8 @@ def _compare_all(truth: dict[str, Path], run: RunFolder, workers: int) -> tuple[
 
 
 def _compare_files(mask: Path, truth: Path) -> dict[str, Any]:
-    answer = read_nifti(mask)
-    return compare(answer, segmentation_on(answer, truth, "rsna", is_ct=False))
+    prediction = read_nifti(mask)
+    return compare(prediction, segmentation_on(prediction, truth, "rsna", is_ct=False))
 
 
 def _box(inside: np.ndarray) -> tuple[slice, ...]:

@@ -82,7 +82,7 @@ def predict_cohort(
     for uid, reason in failed.items():
         print(f"{uid}: {reason}", file=sys.stderr)
         for path in outputs[uid]:
-            remove(path)  # an older answer would pass for this one
+            remove(path)  # an older prediction would pass for this one
     print(
         f"segmented {len(due) - sum(job.uid in failed for job in due)}, current before "
         f"{len(jobs) - len(due)}, failed {len(failed)}",
@@ -131,8 +131,8 @@ def _run(jobs: list[Job], workers: int, device: str) -> Iterator[tuple[str, str 
     if not jobs:
         return
     jobs_by_uid = {job.uid: (job, workers) for job in jobs}
-    answers = failures(_segment_job, jobs_by_uid, workers, jobs[0].run.root / LOG)
-    yield from progress(answers, len(jobs), "segmenting")
+    made = failures(_segment_job, jobs_by_uid, workers, jobs[0].run.root / LOG)
+    yield from progress(made, len(jobs), "segmenting")
 
 
 def _segment_job(job: Job, workers: int) -> None:

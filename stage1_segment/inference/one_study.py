@@ -27,7 +27,7 @@ def predict_study(
     beside it as .json, and a picture to `preview`. `series_uid`: which series of a DICOM study, None for the best. An
     image file's mask has its grid and affine, a DICOM series' that of its slices (column, row, slice), upright.
     `orientation`: what becomes of a header that turns the patient round, None for what `predict` says. What an older
-    answer left at these names goes first; `overwrite`: so do files that aren't ours.
+    run left at these names goes first; `overwrite`: so do files that aren't ours.
     Raises NoCervicalLevel after all is written when the mask names no level; StudyError, WeightsError, ConfigError,
     OutputError, RunBusy, and then nothing is there."""
     if not can_be_written(output):

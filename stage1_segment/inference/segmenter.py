@@ -82,8 +82,8 @@ class Segmenter:
 
         `orientation`: what becomes of a header that turns the patient round, "refuse" or "repair"; None for what
         `predict` says. Raises WrongOrientation (with "refuse"), TypeError (neither Study nor Volume)."""
-        answer = partial(segment, segmenter=self)
-        return anatomy.checked(volume_of(study), answer, orientation or self.predict.orientation)
+        predict = partial(segment, segmenter=self)
+        return anatomy.checked(volume_of(study), predict, orientation or self.predict.orientation)
 
 
 def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
@@ -115,7 +115,7 @@ def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:
 
 
 def spine_region(coarse: Volume, grid: Grid, margin_mm: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """First and one past the last voxel (3,) of `grid` about the coarse answer; None when it is empty."""
+    """First and one past the last voxel (3,) of `grid` about the coarse prediction; None when it is empty."""
     found = ndimage.find_objects((coarse.array > 0).astype(np.uint8))
     if not found:
         return None
@@ -150,10 +150,10 @@ def _infer(ct: np.ndarray, previous: np.ndarray | None, segmenter: Segmenter) ->
         logits = torch.zeros((len(windows), len(CLASS_NAMES), *windows.shape[2:]), device=windows.device)
         logits[:, BACKGROUND] = 8.0
         if looked_at.any():
-            logits[looked_at] = answer(windows[looked_at])
+            logits[looked_at] = predict(windows[looked_at])
         return logits
 
-    def answer(windows: Tensor) -> Tensor:
+    def predict(windows: Tensor) -> Tensor:
         with autocast(windows.device, segmenter.predict.precision):
             logits = segmenter.network(windows).float()
             if segmenter.predict.test_time_augmentation:

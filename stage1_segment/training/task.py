@@ -63,9 +63,11 @@ class SegmentTask:
         scores = []
         for make in self.held_out:
             sample = make()
-            answer = segment(Volume(sample.ct, sample.affine), segmenter).mask.array
+            prediction = segment(Volume(sample.ct, sample.affine), segmenter).mask.array
             scores += [
-                2 * np.sum((answer == v) & (sample.mask == v)) / (np.sum(answer == v) + np.sum(sample.mask == v))
+                2
+                * np.sum((prediction == v) & (sample.mask == v))
+                / (np.sum(prediction == v) + np.sum(sample.mask == v))
                 for v in range(1, 8)
                 if (sample.mask == v).any()
             ]

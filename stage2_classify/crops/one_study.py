@@ -25,7 +25,7 @@ class Segmented(Protocol):
 
 
 Mask = Volume | Segmented | Path | str
-"""A mask's file or folder, its values in memory, or a whole answer of stage 1."""
+"""A mask's file or folder, its values in memory, or a whole prediction of stage 1."""
 
 
 def crops_of(scan: Volume, mask: Mask, scheme: str, settings: ClassifySettings) -> Crops:

@@ -1,6 +1,6 @@
-"""How good the answers are, and where the networks look.
+"""How good the predictions are, and where the networks look.
 
-In: answers, labels, boxes.
+In: predictions, labels, boxes.
 Out: figures as JSON, curves.
 Start reading: metrics.py.
 """

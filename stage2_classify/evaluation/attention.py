@@ -1,4 +1,4 @@
-"""Where in each vertebra a network's answer comes from, three ways."""
+"""Where in each vertebra a network's prediction comes from, three ways."""
 
 from dataclasses import dataclass
 
@@ -70,7 +70,7 @@ def _of_one(predictor: Predictor, crops: Crops) -> Attention:
 
 
 def _forward(predictor: Predictor, crops: Crops) -> tuple[Tensor, dict[str, Tensor]]:
-    """The last feature maps (N, C, X', Y', Z') of the N vertebrae in view, and the answer that depends on them."""
+    """The last feature maps (N, C, X', Y', Z') of the N vertebrae in view, and the prediction that depends on them."""
     kept: list[Tensor] = []
 
     def keep(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

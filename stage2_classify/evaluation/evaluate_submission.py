@@ -15,7 +15,7 @@ from stage2_classify.evaluation.roc import aucs
 
 
 def read_submission(path: Path) -> pd.DataFrame:
-    """`row_id,fractured` -> a table indexed by StudyInstanceUID with a column per target (NaN: not answered).
+    """`row_id,fractured` -> a table indexed by StudyInstanceUID with a column per target (NaN: no prediction).
 
     SubmissionError when columns are absent, a row_id isn't `<uid>_<prediction type>` or comes twice, or a value is
     not within 0..1.
@@ -42,11 +42,11 @@ def read_submission(path: Path) -> pd.DataFrame:
 def evaluate(predictions: pd.DataFrame, labels: pd.DataFrame, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Predictions and labels, indexed by study, a column per target -> figures as plain JSON values.
 
-    There must be a labelled study, and every one must be answered (SubmissionError). `best_constant` is the constant
+    There must be a labelled study, and every one needs a prediction (SubmissionError). `best_constant` is the constant
     row that scores best on these very labels, a bound that no honest constant beats; it is held fixed in the paired
     interval.
     """
-    p, y = _answers_to(labels, predictions), labels.to_numpy(dtype=np.float64)
+    p, y = _aligned(labels, predictions), labels.to_numpy(dtype=np.float64)
     constants = best_constants(y)
     rows, constant_rows = row_scores(p, y), row_scores(np.tile(constants, (len(y), 1)), y)
     difference, constant = rows - constant_rows, float(constant_rows.mean())
@@ -68,29 +68,29 @@ def paired(
     predictions: pd.DataFrame, others: pd.DataFrame, labels: pd.DataFrame, draws: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
     """`value`: the score of `predictions` less that of `others` over the labelled studies, and its `interval`. Both
-    must answer every one of them (SubmissionError)."""
+    must have every one of them (SubmissionError)."""
     y = labels.to_numpy(dtype=np.float64)
-    less = row_scores(_answers_to(labels, predictions), y) - row_scores(_answers_to(labels, others), y)
+    less = row_scores(_aligned(labels, predictions), y) - row_scores(_aligned(labels, others), y)
     return {"value": float(less.mean()), "interval": bootstrap(less, draws, seed)}
 
 
-def _answers_to(labels: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray:
+def _aligned(labels: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray:
     """(N, 8) float64, rows in the order of the labels."""
     if labels.empty:
         raise SubmissionError("the labels name no study; there is nothing to score")
-    answered = predictions.reindex(labels.index)
-    missing = answered.isna().any(axis=1)
+    aligned = predictions.reindex(labels.index)
+    missing = aligned.isna().any(axis=1)
     if missing.any():
         raise SubmissionError(
-            f"{int(missing.sum())} of {len(labels)} labelled studies are not (wholly) answered, "
+            f"{int(missing.sum())} of {len(labels)} labelled studies have no (whole) prediction, "
             f"the first is {missing.idxmax()}"
         )
-    return answered.to_numpy(dtype=np.float64)
+    return aligned.to_numpy(dtype=np.float64)
 
 
 def areas(p: np.ndarray, y: np.ndarray, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
-    """Answers and labels (N, 8) -> AUC per target (None where only one class is there), the mean over levels with its
-    bootstrap interval, and the area over all vertebrae together."""
+    """Predictions and labels (N, 8) -> AUC per target (None where only one class is there), the mean over levels with
+    its bootstrap interval, and the area over all vertebrae together."""
     n = len(LEVELS)
     by_target = dict(zip(TARGETS, map(_known, aucs(p.T, y.T))))
     picks = np.random.default_rng(seed).integers(0, len(y), (min(draws, 500), len(y)))
@@ -121,7 +121,7 @@ def report(figures: dict[str, Any]) -> str:
     lines = [
         f"studies                {figures['studies']}, {figures['positive_studies']} with a fracture",
         f"score                  {figures['score']:.6f}   95 % interval {low:.4f} .. {high:.4f}",
-        f"best constant answer   {figures['best_constant_score']:.6f}",
+        f"best constant          {figures['best_constant_score']:.6f}",
         f"difference             {figures['difference']:+.6f}   95 % interval {less:+.4f} .. {more:+.4f} (paired)",
         f"below best constant    {100 * figures['below_best_constant']:.1f} %",
     ]

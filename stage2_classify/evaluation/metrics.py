@@ -1,4 +1,4 @@
-"""The figures of a run: how good the answers are, beside other entries on the same cohort."""
+"""The figures of a run: how good the predictions are, beside other entries on the same cohort."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +28,7 @@ def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
 
     `notices`: what people should know of these figures. Of the test studies, None where their truth isn't known (real
     data): `test`, figures of submission.csv; `curves`, see `discrimination`; `operating_points`, with thresholds from
-    the training studies' out-of-fold answers;
+    the training studies' out-of-fold predictions;
     `reliability`, how often what was called likely was there; `entries`, kind of network -> the same figures of its
     test.csv. `out_of_fold`: the training studies' figures. `segmentation`: what `stage1_segment evaluate` left, None
     without it. `attention`: see `pointing_game`.
@@ -65,7 +65,9 @@ def _scored(path: Path, truth: pd.DataFrame | None) -> tuple[pd.DataFrame | None
         return None, None, []
     submission = read_submission(path).reindex(truth.index).dropna()
     left = len(truth) - len(submission)
-    notices = [f"{left} of {len(truth)} test studies with labels aren't wholly answered and not scored"] if left else []
+    notices = (
+        [f"{left} of {len(truth)} test studies with labels have no whole prediction and aren't scored"] if left else []
+    )
     return (None, None, notices) if submission.empty else (submission, truth.loc[submission.index], notices)
 
 
@@ -87,20 +89,20 @@ def curves(folder: Path) -> list[dict[str, Any]]:
 
 
 def folder_of(data: DataSettings, kind: str) -> Path:
-    """Where an entry's answers lie."""
+    """Where an entry's predictions lie."""
     return data.run / FOLDERS[kind]
 
 
 def _entries(data: DataSettings, submission: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
-    """Kind -> the figures of the studies that it answered, with `ours_less_this`: the submission's score of the same
+    """Kind -> the figures of the studies that it has, with `ours_less_this`: the submission's score of the same
     studies less the entry's, paired."""
     found = {}
     for kind in KINDS:
-        table = _answers(data, kind, "test.csv")
-        answered = truth.index if table is None else truth.index.intersection(table.index)
-        if table is None or answered.empty:
+        table = _predictions_of(data, kind, "test.csv")
+        shared = truth.index if table is None else truth.index.intersection(table.index)
+        if table is None or shared.empty:
             continue
-        theirs, labels = table.loc[answered], truth.loc[answered]
+        theirs, labels = table.loc[shared], truth.loc[shared]
         found[kind] = {**evaluate(theirs, labels), "ours_less_this": paired(submission, theirs, labels)}
     return found
 
@@ -108,7 +110,7 @@ def _entries(data: DataSettings, submission: pd.DataFrame, truth: pd.DataFrame) 
 def _operating(
     submission: pd.DataFrame, truth: pd.DataFrame, held_out: pd.DataFrame | None, train_truth: pd.DataFrame
 ) -> dict[str, Any]:
-    """Name of a target, or discrimination.ALL -> see `operating_points`; {} without out-of-fold answers."""
+    """Name of a target, or discrimination.ALL -> see `operating_points`; {} without out-of-fold predictions."""
     if held_out is None:
         return {}
     chosen = held_out.clip(CLIP, 1 - CLIP), train_truth.loc[held_out.index]  # as the submission is
@@ -125,8 +127,8 @@ def _reliability(path: Path, submission: pd.DataFrame, truth: pd.DataFrame) -> d
     said = {"before, as the networks said": NETWORK, "after, calibrated": CALIBRATED}
     said = {name: table[list(columns)] for name, columns in said.items() if set(columns) <= set(table.columns)}
     found, n = {}, len(LEVELS)
-    for name, answers in {**said, "as submitted": submission}.items():
-        p = answers.dropna().astype(float)
+    for name, predictions in {**said, "as submitted": submission}.items():
+        p = predictions.dropna().astype(float)
         y = truth.loc[p.index].to_numpy()
         if len(p):
             parts = {"levels": slice(0, n), "any": slice(n, n + 1)}
@@ -136,13 +138,13 @@ def _reliability(path: Path, submission: pd.DataFrame, truth: pd.DataFrame) -> d
 
 
 def _held_out(data: DataSettings, kind: str, truth: pd.DataFrame) -> pd.DataFrame | None:
-    """An entry's out-of-fold answers for the studies whose labels are still there."""
-    table = _answers(data, kind, "out_of_fold.csv")
+    """An entry's out-of-fold predictions for the studies whose labels are still there."""
+    table = _predictions_of(data, kind, "out_of_fold.csv")
     kept = None if table is None else table.loc[table.index.intersection(truth.index)]
     return None if kept is None or kept.empty else kept
 
 
-def _answers(data: DataSettings, kind: str, name: str) -> pd.DataFrame | None:
+def _predictions_of(data: DataSettings, kind: str, name: str) -> pd.DataFrame | None:
     path = folder_of(data, kind) / name
     return read_probabilities(path, may_be_empty=True) if path.exists() else None
 

@@ -1,4 +1,4 @@
-"""What acting on an answer would mean: a threshold chosen on the training studies, tried on the unseen ones."""
+"""What acting on a prediction would mean: a threshold chosen on the training studies, tried on the unseen ones."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How well an answer tells fractured from healthy: ROC and precision-recall curves, their areas with intervals."""
+"""How well a prediction tells fractured from healthy: ROC and precision-recall curves, their areas with intervals."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ DRAWS = 300
 
 
 def discrimination(p: np.ndarray, y: np.ndarray, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """Answers and labels (N, 8) -> name of a target, or ALL -> `auc`, `average_precision`, each {"value", "interval"
-    (95 %, bootstrap over studies)}, `roc` {"false_positives", "true_positives"}, `pr` {"recall", "precision"}. A target
-    of which only one class is there is left out."""
+    """Predictions and labels (N, 8) -> name of a target, or ALL -> `auc`, `average_precision`, each {"value",
+    "interval" (95 %, bootstrap over studies)}, `roc` {"false_positives", "true_positives"}, `pr` {"recall",
+    "precision"}. A target of which only one class is there is left out."""
     rng = np.random.default_rng(seed)
     picks = rng.integers(0, len(y), (DRAWS, len(y)))
     columns = {target: [column] for column, target in enumerate(TARGETS)}

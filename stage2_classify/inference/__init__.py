@@ -1,4 +1,4 @@
-"""Answers for a cohort, for one study, and as a submission.
+"""Predictions for a cohort, for one study, and as a submission.
 
 In: crops, trained networks, the fitted calibration.
 Out: test.csv, result.json, submission.csv.

@@ -1,4 +1,4 @@
-"""Networks of stage 2 ready to answer: crops, or a scan with its mask, to probabilities."""
+"""Networks of stage 2 ready to predict: crops, or a scan with its mask, to probabilities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,17 +67,17 @@ class Classifier:
         return cls(predictors, posterior, (fitted or predictors[0].settings.decision).test_time_augmentation)
 
     def __call__(self, study: Study | Volume, mask: Mask, scheme: str = "merged") -> Result:
-        """The answer about a CT (X, Y, Z) in HU of any orientation.
+        """The prediction about a CT (X, Y, Z) in HU of any orientation.
 
         `mask`: a NIfTI's path (or a folder with a file per vertebra) or a Volume on any grid, whose whole numbers
         follow `scheme` (docs/masks.md; "merged" is 1..7 = C1..C7, 8 = thoracic), or stage 1's Segmentation. A level
-        that isn't in the mask is flagged, and without any the answer is the prior. Raises GridMismatch (a mask of
+        that isn't in the mask is flagged, and without any the prediction is the prior. Raises GridMismatch (a mask of
         another scan), UnsupportedStudy (values that aren't the scheme's), CorruptFile, NothingFound, ConfigError (no
         such scheme), TypeError."""
         crops = crops_of(volume_of(study), mask, scheme, self.predictors[0].settings)
         uid = (study.uid if isinstance(study, Study) else None) or ""
         return Result(
-            self.answer(uid, crops),
+            self.predict(uid, crops),
             self.digests,
             scheme,
             any(predictor.synthetic for predictor in self.predictors),
@@ -90,7 +90,7 @@ class Classifier:
         """SHA-256 of each network's weights file."""
         return tuple(predictor.digest for predictor in self.predictors)
 
-    def answer(self, uid: str, crops: Crops) -> Prediction:
+    def predict(self, uid: str, crops: Crops) -> Prediction:
         """Crops of a study -> its probabilities (8,), flags and notices, by all networks together."""
         logits = np.stack([predictor.logits(crops, self.flip) for predictor in self.predictors])
         prior = np.mean([predictor.prior for predictor in self.predictors], axis=0)

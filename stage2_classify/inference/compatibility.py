@@ -14,7 +14,7 @@ from common.training.weights import read_description
 from stage2_classify.calibration.posterior import Posterior
 from stage2_classify.calibration.posterior_file import load_posterior
 from stage2_classify.run_folder import stage_folder
-from stage2_classify.schema import ANSWERS
+from stage2_classify.schema import PREDICTIONS
 from stage2_classify.settings import KIND, ClassifySettings, DecisionSettings
 from stage2_classify.training import studies as training_studies
 from stage2_classify.training.out_of_fold import decision_provenance
@@ -40,7 +40,7 @@ def check_described(weights: list[Path], settings: ClassifySettings) -> None:
 
 
 def check_alike(weights: list[Path]) -> None:
-    """Raises WeightsError unless networks that answer together read the same crops."""
+    """Raises WeightsError unless networks that predict together read the same crops."""
     first = _described(weights[0])
     for path in weights[1:]:
         other = _described(path)
@@ -48,7 +48,7 @@ def check_alike(weights: list[Path]) -> None:
             own, its = (s.network.kind if part == "kind" else s.crops.model_dump(mode="json") for s in (first, other))
             if own != its:
                 raise WeightsError(
-                    f"{path} and {weights[0]} can't answer together: {_difference(part, its, own)}; name the networks "
+                    f"{path} and {weights[0]} can't predict together: {_difference(part, its, own)}; name the networks "
                     "of one training"
                 )
 
@@ -57,7 +57,7 @@ def check_run(
     folders: dict[int, Path], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
 ) -> None:
     """Raises WeightsError unless the run's networks were trained on just these studies with these settings, and its
-    decision was fitted on their answers."""
+    decision was fitted on their predictions."""
     for fold, provenance in training_studies.fold_provenance(list(folders), usable, folds, data, settings).items():
         if not training.is_current(folders[fold], settings.train, provenance):
             raise WeightsError(
@@ -67,9 +67,10 @@ def check_run(
     path = stage_folder(data, settings) / "decision.json"
     provenance = decision_provenance(folders, usable, folds, data, settings)
     provenance["precision"] = store.provenance_of(path).get("precision")  # that of the training's machine
-    if not store.is_current(path, provenance, ANSWERS):
+    if not store.is_current(path, provenance, PREDICTIONS):
         raise WeightsError(
-            f"{path}: missing, or not fitted on these networks' answers; run `python -m stage2_classify train` first"
+            f"{path}: missing, or not fitted on these networks' predictions; run "
+            "`python -m stage2_classify train` first"
         )
 
 
@@ -83,7 +84,7 @@ def read_decision(path: Path, digests: list[str]) -> tuple[Posterior | None, Dec
     networks = content.get("networks")
     if not isinstance(networks, dict) or set(map(str, networks.values())) != set(digests):
         raise WeightsError(
-            f"{path}: not fitted on the answers of these weights (it names {len(networks or ())} networks, "
+            f"{path}: not fitted on the predictions of these weights (it names {len(networks or ())} networks, "
             f"{len(digests)} are here); give all networks of its training, train again, or move it away"
         )
     return posterior, parse_saved(content.get("settings", {}), DecisionSettings, str(path), "settings")

@@ -1,4 +1,4 @@
-"""Answers of stage 2: for a cohort's test studies as a table, for one study as JSON."""
+"""Predictions of stage 2: for a cohort's test studies as a table, for one study as JSON."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from stage2_classify.inference.compatibility import check_described, check_run
 from stage2_classify.inference.result import OF_SYNTHETIC_ONLY
 from stage2_classify.predictions import Prediction, write_predictions
 from stage2_classify.run_folder import chosen_folds, fold_folder, stage_folder, weights_paths
-from stage2_classify.schema import ANSWERS
+from stage2_classify.schema import PREDICTIONS
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training import studies as training_studies
 
@@ -48,7 +48,7 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     uids = competition.test_studies()
     failed = crop_files.make_crops(uids, data, masks_of(data, settings.masks), settings.crops, kind, competition)
     for uid, error in failed.items():
-        print(f"not answered: {uid}: {error}")
+        print(f"not predicted: {uid}: {error}")
     paths = {uid: crop_files.path_of(data, kind, uid) for uid in uids if uid not in failed}
     decision = stage_folder(data, settings) / "decision.json"
     precision = prediction_precision(settings.decision.precision, settings.train.device)
@@ -59,19 +59,19 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
         "settings": settings.decision.model_dump(mode="json"),
         "precision": precision,
     }
-    if not store.is_current(output, provenance, ANSWERS):
+    if not store.is_current(output, provenance, PREDICTIONS):
         classifier = Classifier.load(weights, settings.train.device, precision)
         classifier = replace(classifier, flip=settings.decision.test_time_augmentation)
 
-        def answer_file(uid: str, path: Path) -> Prediction:
-            return classifier.answer(uid, crop_files.load(path))
+        def predict_file(uid: str, path: Path) -> Prediction:
+            return classifier.predict(uid, crop_files.load(path))
 
-        predictions, unanswered = [], {}
-        answered = shared(answer_file, {uid: (uid, path) for uid, path in paths.items()}, HERE, data.run / LOG)
-        for uid, prediction in progress(answered, len(paths), "answering"):
+        predictions, not_predicted = [], {}
+        made = shared(predict_file, {uid: (uid, path) for uid, path in paths.items()}, HERE, data.run / LOG)
+        for uid, prediction in progress(made, len(paths), "predicting"):
             if isinstance(prediction, Failed):
-                unanswered[uid] = prediction.message
-                print(f"not answered: {uid}: {prediction.message}")
+                not_predicted[uid] = prediction.message
+                print(f"not predicted: {uid}: {prediction.message}")
             else:
                 predictions.append(prediction)
         for prediction in predictions:
@@ -81,9 +81,9 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
         with run_outputs_at([output]):
             write_predictions(output, predictions)
             # A table that lacks studies for other reasons than their files' is made again by the next call.
-            lacking = {"unanswered": sorted(unanswered)} if unanswered else {}
-            store.write_record(output, {**provenance, **lacking}, ANSWERS)
-        failed |= unanswered
+            lacking = {"not_predicted": sorted(not_predicted)} if not_predicted else {}
+            store.write_record(output, {**provenance, **lacking}, PREDICTIONS)
+        failed |= not_predicted
     return PARTLY_FAILED if failed else 0
 
 
@@ -104,7 +104,7 @@ def predict_study(
 
     Everything else comes out of the weights files, and from decision.json beside their folders where it lies, which
     must have been fitted on these networks. `settings`: what the weights must have been trained with, if given. What an
-    older answer left there goes first; `overwrite`: so do files that aren't ours. Raises NoCervicalLevel after the
+    older results left there go first; `overwrite`: so do files that aren't ours. Raises NoCervicalLevel after the
     result is written when no level is in view; StudyError, WeightsError, OutputError, RunBusy, ConfigError (no such
     device or precision), and then nothing is there.
     """
@@ -124,7 +124,7 @@ def predict_study(
             "decision": None if classifier.posterior is None else classifier.posterior.to_json(),
             "precision": result.precision,
         }
-        store.write_record(output, {**about, **provenance}, ANSWERS)
+        store.write_record(output, {**about, **provenance}, PREDICTIONS)
     if result.is_prior:
         raise NoCervicalLevel(
             f"{mask}: names no cervical vertebra that is large enough to judge, so {output} holds the prior; is it the "

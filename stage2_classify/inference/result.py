@@ -1,4 +1,4 @@
-"""One study's answer as people and programs read it: a table, a figure, JSON."""
+"""One study's prediction as people and programs read it: a table, a figure, JSON."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ class Result:
 
     `prediction`: eight probabilities in the order of labels.TARGETS, with flags and notices. `weights`: digests of the
     networks' files. `scheme`: what the mask's values meant. `synthetic`: the networks have seen no patient.
-    `precision`: of their answers. `pictures` (7, X, Y, Z) uint8: each level's CT window, axes right, anterior,
+    `precision`: of their predictions. `pictures` (7, X, Y, Z) uint8: each level's CT window, axes right, anterior,
     superior, all 0 where it isn't in view (None: not kept)."""
 
     prediction: Prediction
@@ -36,12 +36,12 @@ class Result:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """A sentence each: of the reader, of the mask, of the answer, of the networks."""
+        """A sentence each: of the reader, of the mask, of the prediction, of the networks."""
         return (*self.prediction.notices, *((OF_SYNTHETIC_ONLY,) if self.synthetic else ()))
 
     @property
     def is_prior(self) -> bool:
-        """Whether no level was in view, so that the answer is the networks' prior."""
+        """Whether no level was in view, so that the prediction is the networks' prior."""
         return NO_LEVEL in self.prediction.flags.get(OVERALL, ())
 
     @property
@@ -60,7 +60,7 @@ class Result:
 
     def plot(self) -> "Figure":
         """A matplotlib figure: the probabilities as bars, and beside them a sagittal slice through each level in view
-        (anterior on the left). Show it in a notebook, or `.savefig("answer.png")`."""
+        (anterior on the left). Show it in a notebook, or `.savefig("result.png")`."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(11, 3.6), layout="constrained")
@@ -96,7 +96,7 @@ def _by_target(values: np.ndarray) -> dict[str, float]:
 
 def _bars(panel: Any, table: pd.DataFrame) -> None:
     names = [name.replace(OVERALL, "any") for name in table["level"]]
-    panel.barh(names, table["probability"], color="0.4", label="answer")
+    panel.barh(names, table["probability"], color="0.4", label="prediction")
     if table["calibrated"].notna().all():
         panel.plot(table["calibrated"], names, "o", color="tab:red", label="calibrated")
         panel.legend(fontsize=7)

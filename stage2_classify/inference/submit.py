@@ -65,7 +65,7 @@ def make_submission(
         if prior is None:
             raise SubmissionError(
                 f"{missing.sum()} of {len(asked)} rows have no prediction, {len(filled.studies)} studies, the first "
-                f"{filled.studies[0]}; predict them (what failed is told there), or give --fill-missing to answer them "
+                f"{filled.studies[0]}; predict them (what failed is told there), or give --fill-missing to fill them "
                 "with the prior (`make submission SUBMIT=--fill-missing`)"
             )
         values[missing] = np.asarray(prior)[columns[missing]]

@@ -30,7 +30,7 @@ def build_encoder(settings: NetworkSettings, seed: int = 0) -> nn.Module:
 def build(settings: NetworkSettings, prior: torch.Tensor | None = None, seed: int = 0) -> nn.Module:
     """The network of `settings.kind`, its weights drawn from `seed`.
 
-    `prior` (8,): probabilities that a network knowing nothing should answer; also the answer for a level that
+    `prior` (8,): probabilities that a network knowing nothing should predict; also the prediction for a level that
     isn't in view. It becomes part of the weights.
     """
     from stage2_classify.networks.model import Neck

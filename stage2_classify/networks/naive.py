@@ -17,11 +17,11 @@ class Naive(nn.Module):
         for inputs, channels in zip(settings.channels, deeper):
             layers.append(Residual(3, inputs, channels, 2))
         self.encoder = nn.Sequential(*layers)
-        answer = nn.Linear(2 * settings.channels[-1], len(prior))
-        nn.init.zeros_(answer.weight)
+        last = nn.Linear(2 * settings.channels[-1], len(prior))
+        nn.init.zeros_(last.weight)
         with torch.no_grad():
-            answer.bias.copy_(to_logit(prior))
-        self.head = nn.Sequential(nn.Dropout(settings.dropout), answer)
+            last.bias.copy_(to_logit(prior))
+        self.head = nn.Sequential(nn.Dropout(settings.dropout), last)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         features = self.encoder(batch["images"][:, 0, :1]).flatten(2)

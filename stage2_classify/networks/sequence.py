@@ -1,4 +1,4 @@
-"""Across the seven levels: corrects each level's evidence by its neighbours', and answers for the patient."""
+"""Across the seven levels: corrects each level's evidence by its neighbours', and predicts for the patient."""
 
 import torch
 from torch import Tensor, nn

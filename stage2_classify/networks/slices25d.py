@@ -42,7 +42,7 @@ class Slices25d(nn.Module):
         features, _ = self.along(pooled(maps, everywhere).view(n, slices, -1))
         near = images[:, 1].amax(dim=(1, 2))[:, where] > 0.25
         local = self.local(features).squeeze(-1).float()
-        answer = {
+        outputs = {
             "embedding": self.embed(pooled(features.transpose(1, 2), near)).float(),
             "evidence": log_mean_exp(local, near) - VOXEL_START,
             "voxel_logits": local,
@@ -50,8 +50,8 @@ class Slices25d(nn.Module):
         }
         if "distance" in batch:
             lowest = batch["distance"].float().amin(dim=(1, 2)).unsqueeze(1)
-            answer["distance"] = F.interpolate(lowest, size=images.shape[-1], mode="nearest")[:, 0, where]
-        return answer
+            outputs["distance"] = F.interpolate(lowest, size=images.shape[-1], mode="nearest")[:, 0, where]
+        return outputs
 
     def _positions(self, depth: int, device: torch.device) -> Tensor:
         """(slices,): which of `depth` slices are looked at, evenly over the crop."""

@@ -60,15 +60,15 @@ class Vertebra3d(nn.Module):
         size = features.shape[2:]
         near = (F.adaptive_max_pool3d(images[:, 1:], size) > 0.25).flatten(1)
         local = self.local(features).flatten(1).float()
-        answer = {
+        outputs = {
             "embedding": self.embed(pooled(features.flatten(2), near)).float(),
             "evidence": log_mean_exp(local, near) - VOXEL_START,
             "voxel_logits": local,
             "vertebra_mask": near,
         }
         if "distance" in batch:
-            answer["distance"] = -F.adaptive_max_pool3d(-batch["distance"].unsqueeze(1).float(), size).flatten(1)
-        return answer
+            outputs["distance"] = -F.adaptive_max_pool3d(-batch["distance"].unsqueeze(1).float(), size).flatten(1)
+        return outputs
 
     def _features(self, x: Tensor) -> Tensor:
         """(N, 3, X, Y, Z) -> (N, width, X/4, Y/4, Z/4)."""

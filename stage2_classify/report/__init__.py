@@ -1,6 +1,6 @@
 """The page about a run.
 
-In: its answers, figures and pictures.
+In: its predictions, figures and pictures.
 Out: report.html.
 Start reading: page.py.
 """

@@ -35,8 +35,8 @@ NAMES = {OVERALL: "any", ALL: "all vertebrae"}
 def make_report(data: DataSettings, settings: ClassifySettings) -> int:
     """Writes metrics.json and report.html into the run's folder where they aren't current; returns 0, or
     PARTLY_FAILED where a study lacks its picture. Without a
-    submission they tell of the training studies alone, and SubmissionError is raised after; before, where these aren't
-    answered either."""
+    submission they tell of the training studies alone, and SubmissionError is raised after; before, where these have no
+    predictions either."""
     # The submission is that of the default kind, whatever entry the command names.
     network = settings.network.model_copy(update={"kind": "vertebra3d"})
     settings = settings.model_copy(update={"network": network})
@@ -70,7 +70,7 @@ def _write(
         store.write_record(output, {**provenance, **lacking}, REPORT)
     for kind, judged in metrics["out_of_fold"].items():
         ours, constant = judged["score"], judged["best_constant_score"]
-        print(f"training studies, out of fold, {kind}: score {ours:.6f}, best constant answer {constant:.6f}")
+        print(f"training studies, out of fold, {kind}: score {ours:.6f}, best constant prediction {constant:.6f}")
     print(report(metrics["test"]) if metrics["test"] else "the test studies' truth isn't known here")
     print(f"see {outputs[1]}")
 
@@ -108,7 +108,7 @@ def _named(entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_json(study: ShownStudy) -> dict[str, Any]:
-    fields = ("answer", "calibrated", "fractured")
+    fields = ("prediction", "calibrated", "fractured")
     return {
         "uid": study.uid,
         "score": study.score,

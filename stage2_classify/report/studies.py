@@ -1,4 +1,4 @@
-"""The report's list of studies: every study's answer, and pictures of the best, the median and the worst."""
+"""The report's list of studies: every study's prediction, and pictures of the best, the median and the worst."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,9 @@ SHOWN = 4
 
 @dataclass(frozen=True, eq=False)
 class ShownStudy:
-    """One row of the list. `cells`: (target, answer or None, calibrated or None, truth 0/1 or None); `score` None where
-    the truth isn't known; `why`: what it is shown for, "" for a row without pictures; pictures as data URIs or ""."""
+    """One row of the list. `cells`: (target, prediction or None, calibrated or None, truth 0/1 or None); `score` None
+    where the truth isn't known; `why`: what it is shown for, "" for a row without pictures; pictures as data URIs or
+    ""."""
 
     uid: str
     score: float | None
@@ -49,27 +50,32 @@ class ShownStudy:
 
 
 def studies(data: DataSettings, settings: ClassifySettings) -> list[ShownStudy]:
-    """All studies of the submission, the worst answered first; in its order where the truth isn't known. [] without a
+    """All studies of the submission, the worst predicted first; in its order where the truth isn't known. [] without a
     submission."""
     if not (data.run / "submission.csv").is_file():
         return []
-    answers = read_submission(data.run / "submission.csv")
+    predictions = read_submission(data.run / "submission.csv")
     truth = Competition.open(data.root).test_labels()
     if truth is not None:
-        truth = truth.loc[truth.index.intersection(answers.dropna().index)]
+        truth = truth.loc[truth.index.intersection(predictions.dropna().index)]
         truth = None if truth.empty else truth
-    said = read_predictions(folder_of(data, "vertebra3d") / "test.csv").reindex(answers.index)
+    said = read_predictions(folder_of(data, "vertebra3d") / "test.csv").reindex(predictions.index)
     if truth is None:
-        scores, reasons = pd.Series(np.nan, index=answers.index), dict.fromkeys(answers.index[: 2 * SHOWN], "first")
+        scores, reasons = (
+            pd.Series(np.nan, index=predictions.index),
+            dict.fromkeys(predictions.index[: 2 * SHOWN], "first"),
+        )
     else:
-        answers = answers.loc[truth.index]
-        scores = pd.Series(row_scores(answers.to_numpy(), truth.to_numpy()), truth.index).sort_values(ascending=False)
+        predictions = predictions.loc[truth.index]
+        scores = pd.Series(row_scores(predictions.to_numpy(), truth.to_numpy()), truth.index).sort_values(
+            ascending=False
+        )
         reasons = chosen(scores, truth[OVERALL])
     predictors = _predictors(data, settings)
     rows = []
     for uid in progress(scores.index, len(scores), "studies of the report"):
         labels = None if truth is None else truth.loc[uid].to_numpy()
-        shown = answers.loc[uid].fillna(said.loc[uid, list(TARGETS)]).to_numpy(dtype=float)
+        shown = predictions.loc[uid].fillna(said.loc[uid, list(TARGETS)]).to_numpy(dtype=float)
         pictures = attempt(_pictures, uid, data, settings, predictors, shown, labels) if uid in reasons else {}
         if isinstance(pictures, Failed):
             say_failed(uid, f"no pictures: {pictures.message}", pictures, data.run)
@@ -79,7 +85,7 @@ def studies(data: DataSettings, settings: ClassifySettings) -> list[ShownStudy]:
             ShownStudy(
                 uid,
                 _number(scores[uid]),
-                _cells(answers.loc[uid], said.loc[uid], labels),
+                _cells(predictions.loc[uid], said.loc[uid], labels),
                 flags if isinstance(flags, str) else "",
                 reasons.get(uid, ""),
                 **pictures,
@@ -98,9 +104,9 @@ def chosen(scores: pd.Series, fractured: pd.Series) -> dict[str, str]:
     return picks
 
 
-def _cells(answer: pd.Series, said: pd.Series, labels: np.ndarray | None) -> list[Any]:
+def _cells(prediction: pd.Series, said: pd.Series, labels: np.ndarray | None) -> list[Any]:
     return [
-        (target, _number(answer[target]), _number(said.get(name)), None if labels is None else int(labels[column]))
+        (target, _number(prediction[target]), _number(said.get(name)), None if labels is None else int(labels[column]))
         for column, (target, name) in enumerate(zip(TARGETS, CALIBRATED))
     ]
 
@@ -110,7 +116,7 @@ def _pictures(
     data: DataSettings,
     settings: ClassifySettings,
     predictors: "list[Predictor]",
-    answer: np.ndarray,
+    prediction: np.ndarray,
     labels: np.ndarray | None,
 ) -> dict[str, str]:
     from stage2_classify.evaluation.attention import attend
@@ -118,21 +124,21 @@ def _pictures(
 
     found = {}
     preview = data.run / "masks" / f"{uid}.png"
-    if preview.exists() and settings.masks.folder is None:  # otherwise they aren't the masks that were answered from
+    if preview.exists() and settings.masks.folder is None:  # otherwise they aren't the masks that were used from
         found["preview"] = plots.png_uri(preview.read_bytes())
     path = crop_files.path_of(data, "vertebra3d", uid)
     if predictors and crop_files.cut_as(path, predictors[0].settings.crops):
         crops = crop_files.load(path)
-        rows = levels_to_show(answer, labels, crops.present)
+        rows = levels_to_show(prediction, labels, crops.present)
         truths = ["" if labels is None else ("fractured" if labels[row] else "healthy") for row in range(len(LEVELS))]
-        captions = [f"{answer[row]:.2f} {truths[row]}" for row in rows]
+        captions = [f"{prediction[row]:.2f} {truths[row]}" for row in rows]
         if rows:
             found["attention"] = plots.png_uri(draw_attention(crops, attend(predictors, crops), rows, captions))
     return found
 
 
 def _predictors(data: DataSettings, settings: ClassifySettings) -> "list[Predictor]":
-    """The networks that answered; [] where their weights aren't here."""
+    """The networks that predicted; [] where their weights aren't here."""
     from stage2_classify.predictor import load_predictor
 
     paths = [path for path in weights_paths(data, settings) if path.is_file()]

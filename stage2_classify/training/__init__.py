@@ -1,4 +1,4 @@
-"""From crops to networks: the encoder alone, then whole studies, then out-of-fold answers.
+"""From crops to networks: the encoder alone, then whole studies, then out-of-fold predictions.
 
 In: crops and labels by fold.
 Out: weights per fold, out_of_fold.csv.

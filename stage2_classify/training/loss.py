@@ -18,12 +18,12 @@ def row_weights(labels: Tensor) -> Tensor:
 
 
 def smoothed(labels: Tensor, settings: LossSettings) -> Tensor:
-    """Labels 0/1 of any shape -> what is to be answered, of the same shape."""
+    """Labels 0/1 of any shape -> the targets, of the same shape."""
     return labels.float() * (1 - settings.label_smoothing) + settings.label_smoothing / 2
 
 
 def competition_loss(logits: Tensor, labels: Tensor, settings: LossSettings) -> Tensor:
-    """logits (B, 8), labels (B, 8) -> scalar: the competition's score of these answers, but for label smoothing."""
+    """logits (B, 8), labels (B, 8) -> scalar: the competition's score of these predictions, but for label smoothing."""
     losses = F.binary_cross_entropy_with_logits(logits.float(), smoothed(labels, settings), reduction="none")
     return (row_weights(labels.float()) * losses).sum(dim=1).mean()
 

@@ -1,4 +1,4 @@
-"""Answers for the training studies, each by a network that has not seen it, and the decision fitted on them."""
+"""Predictions for the training studies, each by a network that has not seen it, and the decision fitted on them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.masks import masks_of
 from stage2_classify.predictions import Prediction, write_predictions
 from stage2_classify.run_folder import stage_folder
-from stage2_classify.schema import ANSWERS
+from stage2_classify.schema import PREDICTIONS
 from stage2_classify.settings import ClassifySettings, DecisionSettings
 
 if TYPE_CHECKING:
@@ -50,19 +50,19 @@ class Seen:
     prior: np.ndarray
 
 
-def answer_out_of_fold(
+def predict_out_of_fold(
     folders: dict[int, Path], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
 ) -> dict[str, str]:
     """out_of_fold.csv and decision.json, where they aren't current; returns uid -> error of those left out of them.
 
-    Every row of out_of_fold.csv is answered by a network and a posterior that haven't seen its study.
+    Every row of out_of_fold.csv is by a network and a posterior that haven't seen its study.
     """
     stage = stage_folder(data, settings)
     table, decision_path = stage / "out_of_fold.csv", stage / "decision.json"
     weights = {fold: folder / WEIGHTS for fold, folder in folders.items()}
     held_out = {fold: [uid for uid in usable.index if folds[uid] == fold] for fold in weights}
     provenance = decision_provenance(folders, usable, folds, data, settings)
-    if all(store.is_current(path, provenance, ANSWERS) for path in (table, decision_path)):
+    if all(store.is_current(path, provenance, PREDICTIONS) for path in (table, decision_path)):
         return {}
     if provenance["masks_seen_in_training"]:
         tell("training studies", [masks_seen(len(provenance["masks_seen_in_training"]), len(usable))])
@@ -82,7 +82,7 @@ def answer_out_of_fold(
             return Seen(uid, fold, logits, crops.present, {**crops.flags, **known}, predictor.prior)
 
         seen = shared(see, {uid: (uid,) for uid in held_out[fold]}, HERE, data.run / LOG)
-        for uid, one in progress(seen, len(held_out[fold]), f"answering for fold {fold}"):
+        for uid, one in progress(seen, len(held_out[fold]), f"predicting fold {fold}"):
             if isinstance(one, Failed):
                 failed[uid] = one.message
                 print(f"left out: {uid}: {one.message}")
@@ -91,7 +91,7 @@ def answer_out_of_fold(
     truth = usable.loc[[one.uid for one in found], list(TARGETS)].to_numpy()
     posterior, each = fit_decision(found, truth, settings.decision)
     decided = [decide.decide(one.logits[None], one.present, one.prior, own) for one, own in zip(found, each)]
-    answers = [Prediction(one.uid, d.answer, one.flags, d.calibrated, d.network) for one, d in zip(found, decided)]
+    predictions = [Prediction(one.uid, d.answer, one.flags, d.calibrated, d.network) for one, d in zip(found, decided)]
     decision = {
         "decision": None if posterior is None else posterior.to_json(),
         "prior": best_constants(usable.to_numpy()).tolist(),
@@ -100,11 +100,13 @@ def answer_out_of_fold(
         **(_scores(decided, truth) if found else {}),
     }
     with run_outputs_at([table, decision_path]):
-        write_predictions(table, answers)
-        # Without all of its studies the table isn't current, so that the next call answers them.
-        store.write_record(table, {**provenance, "unanswered": sorted(failed)} if failed else provenance, ANSWERS)
+        write_predictions(table, predictions)
+        # Without all of its studies the table isn't current, so that the next call predicts them.
+        store.write_record(
+            table, {**provenance, "not_predicted": sorted(failed)} if failed else provenance, PREDICTIONS
+        )
         store.write_json(decision_path, decision)
-        store.write_record(decision_path, provenance, ANSWERS)
+        store.write_record(decision_path, provenance, PREDICTIONS)
     return failed
 
 

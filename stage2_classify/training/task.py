@@ -13,7 +13,7 @@ from stage2_classify.training.samples import Example, Samples
 
 
 class ClassifyTask:
-    """See `common.training.Task`. `prior` (8,): the best constant answer for the training studies; `encoder`: the
+    """See `common.training.Task`. `prior` (8,): the best constant prediction for the training studies; `encoder`: the
     weights that the encoder starts from."""
 
     def __init__(
@@ -59,8 +59,8 @@ class ClassifyTask:
         if not self.validation:
             return {}
         device = next(network.parameters()).device
-        answers = []
+        predictions = []
         for example in self.validation:
             batch = {name: value.to(device) for name, value in as_batch(example.crops).items()}
-            answers.append(torch.sigmoid(network(batch)["logits"][0].float()).cpu().numpy())
-        return {"score": score(np.stack(answers), np.stack([example.labels for example in self.validation]))}
+            predictions.append(torch.sigmoid(network(batch)["logits"][0].float()).cpu().numpy())
+        return {"score": score(np.stack(predictions), np.stack([example.labels for example in self.validation]))}

@@ -1,4 +1,4 @@
-"""Training of stage 2: crops, a network for each fold, answers for the studies that a fold leaves out."""
+"""Training of stage 2: crops, a network for each fold, predictions for the studies that a fold leaves out."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from common.training import train as training
 from stage2_classify.run_folder import chosen_folds, fold_folder
 from stage2_classify.settings import KIND, ClassifySettings
 from stage2_classify.training import studies as training_studies
-from stage2_classify.training.out_of_fold import answer_out_of_fold
+from stage2_classify.training.out_of_fold import predict_out_of_fold
 from stage2_classify.training.pretrain import train_encoder
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def train(data: DataSettings, settings: ClassifySettings) -> int:
         examples = training_studies.load_examples(usable, data, settings)
         for fold in due:
             _train_fold(folders[fold], provenances[fold], fold, examples, folds, settings, competition.synthetic)
-    unanswered = answer_out_of_fold(folders, usable, folds, data, settings)
-    return PARTLY_FAILED if failed or unanswered else 0
+    not_predicted = predict_out_of_fold(folders, usable, folds, data, settings)
+    return PARTLY_FAILED if failed or not_predicted else 0
 
 
 def _train_fold(

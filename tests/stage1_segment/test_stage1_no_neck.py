@@ -53,8 +53,8 @@ def test_kept_by_hand() -> None:
     beside[15:17, 5:15, 20:24] = 3  # 2 mm wide of its bone
     unnamed[truth > 0] = 0
 
-    def kept(answer: np.ndarray) -> bool:
-        return is_kept(Volume(answer, np.eye(4)), Volume(truth, np.eye(4)))
+    def kept(prediction: np.ndarray) -> bool:
+        return is_kept(Volume(prediction, np.eye(4)), Volume(truth, np.eye(4)))
 
     assert kept(truth) and kept(beside)
     assert not kept(missed) and not kept(tube) and not kept(unnamed)
@@ -90,8 +90,8 @@ def test_a_lost_neck_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     truth[2:6, 2:6, 2:6] = 3
     monkeypatch.setattr(no_neck, "neck_beside_a_tube", lambda rng: (Volume(truth, np.eye(4)), Volume(truth, np.eye(4))))
     weights = write_weights(tmp_path / "w.safetensors", tiny_settings())
-    for answer, wrong in ((truth, 0), (0 * truth, 2)):
-        monkeypatch.setattr(predict, "segment", lambda ct, _, a=answer: Segmentation(Volume(a, np.eye(4)), {}, ()))
+    for prediction, wrong in ((truth, 0), (0 * truth, 2)):
+        monkeypatch.setattr(predict, "segment", lambda ct, _, a=prediction: Segmentation(Volume(a, np.eye(4)), {}, ()))
         result = measure_no_neck(weights, 2, 0, "cpu", kinds=[NECK])
         assert result["kinds"][NECK]["wrong"] == wrong
         assert "soft tissue beside a neck" in table(result)

@@ -57,9 +57,9 @@ def test_cues_don_t_depend_on_the_order_of_the_axes() -> None:
 
 def test_right_scan_passes_as_it_is() -> None:
     ct, mask = drawn_neck()
-    answer = checked(ct, perfect)
-    assert np.array_equal(answer.mask.array, mask.array) and answer.notices == ("said by the network",)
-    assert answer.turned == ()
+    prediction = checked(ct, perfect)
+    assert np.array_equal(prediction.mask.array, mask.array) and prediction.notices == ("said by the network",)
+    assert prediction.turned == ()
 
 
 @pytest.mark.parametrize(
@@ -71,19 +71,19 @@ def test_turned_scan_is_refused_or_repaired(turn: tuple[str, ...], words: str) -
     with pytest.raises(WrongOrientation, match=words) as refused:
         checked(ct, perfect)
     assert refused.value.exit_code == 15 and "--orientation repair" in str(refused.value)
-    answer = checked(ct, perfect, "repair")
-    assert answer.mask.grid.matches(ct.grid) and np.array_equal(answer.mask.array, mask.array)
-    assert answer.turned == turn
-    assert answer.notices[0] == "said by the network" and "left and right can't be told" in answer.notices[-1]
+    prediction = checked(ct, perfect, "repair")
+    assert prediction.mask.grid.matches(ct.grid) and np.array_equal(prediction.mask.array, mask.array)
+    assert prediction.turned == turn
+    assert prediction.notices[0] == "said by the network" and "left and right can't be told" in prediction.notices[-1]
 
 
 def test_repair_stays_on_the_file_s_own_grid() -> None:
     """An array that runs from head to foot under a header that says so, but with the sign of up lost."""
     ct, mask = drawn_neck()
     affine = np.diag([-3.0, -3, 3, 1])  # LPS voxels whose z axis is right: only front and back are exchanged
-    answer = checked(Volume(ct.array[::-1], affine), lambda scan: perfect(scan), "repair")
-    assert np.array_equal(answer.mask.affine, affine) and np.array_equal(answer.mask.array, mask.array[::-1])
-    assert answer.turned == ("forward",)
+    prediction = checked(Volume(ct.array[::-1], affine), lambda scan: perfect(scan), "repair")
+    assert np.array_equal(prediction.mask.affine, affine) and np.array_equal(prediction.mask.array, mask.array[::-1])
+    assert prediction.turned == ("forward",)
 
 
 def test_contradiction_that_no_turn_explains_is_a_notice() -> None:
@@ -95,8 +95,8 @@ def test_contradiction_that_no_turn_explains_is_a_notice() -> None:
         empty = Segmentation(canonical(scan).with_array(np.zeros(scan.array.shape, np.uint8)), {}, ())
         return perfect(scan) if len(calls) == 1 else empty
 
-    answer = checked(ct, lost)
-    assert len(calls) == 4 and "no single turn of it is right" in answer.notices[-1]
+    prediction = checked(ct, lost)
+    assert len(calls) == 4 and "no single turn of it is right" in prediction.notices[-1]
 
 
 def test_nothing_labelled_is_nothing_to_judge() -> None:

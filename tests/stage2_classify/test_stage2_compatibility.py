@@ -122,11 +122,11 @@ def test_a_decision_reads_only_the_networks_that_it_names(run):
     posterior, fitted = read_decision(path, digests)
     assert posterior is not None and fitted == settings().decision
     for others in (digests[:1], [*digests, "another"], [digests[0], "another"]):
-        with pytest.raises(WeightsError, match="not fitted on the answers of these weights"):
+        with pytest.raises(WeightsError, match="not fitted on the predictions of these weights"):
             read_decision(path, others)
     content = store.read_json(path)
     store.write_json(path, {key: content[key] for key in content if key != "networks"})
-    with pytest.raises(WeightsError, match="not fitted on the answers"):
+    with pytest.raises(WeightsError, match="not fitted on the predictions"):
         read_decision(path, digests)
     assert read_decision(path.with_name("none.json"), digests) == (None, None)
 
@@ -141,5 +141,5 @@ def test_networks_of_other_crops_do_not_answer_together(run, tmp_path):
     crops = {**description["settings"]["crops"], "spacing_mm": 2.0}
     other = {**description, "settings": {**description["settings"], "crops": crops}}
     save_weights(tmp_path / "w.safetensors", load_predictor(own, "cpu").network, other)
-    with pytest.raises(WeightsError, match=r"can't answer together: their crops\.spacing_mm is 2\.0, expected 1\.0"):
+    with pytest.raises(WeightsError, match=r"can't predict together: their crops\.spacing_mm is 2\.0, expected 1\.0"):
         check_alike([own, tmp_path / "w.safetensors"])

@@ -202,7 +202,7 @@ def test_where_the_truth_is_not_known_and_without_a_submission(answered):
     (answered.root / "test_labels.csv").unlink()
     assert make_report(answered, ClassifySettings()) == 0
     text = (answered.run / "report.html").read_text()
-    assert "Training studies, each answered by a network" in text and "Operating points" not in text
+    assert "Training studies, each predicted by a network" in text and "Operating points" not in text
     (answered.run / "submission.csv").unlink()
     with pytest.raises(SubmissionError, match="no submission yet"):
         make_report(answered, ClassifySettings())

@@ -1,4 +1,4 @@
-"""A whole answer held against what anatomy allows.
+"""A whole prediction held against what anatomy allows.
 
 In: a CT and its mask.
 Out: notices, or WrongOrientation.

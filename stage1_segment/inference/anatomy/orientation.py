@@ -1,4 +1,5 @@
-"""A whole answer held against anatomy: a header that turns the patient round is found out, and undone on request."""
+"""A whole prediction held against anatomy: a header that turns the patient round is found out, and undone on
+request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,8 +28,8 @@ Right real scans have 1.7 and more forward, 1.2 and more up, but for a narrow ch
 
 @dataclass(frozen=True)
 class Judgement:
-    """Of an answer: `against`, the directions that anatomy contradicts; `reasons`, a sentence each; `row`, what no row
-    of levels has, likewise; `confirmed`, the directions that are seen to be right."""
+    """Of a prediction: `against`, the directions that anatomy contradicts; `reasons`, a sentence each; `row`, what no
+    row of levels has, likewise; `confirmed`, the directions that are seen to be right."""
 
     against: tuple[str, ...]
     reasons: tuple[str, ...]
@@ -43,22 +44,23 @@ class Judgement:
 def checked(
     ct: Volume, segment: "Callable[[Volume], Segmentation]", orientation: Orientation = "refuse"
 ) -> "Segmentation":
-    """The answer of `segment` for a CT (HU, any orientation) on its own grid, with what contradicts anatomy as notices.
+    """The prediction of `segment` for a CT (HU, any orientation) on its own grid, with what contradicts anatomy as
+    notices.
 
     Where the scan contradicts its header, each turn of it is tried. When just one of them is right: WrongOrientation,
-    or with "repair" the answer for the scan so turned, whose mask still lies on the file's own voxels.
+    or with "repair" the prediction for the scan so turned, whose mask still lies on the file's own voxels.
     """
-    answer = segment(ct)
-    judged = judge(ct, answer.mask)
+    prediction = segment(ct)
+    judged = judge(ct, prediction.mask)
     if not judged.against:
-        return replace(answer, notices=(*answer.notices, *judged.sentences))
+        return replace(prediction, notices=(*prediction.notices, *judged.sentences))
     scans = {turn: turned(ct, turn) for turn in TURNS}
     turns = {turn: segment(scan) for turn, scan in scans.items()}
     right = [turn for turn, scan in scans.items() if _explains(judge(scan, turns[turn].mask), judged)]
     seen = "; ".join(judged.sentences)
     if len(right) != 1:
         unsure = f"the scan contradicts its header ({seen}), and no single turn of it is right: look at the picture"
-        return replace(answer, notices=(*answer.notices, unsure))
+        return replace(prediction, notices=(*prediction.notices, unsure))
     how = TURNS[right[0]]
     if orientation == "refuse":
         raise WrongOrientation(
@@ -77,7 +79,7 @@ def _explains(turn: Judgement, before: Judgement) -> bool:
 
 
 def judge(ct: Volume, mask: Volume) -> Judgement:
-    """An answer (mask of `labels.CLASS_NAMES`, on the CT's grid) held against what the scan shows."""
+    """A prediction (mask of `labels.CLASS_NAMES`, on the CT's grid) held against what the scan shows."""
     cues = direction_cues(ct, mask)
     sums = {along: balance(cues, along) for along in AXES}
     against = tuple(along for along in AXES if sums[along] < AGAINST)

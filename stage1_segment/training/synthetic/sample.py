@@ -1,4 +1,4 @@
-"""Training samples from an anatomy bank: what the network gets, and what it should answer."""
+"""Training samples from an anatomy bank: what the network gets, and what it should predict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

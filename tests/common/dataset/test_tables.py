@@ -21,7 +21,7 @@ from stage2_classify.predictions import read_predictions, read_probabilities
 
 HEADER = "StudyInstanceUID,patient_overall,C1,C2,C3,C4,C5,C6,C7\n"
 LABELS = HEADER + "1.2.3,1,0,1,0,0,0,0,0\nmy_study_7,0,0,0,0,0,0,0,0\n"
-ANSWERS = HEADER + "1.2.3,0.9,0.1,0.8,0.1,0.1,0.1,0.1,0.1\nmy_study_7,0.2,0.1,0.1,0.1,0.1,0.1,0.1,0.1\n"
+PREDICTIONS = HEADER + "1.2.3,0.9,0.1,0.8,0.1,0.1,0.1,0.1,0.1\nmy_study_7,0.2,0.1,0.1,0.1,0.1,0.1,0.1,0.1\n"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_byte_order_mark_is_skipped_and_a_short_row_is_no_number(tmp_path: Pat
     path = tmp_path / "T.csv"
     path.write_bytes(LABELS.encode("utf-8-sig"))
     assert list(read_labels(path).index) == ["1.2.3", "my_study_7"]
-    path.write_text(ANSWERS + "1.2.4,0.5\n")
+    path.write_text(PREDICTIONS + "1.2.4,0.5\n")
     with pytest.raises(DatasetError, match=r"1\.2\.4 has C1 = `nan`"):
         read_predictions(path)
     assert read_table(path, ("StudyInstanceUID", "C7"))["C7"].tolist() == ["0.1", "0.1", ""]
@@ -61,7 +61,7 @@ def test_a_byte_order_mark_is_skipped_and_a_short_row_is_no_number(tmp_path: Pat
 
 def test_decimal_commas_are_named(tmp_path: Path) -> None:
     path = tmp_path / "T.csv"
-    path.write_text(ANSWERS.replace("0.8", '"0,8"'))
+    path.write_text(PREDICTIONS.replace("0.8", '"0,8"'))
     with pytest.raises(DatasetError, match=r"1\.2\.3 has C2 = `0,8`, with a decimal comma"):
         read_probabilities(path)
     path.write_text('row_id,fractured\n1.2.3_C1,"0,5"\n')
@@ -84,7 +84,7 @@ def test_ids_with_underscores_are_ids_everywhere(tmp_path: Path) -> None:
 def test_contradicting_labels_are_refused_by_every_command(tmp_path: Path, row: str) -> None:
     (tmp_path / "train_images").mkdir()
     (tmp_path / "train.csv").write_text(LABELS + row + "\n")
-    (tmp_path / "P.csv").write_text(ANSWERS)
+    (tmp_path / "P.csv").write_text(PREDICTIONS)
     (tmp_path / "S.csv").write_text("row_id,fractured\n1.2.3_C1,0.5\n")
     kinds = {(fault.kind, fault.where) for fault in verify(tmp_path).faults}
     assert ("contradiction", "1.2.4") in kinds
