@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import blosc2
 import nibabel as nib
@@ -94,7 +95,8 @@ def _read_npz(path: Path, at: tuple[slice, ...]) -> np.ndarray:
 
 
 def _read_nifti(path: Path, at: tuple[slice, ...]) -> np.ndarray:
-    return np.asarray(nib.load(path.with_suffix(".nii.gz")).dataobj)[at]
+    image: Any = nib.load(path.with_suffix(".nii.gz"))
+    return np.asarray(image.dataobj)[at]
 
 
 if __name__ == "__main__":

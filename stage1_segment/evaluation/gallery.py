@@ -45,7 +45,8 @@ def draw_gallery(
         along = middle_line(scan.mask if scan.mask.any() else prediction)
         for place, (labels, title) in enumerate(((scan.mask, f"{number + 1}: truth"), (prediction, "network"))):
             panel = panels[2 * number + place]
-            view(panel, *(plane(array, along, 0)[::-1] for array in (ct.array, labels)), ct.spacing[[1, 2]])
+            hu, named = (plane(array, along, 0)[::-1] for array in (ct.array, labels))
+            view(panel, hu, named, ct.spacing[[1, 2]])
             panel.set_title(title, color="white", fontsize=8)
             zoom(panel, plane(scan.mask, along, 0)[::-1], ct.spacing[[1, 2]], SHOWN_MM)
     figure.text(0.005, 0.003, f"Synthetic scans. {NOT_MEDICAL}", color="white", fontsize=8)

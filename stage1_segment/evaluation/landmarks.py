@@ -82,7 +82,7 @@ def _mark(mask: Volume, trees: dict[int, cKDTree], level: str, place: np.ndarray
     held = int(mask.array[tuple(index)]) if inside else 0
     if held:
         distances[held] = 0.0
-    nearest = min(distances, key=distances.get, default=0)
+    nearest = min(distances, key=distances.__getitem__, default=0)
     if nearest and distances[nearest] > FAR_MM:
         nearest = 0
     body = None if own not in trees or own == THORACIC else float(np.linalg.norm(body_middle(mask, own) - place))

@@ -95,4 +95,4 @@ def is_kept(prediction: "Volume", truth: "Volume") -> bool:
             return False
     near = ndimage.distance_transform_edt(truth.array == 0, sampling=truth.spacing) <= 5.0
     named = np.isin(prediction.array, levels)
-    return np.count_nonzero(named & ~near) <= 0.05 * np.count_nonzero(named)
+    return bool(np.count_nonzero(named & ~near) <= 0.05 * np.count_nonzero(named))

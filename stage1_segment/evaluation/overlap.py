@@ -35,7 +35,7 @@ def evaluate(data: DataSettings, settings: SegmentSettings) -> int:
     truth = {uid: path for uid in competition.test_studies() if (path := competition.test_segmentation(uid))}
     cohort = "test" if truth else "held-out"
     if not truth:
-        truth = {uid: competition.segmentation(uid) for uid in competition.segmented()}
+        truth = {uid: path for uid in competition.segmented() if (path := competition.segmentation(uid))}
     if not truth:
         raise DatasetError(f"{data.root}: no study with a true mask to compare with; segmentations/ holds none")
     seen = {uid: seen_in_training(run.mask(uid), unknown=None if cohort == "held-out" else False) for uid in truth}
@@ -83,11 +83,13 @@ def compare(prediction: Volume, truth: Volume) -> dict[str, dict[str, float | No
             result[level] = {"dice": 0.0, "hd95_mm": None, "centroid_mm": None}
             continue
         box = _box(a | t)
-        pair = [torch.from_numpy(np.ascontiguousarray(m[box]))[None, None] for m in (a, t)]
-        hd95 = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=list(spacing))
+        ours, theirs = (torch.from_numpy(np.ascontiguousarray(m[box]))[None, None] for m in (a, t))
+        hd95 = compute_hausdorff_distance(
+            ours, theirs, include_background=True, percentile=95, spacing=spacing.tolist()
+        )
         centres = [truth.grid.to_world(np.argwhere(m[box]).mean(axis=0)) for m in (a, t)]
         result[level] = {
-            "dice": round(float(compute_dice(*pair, include_background=True)), 4),
+            "dice": round(float(compute_dice(ours, theirs, include_background=True)), 4),
             "hd95_mm": round(float(hd95), 3),
             "centroid_mm": round(float(np.linalg.norm(centres[0] - centres[1])), 3),
         }

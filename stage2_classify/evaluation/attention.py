@@ -32,7 +32,8 @@ class Attention:
     def peak(self, method: str, row: int) -> tuple[int, int, int]:
         """Cell of the largest value of a level (row 0 = C1)."""
         heat = self.maps[method][row]
-        return tuple(int(i) for i in np.unravel_index(int(heat.argmax()), heat.shape))
+        x, y, z = np.unravel_index(int(heat.argmax()), heat.shape)
+        return int(x), int(y), int(z)
 
     def spread(self, method: str, row: int, shape: tuple[int, int, int]) -> np.ndarray:
         """The map of a level (X, Y, Z) float32 on the crop's own cells, interpolated."""
@@ -78,7 +79,7 @@ def _forward(predictor: Predictor, crops: Crops) -> tuple[Tensor, dict[str, Tens
         return kept[0]
 
     network = predictor.network
-    handle = network.encoder.joined.register_forward_hook(keep)
+    handle = network.get_submodule("encoder.joined").register_forward_hook(keep)
     try:
         batch = {name: value.to(predictor.device) for name, value in as_batch(crops).items()}
         # cuDNN's GRU has no slope in eval mode.

@@ -110,7 +110,7 @@ def _mean(areas: np.ndarray) -> np.ndarray:
     return np.where(known, areas, 0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
 
 
-def _known(area: float) -> float | None:
+def _known(area: float | np.ndarray) -> float | None:
     return float(area) if np.isfinite(area) else None
 
 

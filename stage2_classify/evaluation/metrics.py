@@ -46,7 +46,7 @@ def collect(data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     return {
         "notices": notices,
         "test": evaluate(submission, truth) if known else None,
-        "curves": discrimination(submission.to_numpy(), truth.to_numpy()) if known else {},
+        "curves": {} if submission is None or truth is None else _curves(submission, truth),
         "operating_points": _operating(submission, truth, held_out["vertebra3d"], train_truth) if known else {},
         "reliability": _reliability(folder_of(data, "vertebra3d") / "test.csv", submission, truth) if known else {},
         "entries": _entries(data, submission, truth) if known else {},
@@ -69,6 +69,10 @@ def _scored(path: Path, truth: pd.DataFrame | None) -> tuple[pd.DataFrame | None
         [f"{left} of {len(truth)} test studies with labels have no whole prediction and aren't scored"] if left else []
     )
     return (None, None, notices) if submission.empty else (submission, truth.loc[submission.index], notices)
+
+
+def _curves(submission: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
+    return discrimination(submission.to_numpy(), truth.to_numpy())
 
 
 def _masks_seen(path: Path) -> list[str]:

@@ -91,7 +91,9 @@ def _held_out_peaks(data: DataSettings, settings: ClassifySettings) -> Iterable[
     labels, boxed = competition.train_labels(), set(competition.boxes()[UID])
     folds = kept_folds(data.run / "folds.csv", labels, data.folds, data.fold_seed)
     answered_by = store.provenance_of(stage_folder(data, settings) / "out_of_fold.csv").get("weights", {})
-    for fold in chosen_folds(data, settings) if folds is not None else ():
+    if folds is None:
+        return
+    for fold in chosen_folds(data, settings):
         weights = fold_folder(data, settings, fold) / WEIGHTS
         if not weights.is_file() or answered_by.get(str(fold)) != store.digest_file(weights):
             continue

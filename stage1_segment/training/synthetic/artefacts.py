@@ -148,7 +148,7 @@ def add_metal(
     chosen = those([of_scan is not None for of_scan in metals])
     if not chosen:
         return scans
-    part, with_metal = picked(scans, chosen), [metals[k] for k in chosen]
+    part, with_metal = picked(scans, chosen), [metal for metal in metals if metal is not None]
     mm = torch.stack([picked(axis.distance, chosen) for axis in axes])
     counts = to_device([[axis.counts[k] for k in chosen] for axis in axes], scans)
     anywhere = counts * mm * stacked(with_metal, "place", scans).T

@@ -62,8 +62,8 @@ def draw_contrast(rng: np.random.Generator) -> Contrast:
     _vertebrae(hu, grain, rng)
     for code, value in draw_disc_hu(hu[t.DISC], rng).items():
         hu[code] = value
-    for codes, limits in OTHER_BONE.items():
-        for code, (low, high) in zip(codes, limits):
+    for codes, ranges in OTHER_BONE.items():
+        for code, (low, high) in zip(codes, ranges):
             hu[code] = rng.uniform(low, high)
             grain[code] = hu[code] * rng.uniform(*BONE_GRAIN) * 0.7
     return Contrast(hu, grain, tuple(rng.uniform(*limits) for limits in UNEVEN_MM), int(rng.integers(2**31)))

@@ -90,7 +90,15 @@ def place(
     )
 
 
-def _ends(subject, matrix, origin, levels, part, cut, rng) -> tuple[float, float]:
+def _ends(
+    subject: Subject,
+    matrix: np.ndarray,
+    origin: np.ndarray,
+    levels: dict[int, np.ndarray],
+    part: str,
+    cut: bool,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
     """Lower and upper end of the scan, mm from the middle of C4 along the scan's z; that of a chest
     begins within the neck (`cut`)."""
     first, last = subject.rows[1], subject.body_rows[1]
@@ -123,7 +131,9 @@ def _below(end: float, rng: np.random.Generator) -> float:
     return rng.uniform(min(-LONGEST_MM, end), end)
 
 
-def _coarse_centre(levels, bottom, top, window_mm, rng) -> np.ndarray:
+def _coarse_centre(
+    levels: dict[int, np.ndarray], bottom: float, top: float, window_mm: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """As the windows of the first pass lie: within a scan that is longer than a window, often at its ends; about a
     shorter one. In the plane the spine is anywhere, most often in the middle, now and then (`ASIDE`) out of sight."""
     height, slack = window_mm[2], (top - bottom - window_mm[2]) / 2

@@ -62,10 +62,10 @@ class BankSamples:
         hu = torch.empty((len(recipes), *window), device=device)
         masks = torch.zeros((len(recipes), *window), dtype=torch.uint8, device=device)
         patients = those([recipe.scan is not None for recipe in recipes])
+        scans = [recipe.scan for recipe in recipes if recipe.scan is not None]
         if patients:
             some = to_device(patients, device)
             subjects = [self.subjects[recipes[number].subject] for number in patients]
-            scans = [recipes[number].scan for number in patients]
             hu[some], masks[some] = make_scans(subjects, scans, window, voxel_mm, device)
         for number, recipe in enumerate(recipes):
             if recipe.scan is None:

@@ -108,7 +108,7 @@ def densities(codes: Tensor, contrasts: Sequence[Contrast], cell_mm: float) -> T
     hu, grain = (each_values_at([getattr(of, name) for of in contrasts], codes) for name in ("hu", "grain"))
     sizes = codes.shape[1:]
     for scale, share in enumerate(UNEVEN):
-        knots = [[max(round(n * cell_mm / of.uneven_mm[scale]), 1) + 3 for n in sizes] for of in contrasts]
+        knots = [tuple(max(round(n * cell_mm / of.uneven_mm[scale]), 1) + 3 for n in sizes) for of in contrasts]
         generators = [torch.Generator(codes.device).manual_seed(of.seed + scale) for of in contrasts]
         weights = [smooth_weights(counts, n, codes.device) for counts, n in zip(zip(*knots), sizes)]
         field = along_axes(random_fields(knots, generators) * share, weights)

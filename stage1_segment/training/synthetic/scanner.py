@@ -119,9 +119,9 @@ def add_noise(scans: Tensor, scanners: Sequence[Scanner], axes: Sequence[ScanAxi
     generators = [torch.Generator(scans.device).manual_seed(scanner.seed) for scanner in scanners]
     noise = random_fields(shapes, generators)
     if any(scanner.grain > SHORT for scanner in scanners):
-        kernels = np.array([scanner.grain for scanner in scanners]).clip(SHORT)[:, None]
-        kernels = np.exp(-0.5 * (np.arange(-2, 3) / kernels) ** 2)
-        kernels = to_device((kernels / np.linalg.norm(kernels, axis=1, keepdims=True)).astype(np.float32), noise)
+        widths = np.array([scanner.grain for scanner in scanners]).clip(SHORT)[:, None]
+        bells = np.exp(-0.5 * (np.arange(-2, 3) / widths) ** 2)
+        kernels = to_device((bells / np.linalg.norm(bells, axis=1, keepdims=True)).astype(np.float32), noise)
         noise = _convolved(_convolved(noise, kernels, 1), kernels, 2)
     scans = scans + noise * (stacked(scanners, "noise", scans, 3) * thick.clamp(max=3))
     if any(scanner.streaks for scanner in scanners):

@@ -39,7 +39,7 @@ def spines_alone(hu: Tensor, mask: Tensor, alone: Sequence[Alone | None], voxel_
     chosen = those([of_scan is not None for of_scan in alone])
     if not chosen:
         return hu
-    asked = [alone[k] for k in chosen]
+    asked = [of_scan for of_scan in alone if of_scan is not None]
     bone = picked(mask, chosen) > 0
     farthest = max(of_scan.reach_mm for of_scan in asked) / voxel_mm
     near = squared_distance(bone, farthest) <= (stacked(asked, "reach_mm", hu, 3) / voxel_mm) ** 2

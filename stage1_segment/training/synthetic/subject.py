@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,7 +114,7 @@ def load_subject(path: Path) -> Subject:
     import nibabel as nib
 
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
         labels = np.asarray(image.dataobj)
     except Exception as error:  # nibabel raises many kinds
         raise CorruptFile(f"{path}: not a readable NIfTI ({error}); make the bank again") from None

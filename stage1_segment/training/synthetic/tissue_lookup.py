@@ -70,8 +70,9 @@ def look_up(
     trunks = [scan.trunk for scan in rays]
     lungs = those([trunk.lungs != AS_MAPPED.lungs for trunk in trunks])
     if lungs:
+        those_subjects, those_rays = _of(lungs, subjects, rays)
         codes[to_device(lungs, device)] = _place_lungs(
-            picked(codes, lungs), *_of(lungs, subjects, rays), picked(index, lungs)
+            picked(codes, lungs), those_subjects, those_rays, picked(index, lungs)
         )
     gone = those([not trunk.shoulders.seen for trunk in trunks])
     if gone:
@@ -144,7 +145,9 @@ def _within(values: Tensor, counts: Sequence[int]) -> Tensor:
     return values if len(set(counts)) == 1 else torch.minimum(values, to_device(counts, values, 3).float() - 1)
 
 
-def _smooth_field(counts, cells, voxel_mm, rng) -> np.ndarray:
+def _smooth_field(
+    counts: Sequence[int], cells: Sequence[int], voxel_mm: float, rng: np.random.Generator
+) -> np.ndarray:
     """(*counts, 3) smooth random displacement of about unit variance."""
     knots = [max(round(n * voxel_mm / FINER / KNOTS_MM), 1) + 3 for n in cells]
     field = torch.from_numpy(rng.normal(0, 1.5, (3, *knots)).astype(np.float32))
