@@ -60,8 +60,8 @@ def bootstrap_share(
     _some(np.asarray(parts))
     picks = np.random.default_rng(seed).integers(0, len(parts), (draws, len(parts)))
     parts, wholes = np.asarray(parts, dtype=np.float64)[picks].sum(axis=1), np.asarray(wholes)[picks].sum(axis=1)
-    drawn = np.divide(parts, wholes, out=np.full(draws, np.nan), where=wholes > 0)
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    resampled = np.divide(parts, wholes, out=np.full(draws, np.nan), where=wholes > 0)
+    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -84,7 +84,7 @@ class LossSettings(Settings):
     outside_mm: float = 10.0
     """... and those this far from every box as healthy."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """How far labels are drawn from 0 and 1 towards a half (Szegedy et al. 2016); not those of places."""
+    """How far labels are moved from 0 and 1 towards a half (Szegedy et al. 2016); not those of places."""
 
 
 class AugmentSettings(Settings):

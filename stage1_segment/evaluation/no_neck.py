@@ -47,7 +47,7 @@ def measure_no_neck(
     for number, kind in enumerate([*KINDS, NECK]):
         if kinds is None or kind in kinds:
             runs = (np.random.default_rng([seed, number, n]) for n in range(volumes))
-            told = {n: look(kind, rng, segmenter) for n, rng in enumerate(progress(runs, volumes, kind))}
+            told = {n: try_volume(kind, rng, segmenter) for n, rng in enumerate(progress(runs, volumes, kind))}
             wrong = [n for n, notices in told.items() if notices is not None]
             interval = binomtest(len(wrong), volumes).proportion_ci(method="wilson")
             ends = [round(float(interval.low), 4), round(float(interval.high), 4)]
@@ -72,7 +72,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def look(kind: str, rng: np.random.Generator, segmenter: "Segmenter") -> tuple[str, ...] | None:
+def try_volume(kind: str, rng: np.random.Generator, segmenter: "Segmenter") -> tuple[str, ...] | None:
     """None when a volume is predicted rightly; else what `predict` would say about it, () for not a word."""
     from stage1_segment.inference.anatomy.orientation import judge
     from stage1_segment.inference.segmenter import segment

@@ -40,14 +40,14 @@ def spine_pieces(bone: np.ndarray, hu: np.ndarray) -> np.ndarray:
     return bone & ((sizes >= max(0.2 * sizes[largest], 1)) & ~beside)[pieces]
 
 
-def bone_alone(labels: np.ndarray, hu: np.ndarray, spread_hu: float) -> tuple[np.ndarray, tuple[str, ...]]:
+def bone_alone(labels: np.ndarray, hu: np.ndarray, min_sd_hu: float) -> tuple[np.ndarray, tuple[str, ...]]:
     """labels (X, Y, Z) uint8 of `labels.CLASS_NAMES`, hu (X, Y, Z) -> the labels, without any cervical level where one
-    of them has HU of a smaller standard deviation than `spread_hu`: no bone has, so that the others only look like
+    of them has HU of a smaller standard deviation than `min_sd_hu`: no bone has, so that the others only look like
     vertebrae. And what that changed, a sentence each."""
     levels = range(1, THORACIC)
     boxes = dict(zip(levels, ndimage.find_objects(labels, max_label=THORACIC - 1)))
     seen = [level for level in levels if boxes[level] is not None]
-    flat = [v for v in seen if hu[boxes[v]][labels[boxes[v]] == v].std(dtype=np.float64) < spread_hu]
+    flat = [v for v in seen if hu[boxes[v]][labels[boxes[v]] == v].std(dtype=np.float64) < min_sd_hu]
     if not flat:
         return labels, ()
     names = ", ".join(CLASS_NAMES[level] for level in flat)

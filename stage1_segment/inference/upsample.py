@@ -9,7 +9,7 @@ SLAB = 2**24
 
 
 def upsampled_labels(logits: Tensor, shape: np.ndarray, slab: int | None = None) -> np.ndarray:
-    """The likeliest class of logits (C, x, y, z) enlarged linearly to `shape`, faces aligned; uint8. `slab`
+    """The likeliest class of logits (C, x, y, z) upsampled linearly to `shape`, faces aligned; uint8. `slab`
     slices along z at a time, by default as many as hold `SLAB` logits: nine times a whole scan wouldn't fit a small
     machine."""
     nx, ny, nz = (int(n) for n in shape)

@@ -74,7 +74,7 @@ def simulated_previous_pass(
     """What a first pass, its voxels `ratio` times larger, might have found of mask (X, Y, Z): float32.
 
     Made on the coarse grid at a random offset: displaced, with ragged edges, levels that are missed or
-    taken for their neighbour, balls of wrong predictions; then enlarged by nearest neighbour, as at prediction.
+    taken for their neighbour, balls of wrong predictions; then upsampled by nearest neighbour, as at prediction.
     """
     strength = min(settings.previous_pass, 2.0)
     offset = rng.uniform(0, ratio, 3) + strength * rng.normal(0, 0.35, 3) * ratio

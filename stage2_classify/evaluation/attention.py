@@ -35,7 +35,7 @@ class Attention:
         x, y, z = np.unravel_index(int(heat.argmax()), heat.shape)
         return int(x), int(y), int(z)
 
-    def spread(self, method: str, row: int, shape: tuple[int, int, int]) -> np.ndarray:
+    def upsampled(self, method: str, row: int, shape: tuple[int, int, int]) -> np.ndarray:
         """The map of a level (X, Y, Z) float32 on the crop's own cells, interpolated."""
         heat = self.maps[method][row]
         return np.clip(ndimage.zoom(heat, np.divide(shape, heat.shape), order=1, grid_mode=True, mode="nearest"), 0, 1)

@@ -39,10 +39,10 @@ def less_other(evidence: pd.DataFrame, other: pd.DataFrame, labels: pd.DataFrame
             "vertebrae; were they judged on one cohort?"
         )
     picks = np.random.default_rng(seed).integers(0, len(both), (DRAWS, len(both)))
-    drawn = [
+    resampled = [
         _area(own[some], y[some]) - _area(its[some], y[some]) for some in np.array_split(picks, DRAWS // AT_ONCE)
     ]
-    low, high = np.nanquantile(np.concatenate(drawn), [0.025, 0.975])
+    low, high = np.nanquantile(np.concatenate(resampled), [0.025, 0.975])
     value = _area(own[None], y[None]) - _area(its[None], y[None])
     return {"studies": len(both), "value": float(value[0]), "interval": [float(low), float(high)]}
 

@@ -40,8 +40,8 @@ def _of(p: np.ndarray, y: np.ndarray, picks: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _with_interval(value: float | np.ndarray, drawn: np.ndarray | list[float]) -> dict[str, Any]:
-    return {"value": float(value), "interval": [float(q) for q in np.quantile(drawn, [0.025, 0.975])]}
+def _with_interval(value: float | np.ndarray, resampled: np.ndarray | list[float]) -> dict[str, Any]:
+    return {"value": float(value), "interval": [float(q) for q in np.quantile(resampled, [0.025, 0.975])]}
 
 
 def _short(values: np.ndarray) -> list[float]:

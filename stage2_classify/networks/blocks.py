@@ -5,11 +5,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 BLOCK = 4
-"""Cells along the edge of the blocks in which a network is told where the vertebra is."""
+"""Cells along the edge of the blocks in which a network sees where the vertebra is."""
 MUSCLE, BONE = 0.17, 0.27
 """About 60 and 200 HU in the default window."""
 VOXEL_START = -2.0
-"""Local logits start here, since most places are healthy; taken off again in the evidence."""
+"""Voxel logits start here, since most places are healthy; taken off again in the evidence."""
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 
 
@@ -22,13 +22,13 @@ def norm(dims: int, channels: int) -> nn.Module:
 
 def gaps(ct: Tensor) -> Tensor:
     """ct (N, X, Y, Z) -> how much darker each cell is than what surrounds it on both sides within two cells:
-    morphological closing minus the picture (the black top-hat). Thin gaps in bone stand out, wide edges don't."""
+    morphological closing minus the image (the black top-hat). Thin gaps in bone stand out, wide edges don't."""
     return -_largest(-_largest(ct)) - ct
 
 
 def whereabouts(mask: Tensor) -> Tensor:
     """mask (N, X, Y, Z) 0..1 -> (N, X, Y, Z): where the vertebra is, and no more. The largest value in blocks of BLOCK
-    cells, smoothly spread again: gaps and the outlines of fragments are gone, which a mask drawn by someone who knew of
+    cells, upsampled smoothly: gaps and the outlines of fragments are gone, which a mask drawn by someone who knew of
     the fracture shows and one from stage 1 doesn't."""
     blocks = F.max_pool3d(mask.unsqueeze(1), BLOCK)
     return F.interpolate(blocks, size=mask.shape[1:], mode="trilinear", align_corners=False).squeeze(1)

@@ -31,7 +31,7 @@ class LibraryFeatures(nn.Module):
         try:
             self.encoder = get_encoder(name, in_channels=inputs, depth=depth, weights=None)
         except (TypeError, ValueError, RuntimeError) as error:  # some need a version of timm-3d that isn't this one
-            raise ConfigError(f"network.encoder: {name} can't be built with {depth} halvings: {error}") from None
+            raise ConfigError(f"network.encoder: {name} can't be built with {depth} stages: {error}") from None
         norm_by_instances(self.encoder)
         self.depth, self.channels = depth, tuple(self.encoder.out_channels[2:])
         _check(name, self, inputs)

@@ -1,7 +1,7 @@
-"""Stage 1's network as a beginning for the encoder: its first halvings are built of the same blocks, under other names.
+"""The encoder initialised with stage 1's weights: its first stages are built of the same blocks, under other names.
 
 Stage 1 has learned from every segmented study what bone looks like, in coarser voxels and a narrower window of HU; what
-the encoder has beyond that stays as drawn.
+the encoder has beyond that keeps its random weights.
 """
 
 from pathlib import Path

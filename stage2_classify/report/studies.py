@@ -120,7 +120,7 @@ def _pictures(
     labels: np.ndarray | None,
 ) -> dict[str, str]:
     from stage2_classify.evaluation.attention import attend
-    from stage2_classify.evaluation.attention_picture import draw_attention, levels_to_show
+    from stage2_classify.evaluation.attention_plot import draw_attention, levels_to_show
 
     found = {}
     preview = data.run / "masks" / f"{uid}.png"

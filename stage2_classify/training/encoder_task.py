@@ -1,7 +1,7 @@
 """First half of the training: the encoder alone, on patches of vertebrae, fractured and healthy ones equally often.
 
 One vertebra in ten is fractured, and a fracture is a small part of it. On patches about the places that are known, by
-boxes or because the fracture was drawn there, the encoder sees many times as many fractures in the same time.
+boxes or because a synthetic fracture was put there, the encoder sees many times as many fractures in the same time.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ from stage2_classify.training.synthetic_fractures import add_synthetic_fracture
 
 
 class EncoderTask:
-    """See `common.training.Task`. Begins with the weights that `init_path` names."""
+    """See `common.training.Task`. Starts from the weights that `init_path` names."""
 
     def __init__(self, examples: list[Example], settings: ClassifySettings) -> None:
         self.examples, self.settings = examples, settings

@@ -1,9 +1,9 @@
-"""Drawn fractures: a thin rough gap, often with a displaced fragment, put into a healthy vertebra's crop.
+"""Synthetic fractures: a thin rough gap, often with a displaced fragment, put into a healthy vertebra's crop.
 
-Fractured vertebrae are few and each shows one fracture; healthy ones are many. What is drawn teaches the encoder what
-a gap in bone is and where it lies; what real fractures look like, and what only resembles one, it learns from the data.
-So that the drawing can't be told by its neatness, edges are as soft as a scanner's and what fills the gap is as noisy
-as the soft tissue around the bone.
+Fractured vertebrae are few and each shows one fracture; healthy ones are many. A synthetic one teaches the encoder what
+a gap in bone is and where it lies. What real fractures look like, and what only resembles one, it learns from the data.
+So that it can't be told by its neatness, edges are as soft as a scanner's and what fills the gap is as noisy as the
+soft tissue around the bone.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy import ndimage
 from stage2_classify.crops.cut import COARSE, FAR_MM, coarse_shape
 
 REACH_MM = 16
-"""Half of the window in which a fracture is drawn."""
+"""Half of the window that a synthetic fracture lies in."""
 GAP_PART = (0.1, 0.22)
 """What fills a gap, blood and marrow (-50 to 130 HU): as a part of the bone window."""
 WIDTH_MM = (0.6, 2.6)

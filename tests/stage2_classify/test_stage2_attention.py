@@ -9,7 +9,7 @@ from torch import nn
 
 from stage2_classify.crops.cut import FAR_MM, Crops
 from stage2_classify.evaluation.attention import METHODS, attend
-from stage2_classify.evaluation.attention_picture import draw_attention, levels_to_show
+from stage2_classify.evaluation.attention_plot import draw_attention, levels_to_show
 from stage2_classify.evaluation.pointing_game import peaks_of, summary
 from stage2_classify.networks import build
 from stage2_classify.predictor import Predictor
@@ -70,7 +70,7 @@ def test_every_way_finds_the_place_that_the_answer_comes_from():
         heat = attention.maps[method]
         assert heat[2].max() == 1 and heat[[0, 1, 3, 4, 5, 6]].max() == 0
         assert (heat[2][~attention.vertebra_mask[2]] == 0).all()
-    spread = attention.spread("voxel_logits", 2, SHAPE)
+    spread = attention.upsampled("voxel_logits", 2, SHAPE)
     assert spread.shape == SHAPE and spread[:8].max() == 0
     assert spread[21:23, 9:11, 5:7] == pytest.approx(0.875**3)  # an eighth of a cell off its centre on each axis
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from common.phantom.scanner.rays import COARSE, Rays, enlarge
+from common.phantom.scanner.rays import COARSE, Rays, upsample
 
 BAND_HU_PER_MM = 3.0
 SHOULDER_HU = 8.0
@@ -26,7 +26,7 @@ def beam_hardening(rays: Rays, pixel_mm: float, shape: tuple[int, int, int]) -> 
     bands = ndimage.gaussian_filter(both, (1.5, 0.8, 0.7))
     excess = np.clip(rays.across - WIDE_NECK, 0, 3)
     dark = -BAND_HU_PER_MM * np.minimum(bands, 25) - SHOULDER_HU * excess[None] * (1 - 0.5 * (rays.dense > 0))
-    return enlarge(enlarge(dark.astype(np.float32), shape[0], 0), shape[1], 1)
+    return upsample(upsample(dark.astype(np.float32), shape[0], 0), shape[1], 1)
 
 
 def add_metal_streaks(picture: np.ndarray, hu: np.ndarray, rng: np.random.Generator) -> None:

@@ -38,7 +38,7 @@ def trace(hu: np.ndarray, pixel_mm: float) -> Rays:
     return Rays(across, along, dense)
 
 
-def enlarge(coarse: np.ndarray, length: int, axis: int) -> np.ndarray:
+def upsample(coarse: np.ndarray, length: int, axis: int) -> np.ndarray:
     """A coarse axis brought back to `length` voxels, linearly."""
     place = np.clip((np.arange(length) - COARSE / 2) / COARSE, 0, coarse.shape[axis] - 1)
     low = np.minimum(place.astype(int), max(coarse.shape[axis] - 2, 0))

@@ -1,4 +1,4 @@
-"""Values at few points of a grid, spread over all of its cells."""
+"""Values at few points of a grid, interpolated to all of its cells."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from torch import Tensor
 from stage1_segment.training.synthetic.batch import to_device
 
 
-def spread(values: Tensor, sizes: list[int]) -> Tensor:
-    """(..., x, y, z) enlarged linearly to (..., *sizes), first and last points staying where they are."""
+def upsample(values: Tensor, sizes: list[int]) -> Tensor:
+    """(..., x, y, z) upsampled linearly to (..., *sizes), first and last points staying where they are."""
     return along_axes(
         values, [linear_weights([old], [new], values.device)[0] for old, new in zip(values.shape[-3:], sizes)]
     )

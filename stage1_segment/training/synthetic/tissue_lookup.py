@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stage1_segment.training.synthetic.batch import picked, stacked, those, to_device, values_at
 from stage1_segment.training.synthetic.chest import raised_by
-from stage1_segment.training.synthetic.interpolate import along_axes, smooth_weights, spread
+from stage1_segment.training.synthetic.interpolate import along_axes, smooth_weights, upsample
 from stage1_segment.training.synthetic.lower_chest import NEVER, Repeat, look_again, repeat, seen_again
 from stage1_segment.training.synthetic.lungs import with_lungs
 from stage1_segment.training.synthetic.placement import Placement
@@ -65,7 +65,7 @@ def look_up(
 ) -> Tensor:
     """Tissue codes (B, FINER * X, FINER * Y, FINER * Z) uint8 of B windows of (X, Y, Z) voxels. Beyond a map's sides
     its outermost voxels go on, below it the chest does; the scan (`Placement`) ends before the map does above."""
-    index = spread(stacked(rays, "points", device), [FINER * n for n in window])
+    index = upsample(stacked(rays, "points", device), [FINER * n for n in window])
     codes = _tissues(subjects, rays, index)
     trunks = [scan.trunk for scan in rays]
     lungs = those([trunk.lungs != AS_MAPPED.lungs for trunk in trunks])

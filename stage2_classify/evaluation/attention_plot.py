@@ -36,7 +36,7 @@ def draw_attention(crops: Crops, attention: Attention, rows: list[int], captions
     panels = figure.subplots(len(rows), 2 * len(PLANES), squeeze=False)
     for line, row, caption in zip(panels, rows, captions):
         ct = crops.images[row, 0] / 255
-        heat = attention.spread(SHOWN, row, ct.shape)
+        heat = attention.upsampled(SHOWN, row, ct.shape)
         scale = np.divide(ct.shape, attention.maps[SHOWN][row].shape)
         cut = np.floor((np.array(attention.peak(SHOWN, row)) + 0.5) * scale).astype(int)
         for place, (name, axis) in enumerate(PLANES):
