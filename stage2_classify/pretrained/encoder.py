@@ -28,7 +28,7 @@ def init_path(settings: ClassifySettings) -> Path | None:
         "crops": (settings.crops, {"spacing_mm", "window_hu", "oriented"}),
     }
     named = settings.encoder.init_from
-    if named not in (None, "pretrained-phantom"):
+    if named not in (None, "pretrained-phantom") and Path(named).is_file():
         of_a_library = settings.network.kind == "vertebra3d" and settings.network.encoder != "own"
         if of_a_library and not is_described(Path(named)):
             return Path(named)

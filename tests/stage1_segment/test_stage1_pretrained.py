@@ -113,6 +113,31 @@ def test_set_pretrained_takes_the_mean_and_says_how_to_predict(pretrained: Path,
         set_pretrained([sources[0], other])
 
 
+def test_weights_of_an_older_version_are_read(tmp_path: Path) -> None:
+    """Their description has the names that settings had before 0.4."""
+    from stage1_segment.inference.segmenter import Segmenter
+
+    path = write_weights(tmp_path / "a.safetensors", tiny_settings())
+    old = {
+        **load_weights(path)[1],
+        "network": {"widths": [8, 8], "decoder": [8, 8], "blocks": 1},
+        "predict": {"margin_mm": 5, "flip": True, "clean": {"speck_mm3": 7}},
+    }
+    save_weights(path, Segmenter.load(path, "cpu").network, old)
+    predict = Segmenter.load(path, "cpu").predict
+    assert (predict.margin_mm, predict.test_time_augmentation) == (5, True)
+    assert predict.postprocess.min_component_mm3 == 7
+    begins = tiny_settings(str(path))
+    assert init_path(begins) == path
+
+
+def test_a_name_of_no_weights_tells_the_names(tmp_path: Path) -> None:
+    with pytest.raises(
+        WeightsError, match=r"practice: no such .* set train\.init_from to pretrained, pretrained-phantom"
+    ):
+        init_path(tiny_settings("practice"))
+
+
 def test_start_must_fit(pretrained: Path, tmp_path: Path) -> None:
     assert init_path(tiny_settings()) is None
     with pytest.raises(WeightsError, match="init_from=null"):

@@ -125,6 +125,8 @@ def test_an_encoder_is_pretrained_kept_and_begun_with(cohort, tmp_path, monkeypa
     monkeypatch.setattr(pretrained_encoder, "PRETRAINED_PHANTOM", tmp_path / "kept" / "weights.safetensors")
     with pytest.raises(WeightsError, match="init_from=null"):
         pretrained_encoder.init_path(settings(init_from="pretrained-phantom"))
+    with pytest.raises(WeightsError, match=r"practice: no such .* set encoder\.init_from to pretrained-phantom"):
+        pretrained_encoder.init_path(settings(init_from="practice"))
 
     assert pretrain(cohort, settings()) == 0 and "learned from 6 studies" in capsys.readouterr().out
     own = pretrained(cohort, settings())
