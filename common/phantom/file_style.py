@@ -52,7 +52,7 @@ def draw_style(compressed: str | None, rng: np.random.Generator) -> FileStyle:
     return FileStyle(
         transfer_syntax=str(compressed or UNCOMPRESSED[int(rng.random() < 0.15)]),
         downwards=bool(rng.random() < 0.7),
-        first_number=int(rng.choice([0, rng.integers(2, 120)])) if rng.random() < 0.2 else 1,
+        first_number=int(rng.choice([0, int(rng.integers(2, 120))])) if rng.random() < 0.2 else 1,
         block_order=tuple(int(b) for b in rng.permutation(rng.integers(3, 6))) if rng.random() < 0.12 else (0,),
         signed=signed,
         slope=slope,

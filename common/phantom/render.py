@@ -49,10 +49,8 @@ def render(plan: StudyPlan, matrix: int) -> Rendered:
         paint_impaction(canvas, posed, fracture)
         paint_crossings(canvas, posed, crossing, LEVEL_IDS[fracture.level])
     _check_shown(plan, canvas)
-    ct, labels, crossing = (
-        Volume(array, canvas.grid.affine) for array in (scan(canvas, person), canvas.labels, canvas.crossing)
-    )
-    return Rendered(ct, labels, crossing)
+    arrays = scan(canvas, person), canvas.labels, canvas.crossing
+    return Rendered(*(Volume(array, canvas.grid.affine) for array in arrays))
 
 
 def _with_findings(

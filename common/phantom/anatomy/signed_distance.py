@@ -1,6 +1,7 @@
 """Signed distances of simple solids and how to join them; all in mm, negative inside, float32."""
 
 from collections.abc import Callable
+from functools import reduce
 
 import numpy as np
 
@@ -82,17 +83,17 @@ def polyline_beam(
     blend: float = 0.3,
 ) -> np.ndarray:
     """Distance to bars along a path (K, 3) with `radii` (K, 2) at its corners, as in `beam`."""
-    distance = None
-    for k in range(len(path) - 1):
-        part = beam(points, path[k], path[k + 1], tuple(radii[k]), tuple(radii[k + 1]), up)
-        distance = part if distance is None else smooth_union(distance, part, blend)
-    return distance
+    parts = [
+        beam(points, path[k], path[k + 1], tuple(radii[k]), tuple(radii[k + 1]), up) for k in range(len(path) - 1)
+    ]
+    return reduce(lambda joined, part: smooth_union(joined, part, blend), parts)
 
 
 def capsule(points: np.ndarray, start: np.ndarray, end: np.ndarray, start_mm: float, end_mm: float) -> np.ndarray:
     """Distance to a round bar whose radius goes from `start_mm` to `end_mm`. (..., 3) -> (...)."""
-    start, way = np.float32(start).reshape(3, 1), np.float32(end) - np.float32(start)
-    q = components(points) - start
+    begin = np.asarray(start, np.float32)
+    way = np.asarray(end, np.float32) - begin
+    q = components(points) - begin.reshape(3, 1)
     along = np.clip((way @ q) / np.float32(way @ way), 0, 1)
     q -= way.reshape(3, 1) * along
     np.multiply(q, q, out=q)
@@ -111,7 +112,7 @@ def rounded_box(points: np.ndarray, centre: np.ndarray, half: np.ndarray, roundi
 
 
 def squircle(
-    x: np.ndarray, y: np.ndarray, half_x: float, half_y: np.ndarray | float, roundness: np.ndarray | float
+    x: np.ndarray, y: np.ndarray, half_x: float | np.floating, half_y: np.ndarray | float, roundness: np.ndarray | float
 ) -> np.ndarray:
     """In-plane distance to a rounded oblong: `roundness` 1 gives an ellipse, 0 a rounded rectangle.
 

@@ -36,7 +36,7 @@ def write_series(folder: Path, ct: Volume, study_uid: str, style: FileStyle) -> 
     for k, number in enumerate(style.file_numbers(slices)):
         frame = np.ascontiguousarray(stored[:, :, k].T)
         pixels = encapsulate([encode(frame, style.transfer_syntax)]) if compressed else frame.tobytes()
-        instance = f"{study_uid}.1.{number}"
+        instance = uid.UID(f"{study_uid}.1.{number}")
         template.file_meta.MediaStorageSOPInstanceUID = instance
         template.SOPInstanceUID = instance
         template.InstanceNumber = int(number)
@@ -65,8 +65,8 @@ def _template(volume: Volume, directions: np.ndarray, study_uid: str, style: Fil
     spacing = volume.spacing
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = uid.CTImageStorage
-    meta.MediaStorageSOPInstanceUID = study_uid
-    meta.TransferSyntaxUID = style.transfer_syntax
+    meta.MediaStorageSOPInstanceUID = uid.UID(study_uid)
+    meta.TransferSyntaxUID = uid.UID(style.transfer_syntax)
     shared = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     shared.SOPClassUID = uid.CTImageStorage
     shared.SOPInstanceUID = study_uid

@@ -38,7 +38,7 @@ class Motion:
         """Where the bone now at `points` (n, 3) was before the fracture."""
         pivot, shift = self.pivot.astype(np.float32), self.shift.astype(np.float32)
         before = (points - (pivot + shift)) @ self._rotation + pivot
-        if self.fade is None:
+        if self.fade is None or self.hinge is None:
             return before
         start, stop = self.fade
         away = np.linalg.norm(points - self.hinge.astype(np.float32), axis=1)

@@ -69,11 +69,11 @@ def rough_surface(
     reach: float = np.inf,
 ) -> RoughSurface:
     """Draws a surface through `centre` (3,) across `normal` (3,), any length; `roughness`: largest height in mm."""
-    normal = np.asarray(normal, np.float64)
-    normal = normal / np.linalg.norm(normal)
-    first = np.cross(normal, [0.0, 0, 1] if abs(normal[2]) < 0.8 else [1.0, 0, 0])
+    across = np.asarray(normal, np.float64)
+    across = across / np.linalg.norm(across)
+    first = np.cross(across, [0.0, 0, 1] if abs(across[2]) < 0.8 else [1.0, 0, 0])
     first /= np.linalg.norm(first)
-    second = np.cross(normal, first)
+    second = np.cross(across, first)
     vectors, heights = [], []
     for wavelength, share in zip(WAVELENGTHS_MM, SHARE_OF_AMPLITUDE):
         turn = rng.uniform(0, np.pi)
@@ -85,7 +85,7 @@ def rough_surface(
     single = np.float32
     return RoughSurface(
         np.asarray(centre, single),
-        normal.astype(single),
+        across.astype(single),
         float(bow),
         np.array(vectors, single),
         np.array(heights, single),

@@ -29,7 +29,7 @@ class Canvas:
             np.zeros(grid.shape, np.uint8),
         )
 
-    def window(self, low: np.ndarray, high: np.ndarray) -> tuple[slice, slice, slice] | None:
+    def window(self, low: np.ndarray, high: np.ndarray) -> tuple[slice, ...] | None:
         """Slices of the voxels between world corners `low` and `high` (3,) mm; None when outside of the grid."""
         start = np.floor(self.grid.to_index(np.asarray(low))).astype(int)
         stop = np.ceil(self.grid.to_index(np.asarray(high))).astype(int) + 1
@@ -38,7 +38,7 @@ class Canvas:
             return None
         return tuple(slice(int(a), int(b)) for a, b in zip(start, stop))
 
-    def points(self, window: tuple[slice, slice, slice]) -> np.ndarray:
+    def points(self, window: tuple[slice, ...]) -> np.ndarray:
         """World RAS mm (x, y, z, 3) float32 of the voxel centres in a window."""
         origin, spacing = self.grid.affine[:3, 3], np.diag(self.grid.affine)[:3]
         axes = [origin[k] + spacing[k] * np.arange(s.start, s.stop) for k, s in enumerate(window)]
@@ -52,7 +52,7 @@ class Canvas:
 
     def paint(
         self,
-        window: tuple[slice, slice, slice],
+        window: tuple[slice, ...],
         cover: np.ndarray,
         hu: np.ndarray | float,
         tissue: np.ndarray | int | None = None,

@@ -56,7 +56,7 @@ def _paint_bone(
 
 
 def _near(
-    canvas: Canvas, posed: PosedBone, window: tuple[slice, slice, slice]
+    canvas: Canvas, posed: PosedBone, window: tuple[slice, ...]
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Voxels of the window that may be covered: their indices in it, and world points (N, 3)."""
     points = canvas.points(window)

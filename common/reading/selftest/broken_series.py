@@ -1,8 +1,9 @@
 """Series with one fault each, of a field whose values tell where they were measured."""
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -48,7 +49,9 @@ def place(k: float) -> np.ndarray:
     return CORNER + np.array([0, 0, STEP * k])
 
 
-def write(folder: Path, numbers, directions: tuple = AXIAL, name: str = "{:02d}", **tags) -> None:
+def write(
+    folder: Path, numbers: Iterable[float], directions: tuple = AXIAL, name: str = "{:02d}", **tags: Any
+) -> None:
     """Slices at `numbers` (fractions lie between) as `folder`/<number>.dcm."""
     for count, k in enumerate(numbers):
         position = place(k)
@@ -80,7 +83,7 @@ def _two_series(folder: Path) -> None:
     write(folder, range(SLICES))
     for k in range(6):
         where = place(2 * k + 0.5)
-        other = {"SeriesInstanceUID": "1.2.3.2", "SOPInstanceUID": f"1.2.3.2.{k}"}
+        other: dict[str, Any] = {"SeriesInstanceUID": "1.2.3.2", "SOPInstanceUID": f"1.2.3.2.{k}"}
         write_slice(folder / f"z{k}.dcm", pixels(where), where, AXIAL, SPACING, **other)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -137,10 +138,13 @@ def _simpleitk(path: Path) -> list[Volume]:
 
 def _monai(path: Path) -> list[Volume]:
     if path.is_file():
-        from monai.data import NibabelReader as Reader
+        from monai.data import NibabelReader
+
+        reader: Any = NibabelReader()
     else:
-        from monai.data import PydicomReader as Reader
-    reader = Reader()
+        from monai.data import PydicomReader
+
+        reader = PydicomReader()
     array, meta = reader.get_data(reader.read(str(path)))
     return [Volume(np.asarray(array), np.asarray(meta["affine"], dtype=float))]
 
@@ -188,7 +192,7 @@ def _written(folder: Path) -> Iterator[Volume]:
     import nibabel as nib
 
     for path in sorted(folder.glob("*.nii*")):
-        image = nib.load(path)
+        image: Any = nib.load(path)
         yield Volume(np.asarray(image.dataobj), image.affine)
 
 

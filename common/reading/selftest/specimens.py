@@ -140,7 +140,7 @@ def _image(dtype: np.dtype, shape: tuple[int, int], instance: str, sop_class: UI
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = sop_class
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = instance
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = UID(instance)
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.Modality = "1.2.3", "1.2.3.1", "CT"
     dataset.PatientID, dataset.PatientName, dataset.StudyID = "specimen", "specimen", "1"
     dataset.PatientBirthDate = dataset.PatientSex = dataset.StudyDate = dataset.StudyTime = ""
@@ -159,7 +159,7 @@ def _image(dtype: np.dtype, shape: tuple[int, int], instance: str, sop_class: UI
 
 def _save(dataset: Dataset, stored: np.ndarray, syntax: UID, path: Path) -> None:
     dataset.file_meta.TransferSyntaxUID = syntax
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    order: Any = ">" if syntax == ExplicitVRBigEndian else "<"
     dataset.PixelData = stored.astype(stored.dtype.newbyteorder(order)).tobytes()
     dataset["PixelData"].VR = "OW" if stored.dtype.itemsize > 1 else "OB"
     if syntax == RLELossless:
@@ -174,7 +174,7 @@ def _save(dataset: Dataset, stored: np.ndarray, syntax: UID, path: Path) -> None
     dcmwrite(path, dataset, implicit_vr=implicit, little_endian=little, enforce_file_format=True)
 
 
-def _item(**values) -> Sequence:
+def _item(**values: Any) -> Sequence:
     item = Dataset()
     for name, value in values.items():
         setattr(item, name, value)

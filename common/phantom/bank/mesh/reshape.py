@@ -1,5 +1,7 @@
 """Every vertex of an atlas moved to where the subject has it: posed, then varied smoothly, worn, made thin or stout."""
 
+from typing import Any
+
 import numpy as np
 
 from common.phantom.bank.mesh.body import Body
@@ -100,7 +102,7 @@ def _opened(rest: RestPose, vertices: np.ndarray, body: Body) -> np.ndarray:
     )
 
 
-def _swell(points: np.ndarray, part, clearance: np.ndarray, spine: np.ndarray, body: Body) -> np.ndarray:
+def _swell(points: np.ndarray, part: Any, clearance: np.ndarray, spine: np.ndarray, body: Body) -> np.ndarray:
     """Away from the column by how much soft tissue lies over the bones; the skin by the fat below it as well."""
     axis = np.stack([np.interp(points[:, 2], spine[::-1, 2], spine[::-1, k]) for k in (0, 1)], axis=1)
     away = np.c_[points[:, :2] - axis, np.zeros(len(points))]

@@ -93,8 +93,8 @@ def make_frames(parts: list[Part], levels: list[str]) -> dict[str, Frame]:
     tip = axis[axis[:, 2] > axis[:, 2].max() - 6 * ratio].mean(axis=0)
     turn = _axes(tip - discs["C2"])
     up = turn[:, 2]
-    below = np.linalg.norm(frames["C3"].origin - discs["C2"])
-    origin = discs["C2"] + up * (SPACING_MM[1] * ratio - below)
+    lower = np.linalg.norm(frames["C3"].origin - discs["C2"])
+    origin = discs["C2"] + up * (SPACING_MM[1] * ratio - lower)
     frames["C2"] = Frame(origin, turn, discs["C2"])
     atlas_height = (bone["C1"].mean(axis=0) - origin) @ up
     place = origin + up * atlas_height + turn[:, 1] * ((tip - origin) @ turn[:, 1])

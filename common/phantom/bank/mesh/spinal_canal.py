@@ -57,9 +57,11 @@ def _hole(local: np.ndarray, faces: np.ndarray, level: str) -> tuple[np.ndarray,
     """Centre (3,) in the vertebra's frame and half axes (2,) of its canal, mm."""
     low, high = local.min(axis=0) - 3, local.max(axis=0) + 3
     grid = Grid.around((low + high) / 2, high - low, np.full(3, STEP_MM))
-    window, inside = voxelise(local, faces, grid)
+    found = voxelise(local, faces, grid)
     shadow = np.zeros(grid.shape[:2], bool)
-    shadow[window[:2]] = inside.any(axis=2)
+    if found is not None:
+        window, inside = found
+        shadow[window[:2]] = inside.any(axis=2)
     holes, count = ndimage.label(ndimage.binary_fill_holes(shadow) & ~shadow)
     middle = round(float(grid.to_index([0, 0, 0])[0]))
     sizes = [np.sum(holes == k) * (np.abs(_centre(holes == k)[0] - middle) < 5 / STEP_MM) for k in range(1, count + 1)]

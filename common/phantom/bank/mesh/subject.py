@@ -29,7 +29,7 @@ def make_subject(rest: RestPose, seed: int) -> tuple[Volume, str]:
 def _lowest_whole(codes: np.ndarray, levels: list[str]) -> str:
     """The lowest vertebra that the picture's lower border doesn't cut."""
     border = codes[:, :, 0]
-    cut = [np.isin(border, (LEVEL_CODES[k], LEVEL_CODES[k] + CORTEX)).any() for k in levels]
+    cut = [bool(np.isin(border, (LEVEL_CODES[k], LEVEL_CODES[k] + CORTEX)).any()) for k in levels]
     return levels[cut.index(True) - 1] if any(cut) else levels[-1]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from common.volume import Grid
 
-Window = tuple[slice, slice, slice]
+Window = tuple[slice, ...]
 NUDGE = np.array([1.3e-4, 2.1e-4, 0.7e-4])
 """Voxels; keeps rays off edges and corners of facets that lie on round numbers."""
 

@@ -1,5 +1,7 @@
 """The airway from nose to trachea, larynx and hyoid, gullet, tongue and the glands about them."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from common.phantom import tissues
@@ -165,7 +167,7 @@ def _nodes(rng: np.random.Generator) -> list[EllipticTube]:
     return nodes
 
 
-def _paint_cartilage(coarse: CoarseGrid, neck: Neck, person: Person, rng: np.random.Generator, both) -> None:
+def _paint_cartilage(coarse: CoarseGrid, neck: Neck, person: Person, rng: np.random.Generator, both: Callable) -> None:
     """Thyroid and cricoid cartilage turn to bone in patches with age; the hyoid is bone."""
     old = np.clip((person.age - 25) / 45, 0, 1)
     plates = union(neck, both(THYROID_CARTILAGE, 0.5))

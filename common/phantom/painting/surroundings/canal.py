@@ -30,20 +30,21 @@ def paint_canal(coarse: CoarseGrid, column: Column, person: Person) -> None:
     top = np.array(rows[0])
     up = column.bones["C1"].pose[:3, 2] * 30
     rows.insert(0, (top[0] + up[2], top[1] + up[0], top[2] + up[1] + 5, *top[3:]))
-    rows.append(2 * np.array(rows[-1]) - np.array(rows[-2]))
-    rows[-1][3:] = rows[-2][3:]
-    rows = np.array(rows)
-    line = PchipInterpolator(rows[::-1, 0], rows[::-1, 1:], axis=0)
+    lowest = 2 * np.array(rows[-1]) - np.array(rows[-2])
+    lowest[3:] = rows[-1][3:]
+    rows.append(tuple(lowest))
+    table = np.array(rows)
+    line = PchipInterpolator(table[::-1, 0], table[::-1, 1:], axis=0)
 
     reach = 16
     box = coarse.box(
-        [rows[:, 1].min() - reach, rows[:, 2].min() - reach, rows[-1, 0]],
-        [rows[:, 1].max() + reach, rows[:, 2].max() + reach, rows[0, 0]],
+        [table[:, 1].min() - reach, table[:, 2].min() - reach, table[-1, 0]],
+        [table[:, 1].max() + reach, table[:, 2].max() + reach, table[0, 0]],
     )
     if box is None:
         return
     x, y, z = coarse.points(box)
-    at = line(np.clip(z.ravel(), rows[-1, 0], rows[0, 0])).T.astype(np.float32)
+    at = line(np.clip(z.ravel(), table[-1, 0], table[0, 0])).T.astype(np.float32)
     cx, cy, wide, deep, sac_a, sac_b, cord_a, cord_b = at
     shape = np.broadcast_shapes(x.shape, y.shape, z.shape)
     noise = grain(shape, rng)

@@ -8,7 +8,7 @@ import numpy as np
 from common.phantom.painting.canvas import Canvas
 from common.volume import Vector
 
-Box = tuple[slice, slice, slice]
+Box = tuple[slice, ...]
 
 
 class CoarseGrid:
@@ -51,7 +51,7 @@ class CoarseGrid:
         """Lays a tissue where `distance` (box's shape, mm) is negative; `hu` a number or an array of that shape;
         `tissue` its code, for a canvas that notes them."""
         edge = edge_mm or float(np.cbrt(np.prod(self.canvas.grid.spacing)))
-        arrays = [distance] if np.isscalar(hu) else [distance, hu]
+        arrays = [distance, hu] if isinstance(hu, np.ndarray) else [distance]
         for where, (signed, *rest) in self._planes(box, arrays, distance < edge):
             cover = signed
             cover *= -1 / edge

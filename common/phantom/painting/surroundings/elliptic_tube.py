@@ -72,7 +72,17 @@ class EllipticTube:
         return self._curve(np.clip(levels, self.sections[0, 0], self.sections[-1, 0])).T.astype(np.float32)
 
 
-def _ellipse(u, v, cu, cv, c, d, a, b, beyond) -> np.ndarray:
+def _ellipse(
+    u: np.ndarray,
+    v: np.ndarray,
+    cu: np.ndarray,
+    cv: np.ndarray,
+    c: np.ndarray,
+    d: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    beyond: np.ndarray,
+) -> np.ndarray:
     """First-order distance to an ellipse, r (r - 1) / |gradient of r^2 / 2|; away from the ends along z."""
     du, dv = u - cu, v - cv
     p = du * (c / a) + dv * (d / a)
@@ -87,7 +97,9 @@ def _ellipse(u, v, cu, cv, c, d, a, b, beyond) -> np.ndarray:
     return flat
 
 
-def ellipse_distance(x, y, cx, cy, a, b) -> np.ndarray:
+def ellipse_distance(
+    x: np.ndarray, y: np.ndarray, cx: np.ndarray, cy: np.ndarray, a: np.ndarray, b: np.ndarray
+) -> np.ndarray:
     """First-order distance to upright ellipses; arguments broadcast, a and b are half axes along x and y."""
     one, zero = np.float32(1), np.zeros_like(a)
     return _ellipse(x, y, cx, cy, zero + one, zero, a, b, zero)

@@ -39,7 +39,7 @@ def paint_tubes(coarse: CoarseGrid, neck: Neck, person: Person) -> None:
         sections = ((1.4, 0, 26, 1, 1, 0), (4, 0, 24, 1, 1, 0), (5, 0, 24, 1, 1, 0), (9, 0, 25, 1, 1, 0))
         _paint_hose(coarse, neck, EllipticTube.of(*sections), 5.2, 3.8)
     if draw < 0.08 or draw > 0.96:
-        sections = (
+        gullet = (
             (-1, 5, 40, 1, 1, 0),
             (1, 4, 20, 1, 1, 0),
             (4, 4, 14, 1, 1, 0),
@@ -47,7 +47,7 @@ def paint_tubes(coarse: CoarseGrid, neck: Neck, person: Person) -> None:
             (9, -3, 13, 1, 1, 0),
             (12, -3, 14, 1, 1, 0),
         )
-        _paint_hose(coarse, neck, EllipticTube.of(*sections), 2.6, 1.3)
+        _paint_hose(coarse, neck, EllipticTube.of(*gullet), 2.6, 1.3)
 
 
 def _paint_hose(coarse: CoarseGrid, neck: Neck, course: EllipticTube, outer: float, inner: float) -> None:

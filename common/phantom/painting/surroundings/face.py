@@ -82,7 +82,14 @@ def _paint_chewing_muscles(coarse: CoarseGrid, box: tuple, mirrored: list[np.nda
         coarse.paint(box, muscle.astype(np.float32), hu, tissues.MUSCLE)
 
 
-def _paint_mouth(coarse: CoarseGrid, box: tuple, points: list[np.ndarray], grainy, cloudy, rng) -> None:
+def _paint_mouth(
+    coarse: CoarseGrid,
+    box: tuple,
+    points: list[np.ndarray],
+    grainy: np.ndarray,
+    cloudy: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
     """Gums, floor of the mouth and tongue, with a little air above the tongue in some."""
     hu = (52 + 5 * grainy - 9 * np.clip(cloudy, 0, 2)).astype(np.float32)
     gums = ellipsoid(points, (0, 58, -17), (32, 43, 27))
@@ -106,7 +113,15 @@ def tube_ring(mirrored: list[np.ndarray]) -> np.ndarray:
     return np.maximum(np.abs(arch + 1) - 2.0, np.maximum(np.abs(z + 14) - 22, 40 - y))
 
 
-def _paint_nose_and_sinuses(coarse, box, points, mirrored, grainy, cloudy, rng) -> None:
+def _paint_nose_and_sinuses(
+    coarse: CoarseGrid,
+    box: tuple,
+    points: list[np.ndarray],
+    mirrored: list[np.ndarray],
+    grainy: np.ndarray,
+    cloudy: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
     x, y, z = points
     sinus = _sinus(mirrored) + 1.2 * cloudy
     height = np.abs(z - 31) - 20

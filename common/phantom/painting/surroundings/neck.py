@@ -10,6 +10,7 @@ from common.phantom.anatomy.column import Column
 from common.phantom.anatomy.person import Person
 from common.phantom.painting.surroundings.coarse_grid import Box, CoarseGrid
 from common.phantom.painting.surroundings.texture import smooth_field
+from common.volume import Vector
 
 HEAD_STEP = 17.0
 """mm that a level counts above C1 in an average adult."""
@@ -38,7 +39,7 @@ class Neck:
         )
         self._by_level = PchipInterpolator(self._level, np.c_[self._centre, self._yaw], axis=0)
 
-    def world(self, level: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    def world(self, level: Vector, u: Vector, v: Vector) -> np.ndarray:
         """Neck coordinates (n,) each -> world RAS mm (n, 3)."""
         x, y, z, yaw = np.moveaxis(self._by_level(np.asarray(level, float)), -1, 0)
         u, v = np.asarray(u) * self.size, np.asarray(v) * self.size

@@ -87,7 +87,16 @@ def _clear_of_column(coarse: CoarseGrid, column: Column, box: tuple, skull: np.n
     return skull
 
 
-def _paint_air_cells(coarse: CoarseGrid, person: Person, box: tuple, temporal, mastoid, petrous, mirrored, rng) -> None:
+def _paint_air_cells(
+    coarse: CoarseGrid,
+    person: Person,
+    box: tuple,
+    temporal: np.ndarray,
+    mastoid: np.ndarray,
+    petrous: np.ndarray,
+    mirrored: list[np.ndarray],
+    rng: np.random.Generator,
+) -> None:
     """Mastoid cells, middle ear and ear canal."""
     inside = np.minimum(mastoid + 2.5, petrous + 3.5)
     lateral = np.maximum(inside, 34 - mirrored[0])

@@ -60,8 +60,8 @@ def _batch(first: int, last: int, seed: int, scratch: Path, tally: Counter, find
     ]
     worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     complaints: list[str] = []
-    threading.Thread(target=lambda: complaints.extend(worker.stderr), daemon=True).start()
-    started: dict | None = None
+    threading.Thread(target=lambda: complaints.extend(worker.stderr or ()), daemon=True).start()
+    started: dict = {}
     hung = threading.Event()
 
     def stop() -> None:
@@ -70,24 +70,24 @@ def _batch(first: int, last: int, seed: int, scratch: Path, tally: Counter, find
 
     timer = threading.Timer(60.0, stop)
     timer.start()
-    for line in worker.stdout:
+    for line in worker.stdout or ():
         timer.cancel()
         said = json.loads(line)
         if "outcome" in said:
             tally[said["outcome"]] += 1
             if said["outcome"] not in GOOD:
                 findings.append({**said, "how": started["how"]})
-            started = None
+            started = {}
         else:
             started = said
         timer = threading.Timer(CASE_SECONDS, stop)
         timer.start()
     timer.cancel()
     worker.wait()
-    if started is None and worker.returncode == 0:
+    if not started and worker.returncode == 0:
         return last
     outcome = "hung" if hung.is_set() else f"crashed ({worker.returncode})"
-    if started is None:
+    if not started:
         raise RuntimeError(f"the worker died between cases: {outcome} {''.join(complaints)[-2000:]}")
     tally[outcome] += 1
     findings.append({**started, "outcome": outcome, "text": "".join(complaints)[-300:]})

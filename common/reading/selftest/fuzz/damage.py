@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pydicom
 from pydicom.datadict import tag_for_keyword
@@ -154,7 +155,7 @@ def _spoil_tag(path: Path, rng: Random) -> str:
         dataset = pydicom.dcmread(path)
         meta = keyword == "TransferSyntaxUID"
         holder = dataset.file_meta if meta else dataset
-        tag = tag_for_keyword(keyword)
+        tag: Any = tag_for_keyword(keyword)
         if rng.random() < 0.15:
             del holder[tag]
         else:

@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def _answer(study: Path) -> dict:
         }
 
 
-def volume_fault(study) -> str:
+def volume_fault(study: Any) -> str:
     """Why a study that was read isn't a usable one; empty when it is."""
     array, affine = study.volume.array, study.volume.affine
     if array.ndim != 3 or array.dtype not in (np.int16, np.float32):
