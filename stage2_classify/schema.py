@@ -6,8 +6,9 @@ CROPS = Schema("crops", 2)
 WEIGHTS = Schema("weights of stage 2", 2)
 """Network, samples, augmentation, loss, of the encoder and of the whole: all that a training of the same settings
 depends on in code."""
-PREDICTIONS = Schema("predictions of stage 2", 1)
+PREDICTIONS = Schema("predictions of stage 2", 2)
 """Out-of-fold predictions, the decision fitted on them, and the predictions for new studies."""
-CALIBRATION = Schema("calibration", 1)
+CALIBRATION = Schema("calibration", 2)
+"""A fitted calibration, and predictions that it makes of anyone's."""
 SUBMISSION = Schema("submission", 1)
 REPORT = Schema("report", 2)

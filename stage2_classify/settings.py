@@ -128,9 +128,9 @@ class DecisionSettings(Settings):
     """Of the networks' predictions. 32-true: the same on every machine but for rounding; bf16-mixed or 16-mixed: faster
     where the device is fast at it; auto: whichever of these the machine is fast at."""
     recalibrate: bool = True
-    """Answer from a joint posterior over the levels, fitted on the out-of-fold predictions; false: sigmoids."""
-    strengths: tuple[float, ...] = Field((1.0, 8.0, 64.0), min_length=1)
-    """How strongly that fit is held to its centres; cross-validation weighs the fits that these give."""
+    """Calibrate the answers for the score, fitted on the out-of-fold predictions; false: sigmoids."""
+    strengths: tuple[float, ...] = Field((2.0, 20.0, 200.0), min_length=1)
+    """Regularisation strengths of the calibration; cross-validation weighs the fits that these give."""
 
 
 class ClassifySettings(Settings):

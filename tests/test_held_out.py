@@ -67,12 +67,12 @@ def test_every_study_is_answered_by_the_network_that_was_held_from_it(cohort, mo
 def test_a_study_s_answer_is_read_by_the_fit_without_its_fold(monkeypatch):
     """Fits are named by the studies that they saw: each study's first logit is its number."""
 
-    def fit(logits, labels, present, strengths, seed=0):
+    def fit(logits, labels, present, strengths):
         assert len(logits) == len(labels) == len(present)
         return frozenset(logits[:, 0].astype(int).tolist())
 
-    monkeypatch.setattr(out_of_fold, "fit_posterior", fit)
-    monkeypatch.setattr(cross_fit, "fit_posterior", fit)
+    monkeypatch.setattr(out_of_fold, "fit_calibration", fit)
+    monkeypatch.setattr(cross_fit, "fit_calibration", fit)
     for folds in ([0, 1, 2, 0, 1, 2], [0] * 6):
         seen, half = np.ones(7, bool), np.full(8, 0.5)
         found = [Seen(str(n), fold, np.full(8, float(n)), seen, {}, half) for n, fold in enumerate(folds)]

@@ -1,6 +1,6 @@
-"""From logits to the numbers that are answered, and to calibrated probabilities.
+"""From logits to the answer for the score, and to calibrated probabilities.
 
 In: logits of studies, labels of those that are fitted on.
-Out: probabilities for the score, and calibrated ones.
-Start reading: decide.py.
+Out: a fitted calibration (fit.py), which answers (calibration.py); the command is calibrate.py.
+Start reading: calibration.py, then fit.py.
 """

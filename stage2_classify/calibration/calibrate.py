@@ -13,12 +13,10 @@ from common.dataset.tables import read_table
 from common.errors import DatasetError
 from common.labels import LEVELS, OVERALL, TARGETS
 from common.outputs import store
-from stage2_classify.calibration.cross_fit import cross_fit, random_folds
-from stage2_classify.calibration.fit import fit_posterior
-from stage2_classify.calibration.fracture_patterns import marginals
-from stage2_classify.calibration.optimal_answer import best_answer
+from stage2_classify.calibration.calibration import load_calibration, save_calibration
+from stage2_classify.calibration.cross_fit import cross_fit
+from stage2_classify.calibration.fit import fit_calibration, random_folds
 from stage2_classify.calibration.plain_logistic import cross_fitted_logistic
-from stage2_classify.calibration.posterior_file import load_posterior, save_posterior
 from stage2_classify.calibration.reliability import reliability
 from stage2_classify.predictions import (
     CALIBRATED,
@@ -52,14 +50,14 @@ def calibrate(request: Request, settings: DecisionSettings) -> str:
     """Writes `request.output`: StudyInstanceUID, C1..C7, patient_overall (what the score rewards), and calibrated_C1
     and so on (how likely each fracture is). Returns the scores as lines for a person, if labels are known.
 
-    With `load` every study is read by that posterior; else each by one fitted on the other folds, and `save` gets the
-    one fitted on all. Raises DatasetError for tables that can't be used, WeightsError for a `load` that can't.
+    With `load` every study is answered by that calibration; else each by one fitted on the other folds, and `save`
+    gets the one fitted on all. Raises DatasetError for tables that can't be used, WeightsError for a `load` that can't.
     """
     given = read_probabilities(request.predictions)
     labels = None if request.labels is None else _labels_of(given, request)
     if labels is None and request.load is None:
         raise DatasetError(
-            f"{request.predictions}: no labels to learn from; give --labels, or --load a fitted posterior"
+            f"{request.predictions}: no labels to learn from; give --labels, or --load a fitted calibration"
         )
     logits = _logits(given.to_numpy())
     fold = np.zeros(len(given), dtype=int) if request.load is not None else _folds_of(given, request)
@@ -68,14 +66,14 @@ def calibrate(request: Request, settings: DecisionSettings) -> str:
     if not (saved and store.is_current(request.output, came_from, CALIBRATION)):
         present = np.ones((len(given), len(LEVELS)), bool)
         if request.load is not None:
-            patterns = load_posterior(request.load)(logits, present)
+            answer, likely = load_calibration(request.load)(logits, present)
         else:
-            patterns = cross_fit(logits, labels, present, fold, settings.strengths)
+            answer, likely = cross_fit(logits, labels, present, fold, settings.strengths)
         if request.save is not None:
-            save_posterior(request.save, fit_posterior(logits, labels, present, settings.strengths))
+            save_calibration(request.save, fit_calibration(logits, labels, present, settings.strengths))
             store.write_record(request.save, came_from, CALIBRATION)
-        rows = zip(given.index, best_answer(patterns), marginals(patterns))
-        write_predictions(request.output, [Prediction(uid, answer, {}, likely) for uid, answer, likely in rows])
+        rows = zip(given.index, answer, likely)
+        write_predictions(request.output, [Prediction(uid, p, {}, calibrated) for uid, p, calibrated in rows])
         store.write_record(request.output, came_from, CALIBRATION)
     if labels is None:
         return f"{len(given)} studies answered, {request.output}"
@@ -95,7 +93,7 @@ def report(
         rows["plain logistic per target"] = row_scores(plain, labels)
     ours = row_scores(answer, labels)
     lines = [f"{len(labels)} studies; the competition's score, 95 % bootstrap intervals"]
-    for name, scores in {**rows, "joint posterior": ours}.items():
+    for name, scores in {**rows, "calibrated for the score": ours}.items():
         lines.append(f"{name:<28}{scores.mean():.4f}   {_between(bootstrap(scores), '.4f')}")
     for name, scores in rows.items():
         less = ours - scores

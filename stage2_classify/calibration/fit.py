@@ -1,131 +1,159 @@
-"""The posterior's coefficients, fitted on predictions whose labels are known."""
+"""Where calibration is fitted: on logits with known labels, regularised; cross-validation weighs the strengths."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize, special
+from sklearn.linear_model import LogisticRegression
 
-from common.competition_metric import CLIP, row_scores, weights
-from common.labels import LEVELS
-from stage2_classify.calibration.evidence import ANY_NAMES, LEVEL_NAMES, Evidence, evidence_of
-from stage2_classify.calibration.fracture_patterns import ROW_WEIGHT, TARGET_BITS, pattern_of
-from stage2_classify.calibration.label_prior import FEATURES, TOGETHER, fit_prior, prior_of
-from stage2_classify.calibration.logit_scaling import calibrate, fit_calibration
-from stage2_classify.calibration.optimal_answer import answer_of, best_answer
-from stage2_classify.calibration.posterior import Posterior, log_potential
+from common.competition_metric import weights
+from common.labels import LEVELS, TARGETS
+from stage2_classify.calibration.calibration import (
+    READINGS,
+    Calibration,
+    Evidence,
+    LinearMap,
+    evidence_of,
+    seen_targets,
+)
+from stage2_classify.calibration.label_prior import fit_prior, prior_of
 
-SCORE_SHARE = 4.0
-"""What the competition's score weighs in the cost beside the log-likelihood; about equal parts."""
-INNER_FOLDS = 4
-
-CENTRES = {"evidence": (0.0, 0.8, 0.5), "marginals": (1.0, 0.0, 0.0), "between": (0.5, 0.4, 0.25)}
-"""Where coefficients are held to: the projection's, those of a level's own evidence, of the patient's. Logits of levels
-judged each alone are evidence; those of a network that has seen all levels are marginals of its posterior already."""
-LEVEL_SPREAD = [0.3, 0.3, 0.3, 0.2, 0.1, 0.4] + [0.15] * len(LEVELS) + [0.5] * len(LEVELS)
-ANY_SPREAD = [0.3, 0.3, 0.3, 0.5]
-SPREAD = np.array([0.3, *LEVEL_SPREAD, *ANY_SPREAD, *([0.3] * len(TOGETHER))])
-"""How far (one standard deviation) coefficients are expected from their centre."""
-LEAST = dict.fromkeys(("own below 0", "own 0 to 2", "own above 2"), 0.1)
-LEAST |= dict.fromkeys(("patient", "patient below 0", "patient above 0"), 0.0)
-"""Lower bounds of coefficients: more evidence of a fracture never makes it less likely."""
+INNER_FOLDS = 5
+CENTRE = 0.5
+"""Slopes of own and of joint evidence before anything is fitted: halfway between logits of levels judged each alone
+(joint evidence 1, own 0) and logits of a network that has seen all levels (the reverse)."""
+SLOPE_HOLD, OFFSET_HOLD = 5.0, 10.0
+"""How strongly the slopes are held to `CENTRE`, and the offsets to 0."""
+GROUP = np.array([0] * len(LEVELS) + [1])
+"""Levels share their slopes; the patient has its own."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """How a fit is held: to which of `CENTRES`, and how strongly (1: the spreads are believed)."""
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Before the maps: scaling and prior of some studies, as `Calibration` has them."""
 
-    centre: str
-    strength: float
+    scaling: np.ndarray
+    prior: np.ndarray
+
+    @classmethod
+    def on(cls, logits: np.ndarray, labels: np.ndarray, seen: np.ndarray) -> "Fitted":
+        return cls(fit_scaling(logits, labels, seen), fit_prior(labels))
+
+    def read(self, logits: np.ndarray, seen: np.ndarray, reading: str) -> Evidence:
+        return evidence_of(logits, seen, self.scaling, prior_of(self.prior), reading)
 
 
-def fit_posterior(
-    logits: np.ndarray, labels: np.ndarray, present: np.ndarray, strengths: Sequence[float], seed: int = 0
-) -> Posterior:
-    """logits, labels (N, 8), present (N, 7) bool -> the posterior.
+def fit_calibration(
+    logits: np.ndarray, labels: np.ndarray, present: np.ndarray, strengths: Sequence[float]
+) -> Calibration:
+    """logits, labels (N, 8), present (N, 7) bool, regularisation strengths to weigh -> the calibration.
 
-    Fits held to each of `CENTRES` with each of `strengths` are averaged (their coefficients, hence the logarithms of
-    their posteriors), weighted by exp(-score) summed over these studies in a cross-validation within them: with few
-    studies, where that can't tell, all count; with many the best ones do.
+    The maps of all strengths are averaged, weighted by exp(-loss) summed over these studies in a cross-validation
+    within them: with few studies, where that can't tell, all count; with many the best ones do.
     """
-    choices = [Choice(centre, strength) for centre in CENTRES for strength in strengths]
-    fold = np.random.default_rng(seed).permutation(len(labels)) % INNER_FOLDS
-    costs = np.zeros(len(choices))
+    seen = seen_targets(present)
+    losses = {reading: np.zeros(len(strengths)) for reading in READINGS}
+    fold = random_folds(len(labels), INNER_FOLDS, seed=1)
     for held_out in range(INNER_FOLDS if len(labels) >= 2 * INNER_FOLDS else 0):
         kept, left = fold != held_out, fold == held_out
-        models = fit_choices(logits[kept], labels[kept], present[kept], choices)
-        costs += [row_scores(best_answer(m(logits[left], present[left])), labels[left]).sum() for m in models]
-    models = fit_choices(logits, labels, present, choices)
-    coefficients = special.softmax(-costs) @ np.stack([model.coefficients for model in models])
-    return replace(models[0], coefficients=coefficients)
+        fitted = Fitted.on(logits[kept], labels[kept], seen[kept])
+        for reading, loss in losses.items():
+            maps = _maps(fitted, logits[kept], labels[kept], seen[kept], reading, strengths)
+            found = fitted.read(logits[left], seen[left], reading)
+            share = target_weights(labels[left], reading) * seen[left]
+            loss += [_log_loss(one(found), labels[left], share) for one in maps]
+    fitted = Fitted.on(logits, labels, seen)
+    averaged = {}
+    for reading, loss in losses.items():
+        maps = _maps(fitted, logits, labels, seen, reading, strengths)
+        averaged[reading] = _average(maps, special.softmax(-loss))
+    return Calibration(fitted.scaling, fitted.prior, averaged)
 
 
-def fit_choices(
-    logits: np.ndarray, labels: np.ndarray, present: np.ndarray, choices: Sequence[Choice]
-) -> list[Posterior]:
-    """A posterior for each of the `choices`, on the same studies."""
-    prior = fit_prior(labels)
-    calibration = fit_calibration(logits, labels, present)
-    found = evidence_of(calibrate(logits, calibration), present, prior_of(prior))
-    return [Posterior(calibration, prior, _coefficients(found, labels, prior, choice)) for choice in choices]
+def fit_scaling(logits: np.ndarray, labels: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """logits, labels (N, 8), seen (N, 8) bool -> (8, 2) slope (not negative) and offset: a logistic regression of all
+    levels together, and one of the patient. What isn't seen isn't used."""
+    lines = [_logistic(logits[:, of][seen[:, of]], labels[:, of][seen[:, of]]) for of in (GROUP == 0, GROUP == 1)]
+    return np.array(lines)[GROUP]
 
 
-def _coefficients(found: Evidence, labels: np.ndarray, prior: np.ndarray, choice: Choice) -> np.ndarray:
-    """Minimises (log-likelihood + SCORE_SHARE x score) / 2, summed over studies, plus the normal priors' cost."""
-    centre = _centre(choice.centre, prior)
-    spread = SPREAD / np.sqrt(choice.strength)
-    pattern, rows = pattern_of(labels), np.arange(len(labels))
-    together = FEATURES[:, -len(TOGETHER) :]
-    share = weights(labels)
-    share = share / share.sum(axis=1, keepdims=True)
-
-    def cost(away: np.ndarray) -> tuple[float, np.ndarray]:
-        u = log_potential(found, prior, centre + spread * away)
-        u -= u.max(axis=1, keepdims=True)
-        p = np.exp(u)
-        total = p.sum(axis=1, keepdims=True)
-        p /= total
-        likelihood = np.log(total).sum() - u[rows, pattern].sum()
-        pull = p.copy()
-        pull[rows, pattern] -= 1
-        score, push = _score(p, labels, share)
-        pull = (pull + SCORE_SHARE * push) / 2
-        of_target = pull @ TARGET_BITS
-        gradient = np.concatenate(
-            [
-                [(of_target * found.tilt).sum()],
-                np.einsum("nj,njk->k", of_target[:, :-1], found.level),
-                of_target[:, -1] @ found.any,
-                pull.sum(axis=0) @ together,
-            ]
-        )
-        return (likelihood + SCORE_SHARE * score) / 2 + 0.5 * away @ away, spread * gradient + away
-
-    bounds = optimize.Bounds((_least() - centre) / spread, np.inf)
-    options = {"maxiter": 200, "ftol": 1e-7}
-    found_at = optimize.minimize(cost, 0 * centre, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-    return centre + spread * found_at
+def random_folds(studies: int, folds: int, seed: int = 0) -> np.ndarray:
+    """(studies,) fold numbers 0..folds-1, evenly filled, in random order."""
+    return np.random.default_rng(seed).permutation(studies) % folds
 
 
-def _score(p: np.ndarray, labels: np.ndarray, share: np.ndarray) -> tuple[float, np.ndarray]:
-    """Posterior p, labels, `share` of each target in its row -> summed score of the best answer, and its
-    derivative by the log posterior (N, 128)."""
-    q = p / ROW_WEIGHT
-    q /= q.sum(axis=1, keepdims=True)
-    m = np.clip(q @ TARGET_BITS, CLIP, 1 - 1e-12)
-    answer = answer_of(m)
-    score = -(share * (labels * np.log(answer) + (1 - labels) * np.log((1 - m) / (1 + m)))).sum()
-    by_m = share * ((1 - labels) / (1 - m) - labels / m + 1 / (1 + m))
-    by_pattern = by_m @ TARGET_BITS.T
-    return float(score), q * (by_pattern - (q * by_pattern).sum(axis=1, keepdims=True))
+def target_weights(labels: np.ndarray, reading: str) -> np.ndarray:
+    """labels (N, 8) -> (N, 8), rows sum to 1: what each target weighs in its study's score, or all the same for
+    calibrated probabilities."""
+    weight = weights(labels) if reading == "answer" else np.ones(labels.shape)
+    return weight / weight.sum(axis=1, keepdims=True)
 
 
-def _centre(name: str, prior: np.ndarray) -> np.ndarray:
-    projection, own, patient = CENTRES[name]
-    level = [own] * 3 + [0.0] * (len(LEVEL_NAMES) - 3)
-    anything = [patient] * 2 + [0.0] * (len(ANY_NAMES) - 2)
-    return np.array([projection, *level, *anything, *prior[-len(TOGETHER) :]])
+def fit_map(found: Evidence, labels: np.ndarray, share: np.ndarray, strength: float) -> LinearMap:
+    """Evidence of N studies, labels (N, 8), each target's weight (N, 8; 0: not used) -> the map of least log loss plus
+    ridge: weights are held to a multiple of the identity by `strength`, slopes and offsets by `SLOPE_HOLD` and
+    `OFFSET_HOLD`. An own weight is never negative, so that more evidence of a fracture never lowers its own answer."""
+    n, mean = len(TARGETS), found.own.mean(axis=0)
+    away = found.own - mean
+    sizes = np.cumsum([2, 2, n])
+
+    def parts(x: np.ndarray) -> tuple[np.ndarray, ...]:
+        own, joint, offset, matrix = np.split(x, sizes)
+        return own, joint, offset, matrix.reshape(n, n)
+
+    def cost(x: np.ndarray) -> tuple[float, np.ndarray]:
+        own, joint, offset, matrix = parts(x)
+        z = found.start + offset + own[GROUP] * mean + away @ matrix + joint[GROUP] * found.joint
+        beyond = matrix - np.diag(own[GROUP])
+        held = ((own - CENTRE) ** 2).sum() + ((joint - CENTRE) ** 2).sum()
+        ridge = strength * (beyond**2).sum() + SLOPE_HOLD * held + OFFSET_HOLD * (offset**2).sum()
+        residual = share * (special.expit(z) - labels)
+        by_target = residual.sum(axis=0)
+        by_own = np.bincount(GROUP, by_target * mean - strength * np.diag(beyond))
+        by_joint = np.bincount(GROUP, (residual * found.joint).sum(axis=0))
+        gradient = [
+            by_own + SLOPE_HOLD * (own - CENTRE),
+            by_joint + SLOPE_HOLD * (joint - CENTRE),
+            by_target + OFFSET_HOLD * offset,
+            (away.T @ residual + strength * beyond).ravel(),
+        ]
+        return _log_loss(z, labels, share) + 0.5 * ridge, np.concatenate(gradient)
+
+    start = np.concatenate([np.full(4, CENTRE), np.zeros(n), CENTRE * np.eye(n).ravel()])
+    least = np.concatenate([np.zeros(4), np.full(n, -np.inf), np.where(np.eye(n), 0, -np.inf).ravel()])
+    options = {"maxiter": 500, "ftol": 1e-8}
+    bounds = optimize.Bounds(least, np.inf)
+    x = optimize.minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    own, joint, offset, matrix = parts(x)
+    return LinearMap(found.start + offset + own[GROUP] * mean - mean @ matrix, matrix, joint[GROUP])
 
 
-def _least() -> np.ndarray:
-    return np.array([0.0, *(LEAST.get(name, -np.inf) for name in (*LEVEL_NAMES, *ANY_NAMES, *TOGETHER))])
+def _maps(
+    fitted: Fitted, logits: np.ndarray, labels: np.ndarray, seen: np.ndarray, reading: str, strengths: Sequence[float]
+) -> list[LinearMap]:
+    found, share = fitted.read(logits, seen, reading), target_weights(labels, reading) * seen
+    return [fit_map(found, labels, share, strength) for strength in strengths]
+
+
+def _average(maps: list[LinearMap], share: np.ndarray) -> LinearMap:
+    constant, matrix, joint = (
+        np.tensordot(share, np.stack([getattr(one, part) for one in maps]), axes=1)
+        for part in ("constant", "weights", "joint")
+    )
+    return LinearMap(constant, matrix, joint)
+
+
+def _log_loss(z: np.ndarray, labels: np.ndarray, share: np.ndarray) -> float:
+    """Log odds, labels, weights (N, 8) -> the weighted log loss, summed."""
+    return float((share * (np.logaddexp(0, z) - labels * z)).sum())
+
+
+def _logistic(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """x, y (N,) -> slope and offset, with half a positive and half a negative besides, so that both exist."""
+    middle, width = (x.mean(), x.std() or 1.0) if len(x) else (0.0, 1.0)
+    standard = np.append((x - middle) / width, [0.0, 0.0])[:, None]
+    weight = np.append(np.ones(len(x)), [0.5, 0.5])
+    fit = LogisticRegression(max_iter=1000).fit(standard, np.append(y, [0, 1]), sample_weight=weight)
+    slope = max(float(fit.coef_[0, 0]), 0.0) / width
+    return slope, float(fit.intercept_[0]) - slope * middle

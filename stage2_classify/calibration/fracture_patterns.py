@@ -1,4 +1,4 @@
-"""The 128 ways in which seven levels can be fractured or not, and what each of them weighs in the score."""
+"""The 128 ways in which seven levels can be fractured or not: what each weighs in the score, and the best answer."""
 
 import numpy as np
 
@@ -21,3 +21,16 @@ def pattern_of(labels: np.ndarray) -> np.ndarray:
 def marginals(posterior: np.ndarray) -> np.ndarray:
     """posterior (N, 128), rows sum to 1 -> (N, 8) probability that each target is positive."""
     return posterior @ TARGET_BITS
+
+
+def best_answer(posterior: np.ndarray) -> np.ndarray:
+    """posterior (N, 128) over the patterns, rows sum to 1 -> (N, 8) the numbers that the score rewards most.
+
+    A study with pattern s pays sum_j w_j(s) l_j / S(s). For target j the expectation over s is
+    -A log p - B log(1 - p), with A = E[w_j/S; s_j = 1] and B = E[w_j/S; s_j = 0]: least at p = A / (A + B).
+    A positive weighs twice a negative, so with q = P(s) / S(s), normalised, and m_j = q(s_j = 1):
+    p_j = 2 m_j / (1 + m_j). It grows with m_j, and "any" contains every level: p_any >= p_j.
+    """
+    tilted = posterior / ROW_WEIGHT
+    m = marginals(tilted / tilted.sum(axis=1, keepdims=True))
+    return 2 * m / (1 + m)

@@ -13,7 +13,7 @@ from common.labels import OVERALL
 from common.reading.study import Study, volume_of
 from common.volume import Volume
 from stage2_classify.calibration import decide
-from stage2_classify.calibration.posterior import Posterior
+from stage2_classify.calibration.calibration import Calibration
 from stage2_classify.crops.cut import Crops
 from stage2_classify.crops.one_study import Mask, crops_of
 from stage2_classify.inference.compatibility import check_alike, check_described, read_decision
@@ -32,10 +32,10 @@ class Classifier:
     >>> result = Classifier.load("runs/phantom")(study, segmentation)
     >>> result.table    # level, probability, calibrated, flags
 
-    `posterior`: fitted on out-of-fold logits, None without one. `flip`: test-time augmentation by mirror images."""
+    `calibration`: fitted on out-of-fold logits, None without one. `flip`: test-time augmentation by mirror images."""
 
     predictors: "tuple[Predictor, ...]"
-    posterior: Posterior | None
+    calibration: Calibration | None
     flip: bool
 
     @classmethod
@@ -63,8 +63,8 @@ class Classifier:
         predictors = tuple(load_predictor(path, device, precision) for path in paths)
         # .../stage2/fold0/weights.safetensors -> .../stage2/decision.json
         decision = paths[0].parent.parent / "decision.json"
-        posterior, fitted = read_decision(decision, [predictor.digest for predictor in predictors])
-        return cls(predictors, posterior, (fitted or predictors[0].settings.decision).test_time_augmentation)
+        calibration, fitted = read_decision(decision, [predictor.digest for predictor in predictors])
+        return cls(predictors, calibration, (fitted or predictors[0].settings.decision).test_time_augmentation)
 
     def __call__(self, study: Study | Volume, mask: Mask, scheme: str = "merged") -> Result:
         """The prediction about a CT (X, Y, Z) in HU of any orientation.
@@ -99,7 +99,7 @@ class Classifier:
         if not crops.present.any():
             flags[OVERALL] = [NO_LEVEL]
             notices = (*notices, NO_LEVEL)
-        decided = decide.decide(logits, crops.present, prior, self.posterior)
+        decided = decide.decide(logits, crops.present, prior, self.calibration)
         return Prediction(uid, decided.answer, flags, decided.calibrated, decided.network, notices)
 
 

@@ -11,17 +11,14 @@ from common.outputs import store
 from common.training import train as training
 from common.training.task import RUNTIME_ONLY, WEIGHTS
 from common.training.weights import read_description
-from stage2_classify.calibration.posterior import Posterior
-from stage2_classify.calibration.posterior_file import load_posterior
+from stage2_classify.calibration.calibration import Calibration, load_calibration
 from stage2_classify.run_folder import stage_folder
 from stage2_classify.schema import PREDICTIONS
 from stage2_classify.settings import KIND, ClassifySettings, DecisionSettings
 from stage2_classify.training import studies as training_studies
 from stage2_classify.training.out_of_fold import decision_provenance
 
-NOT_TRAINED = {"folds": True, "masks": True, "decision": True} | dict.fromkeys(
-    ("train", "encoder"), RUNTIME_ONLY
-)
+NOT_TRAINED = {"folds": True, "masks": True, "decision": True} | dict.fromkeys(("train", "encoder"), RUNTIME_ONLY)
 """Settings that may differ between those that weights were trained with and those that they are used with."""
 
 
@@ -74,12 +71,12 @@ def check_run(
         )
 
 
-def read_decision(path: Path, digests: list[str]) -> tuple[Posterior | None, DecisionSettings | None]:
-    """The posterior that training left in decision.json, and the settings that it was fitted with; None without one.
+def read_decision(path: Path, digests: list[str]) -> tuple[Calibration | None, DecisionSettings | None]:
+    """The calibration that training left in decision.json, and the settings that it was fitted with; None without one.
     `digests`: of the weights that it is to read. WeightsError when it can't be used or was fitted on others."""
     if not path.is_file():
         return None, None
-    posterior = load_posterior(path, "decision")
+    calibration = load_calibration(path, "decision")
     content: dict[str, Any] = store.read_json(path)
     networks = content.get("networks")
     if not isinstance(networks, dict) or set(map(str, networks.values())) != set(digests):
@@ -87,7 +84,7 @@ def read_decision(path: Path, digests: list[str]) -> tuple[Posterior | None, Dec
             f"{path}: not fitted on the predictions of these weights (it names {len(networks or ())} networks, "
             f"{len(digests)} are here); give all networks of its training, train again, or move it away"
         )
-    return posterior, parse_saved(content.get("settings", {}), DecisionSettings, str(path), "settings")
+    return calibration, parse_saved(content.get("settings", {}), DecisionSettings, str(path), "settings")
 
 
 def _described(path: Path) -> ClassifySettings:

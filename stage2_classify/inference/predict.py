@@ -121,7 +121,7 @@ def predict_study(
             "scheme": scheme,
             "series": series_uid,
             "weights": list(classifier.digests),
-            "decision": None if classifier.posterior is None else classifier.posterior.to_json(),
+            "decision": None if classifier.calibration is None else classifier.calibration.to_json(),
             "precision": result.precision,
         }
         store.write_record(output, {**about, **provenance}, PREDICTIONS)

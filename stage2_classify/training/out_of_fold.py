@@ -19,9 +19,9 @@ from common.training.task import WEIGHTS
 from common.workers.failing import LOG, Failed
 from common.workers.pool import HERE, shared
 from stage2_classify.calibration import decide
-from stage2_classify.calibration.cross_fit import fit_each_fold, random_folds
-from stage2_classify.calibration.fit import fit_posterior
-from stage2_classify.calibration.posterior import Posterior
+from stage2_classify.calibration.calibration import Calibration
+from stage2_classify.calibration.cross_fit import fit_each_fold
+from stage2_classify.calibration.fit import fit_calibration, random_folds
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.masks import masks_of
 from stage2_classify.predictions import Prediction, write_predictions
@@ -55,7 +55,7 @@ def predict_out_of_fold(
 ) -> dict[str, str]:
     """out_of_fold.csv and decision.json, where they aren't current; returns uid -> error of those left out of them.
 
-    Every row of out_of_fold.csv is by a network and a posterior that haven't seen its study.
+    Every row of out_of_fold.csv is by a network and a calibration that haven't seen its study.
     """
     stage = stage_folder(data, settings)
     table, decision_path = stage / "out_of_fold.csv", stage / "decision.json"
@@ -89,11 +89,11 @@ def predict_out_of_fold(
             else:
                 found.append(one)
     truth = usable.loc[[one.uid for one in found], list(TARGETS)].to_numpy()
-    posterior, each = fit_decision(found, truth, settings.decision)
+    calibration, each = fit_decision(found, truth, settings.decision)
     decided = [decide.decide(one.logits[None], one.present, one.prior, own) for one, own in zip(found, each)]
     predictions = [Prediction(one.uid, d.answer, one.flags, d.calibrated, d.network) for one, d in zip(found, decided)]
     decision = {
-        "decision": None if posterior is None else posterior.to_json(),
+        "decision": None if calibration is None else calibration.to_json(),
         "prior": best_constants(usable.to_numpy()).tolist(),
         "networks": provenance["weights"],
         "settings": provenance["decision"],
@@ -145,8 +145,8 @@ def _scores(decided: list[decide.Decided], truth: np.ndarray) -> dict[str, float
 
 def fit_decision(
     found: list[Seen], truth: np.ndarray, settings: DecisionSettings
-) -> tuple[Posterior | None, list[Posterior | None]]:
-    """Logits of the training studies and labels (N, 8) -> the posterior for new studies, fitted on all of them, and
+) -> tuple[Calibration | None, list[Calibration | None]]:
+    """Logits of the training studies and labels (N, 8) -> the calibration for new studies, fitted on all of them, and
     for each study the one fitted without its fold; None everywhere when recalibration isn't wanted."""
     if not settings.recalibrate or len(found) < LEAST_STUDIES:
         return None, [None] * len(found)
@@ -154,6 +154,6 @@ def fit_decision(
     fold = np.array([one.fold for one in found])
     if len(np.unique(fold)) == 1:
         fold = random_folds(len(found), min(5, len(found)))
-    posterior = fit_posterior(logits, truth, present, settings.strengths)
+    calibration = fit_calibration(logits, truth, present, settings.strengths)
     by_fold = fit_each_fold(logits, truth, present, fold, settings.strengths)
-    return posterior, [by_fold[number] for number in fold]
+    return calibration, [by_fold[number] for number in fold]

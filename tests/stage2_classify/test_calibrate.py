@@ -81,7 +81,7 @@ def test_folds_from_a_table(files, monkeypatch):
 
     def spy(logits, labels, present, fold, strengths):
         kept.append(fold)
-        return np.full((len(logits), 128), 1 / 128)
+        return np.full(logits.shape, 0.5), np.full(logits.shape, 0.5)
 
     monkeypatch.setattr(command, "cross_fit", spy)
     folds = pd.DataFrame({"StudyInstanceUID": [f"1.2.{n}" for n in range(STUDIES)]})
@@ -111,7 +111,7 @@ def test_predictions_that_cannot_be_used_are_refused(files, change, message):
 
 
 def test_labels_and_folds_that_cannot_be_used_are_refused(files):
-    with pytest.raises(DatasetError, match="--load a fitted posterior"):
+    with pytest.raises(DatasetError, match="--load a fitted calibration"):
         call(files, labels=False)
     (files / "F.csv").write_text("StudyInstanceUID,fold\n1.2.0,1\n")
     with pytest.raises(DatasetError, match=r"119 of 120 studies have no fold, the first is 1\.2\.1"):
@@ -124,10 +124,16 @@ def test_labels_and_folds_that_cannot_be_used_are_refused(files):
 def test_a_kept_fit_that_cannot_be_used_is_refused(files):
     with pytest.raises(WeightsError, match="no such file"):
         call(files, "--load", files / "M.json")
-    for content in ({}, {"posterior": {"calibration": {}}}, {"posterior": [1]}):
+    for content in ({}, {"calibration": {"scaling": {}}}, {"calibration": [1]}, []):
         (files / "M.json").write_text(json.dumps(content))
-        with pytest.raises(WeightsError, match="not a fitted posterior"):
+        with pytest.raises(WeightsError, match="not a fitted calibration"):
             call(files, "--load", files / "M.json")
+
+
+def test_a_fit_of_an_older_version_is_refused_with_what_to_do(files):
+    (files / "M.json").write_text(json.dumps({"posterior": {"calibration": {}}, "version": "0.3.0"}))
+    with pytest.raises(WeightsError, match=r"M\.json.*up to 0\.3\.0 wrote.*fit it again"):
+        call(files, "--load", files / "M.json")
 
 
 def test_save_and_load_exclude_each_other(files):

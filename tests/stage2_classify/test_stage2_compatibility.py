@@ -119,8 +119,8 @@ def test_a_decision_of_another_fit(run):
 def test_a_decision_reads_only_the_networks_that_it_names(run):
     path = run.run / "stage2/decision.json"
     digests = [store.digest_file(run.run / f"stage2/fold{fold}/weights.safetensors") for fold in (0, 1)]
-    posterior, fitted = read_decision(path, digests)
-    assert posterior is not None and fitted == settings().decision
+    calibration, fitted = read_decision(path, digests)
+    assert calibration is not None and fitted == settings().decision
     for others in (digests[:1], [*digests, "another"], [digests[0], "another"]):
         with pytest.raises(WeightsError, match="not fitted on the predictions of these weights"):
             read_decision(path, others)

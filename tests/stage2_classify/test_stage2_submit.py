@@ -90,7 +90,7 @@ def test_best_constant_gains_nothing_on_itself():
     assert figures["difference"] == pytest.approx(0, abs=1e-12)
 
 
-def test_without_a_posterior_an_absent_level_gets_its_prior_and_the_patient_is_never_below_a_level():
+def test_without_a_calibration_an_absent_level_gets_its_prior_and_the_patient_is_never_below_a_level():
     logits = np.array([[3.0, *[-3.0] * 6, 0.0], [3.0, *[-3.0] * 6, 0.0]])
     present = np.array([True] * 6 + [False])
     decided = decide(logits, present, PRIOR, None)

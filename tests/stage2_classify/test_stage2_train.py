@@ -14,8 +14,7 @@ from common.errors import ConfigError, DatasetError, WeightsError
 from common.labels import TARGETS
 from common.outputs import store
 from common.training import train as training
-from stage2_classify.calibration.fit import fit_posterior
-from stage2_classify.calibration.optimal_answer import best_answer
+from stage2_classify.calibration.fit import fit_calibration
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.cut import Crops
 from stage2_classify.pretrained.encoder import init_path
@@ -104,9 +103,9 @@ def test_train_predict_submit(cohort, kind, monkeypatch, capsys):
 
 def test_fit_and_prior_stay_inside():
     labels, present = np.zeros((6, 8)), np.ones((6, 7), bool)
-    posterior = fit_posterior(np.zeros((6, 8)), labels, present, (1.0,))
-    answer = best_answer(posterior(np.zeros((6, 8)), present))
-    assert ((answer > 0) & (answer < 1)).all() and json.dumps(posterior.to_json(), allow_nan=False)
+    calibration = fit_calibration(np.zeros((6, 8)), labels, present, (1.0,))
+    answers = np.array(calibration(np.zeros((6, 8)), present))
+    assert ((answers > 0) & (answers < 1)).all() and json.dumps(calibration.to_json(), allow_nan=False)
     assert (best_constants(labels) > 0).all()
 
 
