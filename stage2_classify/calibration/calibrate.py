@@ -10,7 +10,7 @@ from common.competition_metric import bootstrap, row_scores
 from common.dataset.competition import read_labels
 from common.dataset.ids import UID
 from common.dataset.tables import read_table
-from common.errors import DatasetError
+from common.errors import DatasetError, WeightsError
 from common.labels import LEVELS, OVERALL, TARGETS
 from common.outputs import store
 from stage2_classify.calibration.calibration import load_calibration, save_calibration
@@ -54,7 +54,7 @@ def calibrate(request: Request, settings: DecisionSettings) -> str:
     gets the one fitted on all. Raises DatasetError for tables that can't be used, WeightsError for a `load` that can't.
     """
     given = read_probabilities(request.predictions)
-    labels = None if request.labels is None else _labels_of(given, request)
+    labels = None if request.labels is None else _labels_of(given, request, request.labels)
     if labels is None and request.load is None:
         raise DatasetError(
             f"{request.predictions}: no labels to learn from; give --labels, or --load a fitted calibration"
@@ -66,10 +66,13 @@ def calibrate(request: Request, settings: DecisionSettings) -> str:
     if not (saved and store.is_current(request.output, came_from, CALIBRATION)):
         present = np.ones((len(given), len(LEVELS)), bool)
         if request.load is not None:
-            answer, likely = load_calibration(request.load)(logits, present)
-        else:
+            calibration = load_calibration(request.load)
+            if calibration is None:
+                raise WeightsError(f"{request.load}: null, not a fitted calibration; make one with --save")
+            answer, likely = calibration(logits, present)
+        elif labels is not None:
             answer, likely = cross_fit(logits, labels, present, fold, settings.strengths)
-        if request.save is not None:
+        if request.save is not None and labels is not None:
             save_calibration(request.save, fit_calibration(logits, labels, present, settings.strengths))
             store.write_record(request.save, came_from, CALIBRATION)
         rows = zip(given.index, answer, likely)
@@ -110,9 +113,9 @@ def _between(interval: tuple[float, float], form: str) -> str:
     return f"{interval[0]:{form}} .. {interval[1]:{form}}"
 
 
-def _labels_of(given: pd.DataFrame, request: Request) -> np.ndarray:
+def _labels_of(given: pd.DataFrame, request: Request, path: Path) -> np.ndarray:
     """(N, 8), in the predictions' order."""
-    labels = read_labels(request.labels)
+    labels = read_labels(path)
     unknown = given.index.difference(labels.index)
     if len(unknown):
         raise DatasetError(

@@ -124,7 +124,7 @@ def test_labels_and_folds_that_cannot_be_used_are_refused(files):
 def test_a_kept_fit_that_cannot_be_used_is_refused(files):
     with pytest.raises(WeightsError, match="no such file"):
         call(files, "--load", files / "M.json")
-    for content in ({}, {"calibration": {"scaling": {}}}, {"calibration": [1]}, []):
+    for content in ({}, {"calibration": {"scaling": {}}}, {"calibration": [1]}, {"calibration": None}, []):
         (files / "M.json").write_text(json.dumps(content))
         with pytest.raises(WeightsError, match="not a fitted calibration"):
             call(files, "--load", files / "M.json")
