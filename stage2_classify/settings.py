@@ -120,7 +120,7 @@ class AugmentSettings(Settings):
 class DecisionSettings(Settings):
     """From logits to probabilities."""
 
-    RENAMED: ClassVar = {"flip": "test_time_augmentation"}
+    RENAMED: ClassVar = {"flip": "test_time_augmentation", "strengths": "regularisation_strengths"}
 
     test_time_augmentation: bool = True
     """Mean over the crop and its mirror image."""
@@ -128,9 +128,9 @@ class DecisionSettings(Settings):
     """Of the networks' predictions. 32-true: the same on every machine but for rounding; bf16-mixed or 16-mixed: faster
     where the device is fast at it; auto: whichever of these the machine is fast at."""
     recalibrate: bool = True
-    """Calibrate the answers for the score, fitted on the out-of-fold predictions; false: sigmoids."""
-    strengths: tuple[float, ...] = Field((2.0, 20.0, 200.0), min_length=1)
-    """Regularisation strengths of the calibration; cross-validation weighs the fits that these give."""
+    """Calibrate the predictions for the score, fitted on the out-of-fold predictions; false: sigmoids."""
+    regularisation_strengths: tuple[float, ...] = Field((2.0, 20.0, 200.0), min_length=1)
+    """Of the calibration; cross-validation weighs the fits that these give."""
 
 
 class ClassifySettings(Settings):

@@ -101,7 +101,7 @@ def measure(studies: int, seeds: int, folds: int = 5) -> None:
 
 def _rows(logits: np.ndarray, labels: np.ndarray, folds: int) -> np.ndarray:
     fold, present = random_folds(len(labels), folds), np.ones((len(labels), 7), bool)
-    answer, calibrated = cross_fit(logits, labels, present, fold, DecisionSettings().strengths)
+    answer, calibrated = cross_fit(logits, labels, present, fold, DecisionSettings().regularisation_strengths)
     plain = cross_fitted_logistic(logits, labels, fold)
     return np.stack([row_scores(p, labels) for p in (special.expit(logits), plain, answer, calibrated)])
 

@@ -61,9 +61,9 @@ def calibrate(request: Request, settings: DecisionSettings) -> str:
         )
     logits = _logits(given.to_numpy())
     fold = np.zeros(len(given), dtype=int) if request.load is not None else _folds_of(given, request)
-    came_from = _origin(request, settings)
-    saved = request.save is None or store.is_current(request.save, came_from, CALIBRATION)
-    if not (saved and store.is_current(request.output, came_from, CALIBRATION)):
+    provenance = _provenance(request, settings)
+    saved = request.save is None or store.is_current(request.save, provenance, CALIBRATION)
+    if not (saved and store.is_current(request.output, provenance, CALIBRATION)):
         present = np.ones((len(given), len(LEVELS)), bool)
         if request.load is not None:
             calibration = load_calibration(request.load)
@@ -71,13 +71,13 @@ def calibrate(request: Request, settings: DecisionSettings) -> str:
                 raise WeightsError(f"{request.load}: null, not a fitted calibration; make one with --save")
             answer, likely = calibration(logits, present)
         elif labels is not None:
-            answer, likely = cross_fit(logits, labels, present, fold, settings.strengths)
+            answer, likely = cross_fit(logits, labels, present, fold, settings.regularisation_strengths)
         if request.save is not None and labels is not None:
-            save_calibration(request.save, fit_calibration(logits, labels, present, settings.strengths))
-            store.write_record(request.save, came_from, CALIBRATION)
+            save_calibration(request.save, fit_calibration(logits, labels, present, settings.regularisation_strengths))
+            store.write_record(request.save, provenance, CALIBRATION)
         rows = zip(given.index, answer, likely)
         write_predictions(request.output, [Prediction(uid, p, {}, calibrated) for uid, p, calibrated in rows])
-        store.write_record(request.output, came_from, CALIBRATION)
+        store.write_record(request.output, provenance, CALIBRATION)
     if labels is None:
         return f"{len(given)} studies answered, {request.output}"
     answered = read_predictions(request.output)
@@ -152,7 +152,7 @@ def _logits(probabilities: np.ndarray) -> np.ndarray:
     return np.log(p / (1 - p))
 
 
-def _origin(request: Request, settings: DecisionSettings) -> dict[str, object]:
+def _provenance(request: Request, settings: DecisionSettings) -> dict[str, object]:
     files = {"predictions": request.predictions, "labels": request.labels, "folds": request.folds, "load": request.load}
     digests = {name: store.digest_file(path) for name, path in files.items() if path is not None and path.is_file()}
-    return {"files": digests, "n_folds": request.n_folds, "strengths": list(settings.strengths)}
+    return {"files": digests, "n_folds": request.n_folds, "strengths": list(settings.regularisation_strengths)}

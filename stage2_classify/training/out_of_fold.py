@@ -154,6 +154,6 @@ def fit_decision(
     fold = np.array([one.fold for one in found])
     if len(np.unique(fold)) == 1:
         fold = random_folds(len(found), min(5, len(found)))
-    calibration = fit_calibration(logits, truth, present, settings.strengths)
-    by_fold = fit_each_fold(logits, truth, present, fold, settings.strengths)
+    calibration = fit_calibration(logits, truth, present, settings.regularisation_strengths)
+    by_fold = fit_each_fold(logits, truth, present, fold, settings.regularisation_strengths)
     return calibration, [by_fold[number] for number in fold]
