@@ -76,7 +76,7 @@ def test_train_predict_submit(cohort, kind, monkeypatch, capsys):
     assert train(cohort, settings) == 0
     stage = cohort.run / "stage2" / ("" if kind == "vertebra3d" else kind)
     for fold in ("fold0", "fold1"):
-        names = {"weights.safetensors", "weights.safetensors.record.json", "last.pt", "log.jsonl"}
+        names = {"weights.safetensors", "weights.safetensors.record.json", "last.pt", "log.jsonl", "csv", "tensorboard"}
         names |= set() if kind == "naive" else {"encoder"}
         assert {path.name for path in (stage / fold).iterdir()} - {".lock"} == names
     lines = (stage / "out_of_fold.csv").read_text().splitlines()
