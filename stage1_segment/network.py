@@ -1,54 +1,108 @@
-"""The segmentation network: a U-Net of segmentation-models-pytorch-3d on a slim residual encoder."""
+"""The segmentation network: a U-Net with a slim residual encoder, that takes its first pass' prediction as an input.
 
-from typing import Any
+Encoder and decoder compute what `resnet.BasicBlock` and `UnetDecoder` of segmentation-models-pytorch-3d do, and name
+their parameters alike, so that weights files fit both; importing that package takes seconds.
+"""
 
-import segmentation_models_pytorch_3d as smp
+from collections.abc import Sequence
+from itertools import pairwise, zip_longest
+
 import torch
-from segmentation_models_pytorch_3d.encoders import encoders
-from segmentation_models_pytorch_3d.encoders._base import EncoderMixin
-from segmentation_models_pytorch_3d.encoders.resnet import BasicBlock
 from torch import Tensor, nn
 from torch.nn import functional
 
 from common.errors import ConfigError
 from common.labels import CLASS_NAMES
-from common.training.instance_norm import norm_by_instances
 from stage1_segment.network_input import PREVIOUS_PASS_SCALE
 from stage1_segment.settings import NetworkSettings
 
 LEVEL_COUNT = len(CLASS_NAMES) - 1
-
-
+INPUTS = 1 + LEVEL_COUNT
+"""CT, and a channel per level of the previous pass."""
 DETAIL = 8
 """Channels of the branch at full resolution."""
 
 
-class SlimEncoder(nn.Module, EncoderMixin):
-    """A residual encoder; stage k has `channels[k]` channels at 1 / 2^(k + 1) of the resolution."""
+class ResidualBlock(nn.Module):
+    """Two convolutions with a way around them (He et al. 2016). `bn1`, `bn2`: normalisation by instances; they are
+    called so in weights files."""
 
-    def __init__(self, channels: tuple[int, ...], blocks: int, depth: int, strides: Any) -> None:
+    def __init__(self, inputs: int, channels: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
         super().__init__()
-        self._depth, self._in_channels, self._out_channels = depth, 3, (3, *channels)
-        self.stem = nn.Sequential(
-            nn.Conv3d(3, channels[0], 3, stride=strides[0], padding=1, bias=False),
-            nn.BatchNorm3d(channels[0]),
-            nn.ReLU(inplace=True),
-        )
-        self.stages = nn.ModuleList(
-            _stage(before, width, stride, blocks) for before, width, stride in zip(channels, channels[1:], strides[1:])
-        )
+        self.conv1 = nn.Conv3d(inputs, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.InstanceNorm3d(channels, affine=True)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.InstanceNorm3d(channels, affine=True)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        around = x if self.downsample is None else self.downsample(x)
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        y += around
+        return self.relu(y)
+
+
+class Encoder(nn.Module):
+    """(N, inputs, X, Y, Z) -> maps of `channels[k]` channels at 1 / 2^(k + 1) of the resolution, the finest first."""
+
+    def __init__(self, inputs: int, channels: Sequence[int], blocks: int) -> None:
+        super().__init__()
+        self.stem = _convolution(inputs, channels[0], stride=2)
+        self.stages = nn.ModuleList(_stage(before, width, blocks) for before, width in pairwise(channels))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        features = [x, self.stem(x)]
+        maps = [self.stem(x)]
         for stage in self.stages:
-            features.append(stage(features[-1]))
-        return features
+            maps.append(stage(maps[-1]))
+        return maps
 
 
-def _stage(before: int, width: int, stride: tuple[int, int, int], blocks: int) -> nn.Sequential:
-    shortcut = nn.Sequential(nn.Conv3d(before, width, 1, stride=stride, bias=False), nn.BatchNorm3d(width))
-    rest = [BasicBlock(width, width) for _ in range(blocks - 1)]
-    return nn.Sequential(BasicBlock(before, width, stride, shortcut), *rest)
+class DecoderBlock(nn.Module):
+    """Twice the resolution, joined with the encoder's map of it, then two convolutions."""
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = _convolution(inputs, channels), _convolution(channels, channels)
+
+    def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        x = functional.interpolate(x, scale_factor=2, mode="nearest")
+        return self.conv2(self.conv1(x if skip is None else torch.cat([x, skip], dim=1)))
+
+
+class Decoder(nn.Module):
+    """The encoder's maps, the finest first -> (N, decoder_channels[-1], X, Y, Z) at full resolution."""
+
+    def __init__(self, channels: Sequence[int], decoder_channels: Sequence[int]) -> None:
+        super().__init__()
+        *finer, deepest = channels
+        inputs, skips = (deepest, *decoder_channels[:-1]), (*finer[::-1], 0)
+        self.blocks = nn.ModuleList(
+            DecoderBlock(before + skip, width) for before, skip, width in zip(inputs, skips, decoder_channels)
+        )
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        x, *skips = reversed(maps)
+        for block, skip in zip_longest(self.blocks, skips):
+            x = block(x, skip)
+        return x
+
+
+def _convolution(inputs: int, channels: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv3d(inputs, channels, 3, stride=stride, padding=1, bias=False),
+        nn.InstanceNorm3d(channels, affine=True),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _stage(before: int, width: int, blocks: int) -> nn.Sequential:
+    shortcut = nn.Sequential(
+        nn.Conv3d(before, width, 1, stride=2, bias=False), nn.InstanceNorm3d(width, affine=True)
+    )
+    rest = [ResidualBlock(width, width) for _ in range(blocks - 1)]
+    return nn.Sequential(ResidualBlock(before, width, 2, shortcut), *rest)
 
 
 class TwoPassUnet(nn.Module):
@@ -58,13 +112,12 @@ class TwoPassUnet(nn.Module):
     guess of the logits: so the second pass learns from the start to correct the first one rather than to repeat it. The
     encoder begins at half the resolution; `detail` brings the edges in at full resolution."""
 
-    def __init__(self, unet: smp.Unet, width: int) -> None:
+    def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        self.encoder, self.decoder = unet.encoder, unet.decoder
-        self.detail = nn.Sequential(
-            nn.Conv3d(1 + LEVEL_COUNT, DETAIL, 3, padding=1, bias=False), nn.BatchNorm3d(DETAIL), nn.ReLU(inplace=True)
-        )
-        self.head = nn.Conv3d(width + DETAIL, len(CLASS_NAMES), 3, padding=1)
+        self.encoder = Encoder(INPUTS, settings.channels, settings.blocks)
+        self.decoder = Decoder(settings.channels, settings.decoder_channels)
+        self.detail = _convolution(INPUTS, DETAIL)
+        self.head = nn.Conv3d(settings.decoder_channels[-1] + DETAIL, len(CLASS_NAMES), 3, padding=1)
         self.trust = nn.Parameter(torch.tensor(2.0))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -72,7 +125,7 @@ class TwoPassUnet(nn.Module):
         numbers = torch.arange(1, LEVEL_COUNT + 1, device=image.device).view(1, -1, 1, 1, 1)
         levels = (1 - (previous * PREVIOUS_PASS_SCALE - numbers).abs()).clamp(min=0)
         x = torch.cat([ct, levels], dim=1).contiguous(memory_format=torch.channels_last_3d)
-        wide = self.decoder(*self.encoder(x))
+        wide = self.decoder(self.encoder(x))
         logits = self.head(torch.cat([wide, self.detail(x)], dim=1))
         return logits + self.trust * functional.pad(levels, (0, 0, 0, 0, 0, 0, 1, 0))
 
@@ -80,7 +133,7 @@ class TwoPassUnet(nn.Module):
 def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
     """The network, initialised from `seed`: (N, 2, X, Y, Z) CT and previous pass -> (N, 9, X, Y, Z) logits of
     `labels.CLASS_NAMES`. X, Y, Z must be multiples of `settings.stride`. Normalised by instances, so that the
-    output for a sample doesn't depend on its neighbours in the batch.
+    output for a sample doesn't depend on its neighbours in the batch. Raises ConfigError.
     """
     depth = len(settings.channels)
     if len(settings.decoder_channels) != depth:
@@ -88,22 +141,7 @@ def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:
             f"network.decoder_channels has {len(settings.decoder_channels)} entries; expected {depth}, as many as "
             "network.channels"
         )
-    encoders["slim"] = {
-        "encoder": SlimEncoder,
-        "params": {"channels": tuple(settings.channels), "blocks": settings.blocks},
-        "pretrained_settings": {},
-    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = smp.Unet(
-            encoder_name="slim",
-            encoder_depth=depth,
-            encoder_weights=None,
-            decoder_channels=tuple(settings.decoder_channels),
-            in_channels=1 + LEVEL_COUNT,
-            classes=len(CLASS_NAMES),
-            strides=((2, 2, 2),) * depth,
-        )
-        network = TwoPassUnet(network, settings.decoder_channels[-1])
-    norm_by_instances(network)
+        network = TwoPassUnet(settings)
     return network.to(memory_format=torch.channels_last_3d)

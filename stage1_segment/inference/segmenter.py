@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 from scipy import ndimage
 from torch import Tensor, nn
 
@@ -22,6 +21,7 @@ from common.volume import Grid, Volume
 from stage1_segment.inference.anatomy import orientation as anatomy
 from stage1_segment.inference.bone_guard import bone_alone, spine_pieces
 from stage1_segment.inference.postprocess import postprocess
+from stage1_segment.inference.sliding_window import sliding_window
 from stage1_segment.inference.upsample import upsampled_labels
 from stage1_segment.network import build_network
 from stage1_segment.network_input import as_previous_pass, covering_grid, scaled
@@ -143,7 +143,7 @@ def _infer(ct: np.ndarray, previous: np.ndarray | None, segmenter: Segmenter) ->
     the segmenter's device. What a window lacks is padded with air. Windows that hold nothing denser than air, in the
     second pass those without any level of the previous pass, are background."""
     coarse = previous is None
-    image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if previous is None else previous]))[None]
+    image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if previous is None else previous]))
 
     def predictor(windows: Tensor) -> Tensor:
         looked_at = windows[:, 0 if coarse else 1].flatten(1).any(dim=1)  # each by itself, however many come together
@@ -164,16 +164,8 @@ def _infer(ct: np.ndarray, previous: np.ndarray | None, segmenter: Segmenter) ->
     def infer(at_once: int, device: torch.device) -> Tensor:
         if isinstance(segmenter.network, nn.Module):
             segmenter.network.to(device)
-        return sliding_window_inference(
-            image.to(device),
-            roi_size=segmenter.patch.window(coarse),
-            sw_batch_size=at_once,
-            predictor=predictor,
-            overlap=segmenter.predict.overlap,
-            mode="gaussian",
-            padding_mode="constant",
-            cval=0.0,
-        )[0]
+        window, overlap = segmenter.patch.window(coarse), segmenter.predict.overlap
+        return sliding_window(image.to(device), window, at_once, overlap, predictor)
 
     return within_memory(infer, 1 if segmenter.device.type == "cpu" else 8, segmenter.device, "segmenting")
 
