@@ -97,6 +97,14 @@ def read_layout(path: Path, series_uid: str | None = None) -> Layout:
         return Layout(stack.grid, stack.stems, stack.slices[0].study_uid, stack.file_grid, stack.repairs)
 
 
+@contextmanager
+def open_stack(path: Path, series_uid: str | None = None) -> Iterator[Stack]:
+    """The series that `read_study` reads, slice by slice, while its files are open; for who wants to relate something
+    to each of them. Raises as `read_layout`; what the block raises as a StudyError names the study, too."""
+    with _named(path), study_files(_dicom_path(Path(path))) as sources:
+        yield _stack(sources, series_uid)[0]
+
+
 def list_contents(path: Path) -> Contents:
     """The series of a DICOM folder or zip. Raises NothingFound, CorruptFile, UnsupportedStudy."""
     with _named(path), study_files(_dicom_path(Path(path))) as sources:
