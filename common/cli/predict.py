@@ -7,6 +7,7 @@ from pathlib import Path
 
 from common.cli.registry import STEPS, registered
 from common.commandline import NOT_MEDICAL, add_overwrite
+from common.page.one_study import write_page
 
 CONFIG = Path("phantom")
 
@@ -69,6 +70,7 @@ def main(words: Sequence[str]) -> int:
     for step in steps.values():
         if code := step(request):
             return code
+    write_page(request.out, request.study, request.series_uid, request.overwrite)
     return 0
 
 

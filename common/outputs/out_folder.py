@@ -13,7 +13,7 @@ from common.outputs.lock import only_one
 from common.outputs.own_files import is_unchanged, outputs_at, remove
 
 MASKS = {"mask.nii.gz", "mask.nii", "mask.nrrd", "mask.mha"}
-TOGETHER = {*MASKS, "mask.json", "preview.png", "result.json", "segmentation.dcm"}
+TOGETHER = {*MASKS, "mask.json", "preview.png", "result.json", "result.html", "segmentation.dcm"}
 """Names that `make predict` gives: in one folder they belong to one study. Under other names several studies may share
 a folder."""
 STUDY, MASK = "study", "mask_file"

@@ -17,6 +17,7 @@ from common.cli.predict import main as predict
 from common.errors import ConfigError, GridMismatch
 from common.labels import CLASS_NAMES, TARGETS
 from common.masks.segmentation import segmentation_on
+from common.page.words import percent
 from common.volume import Volume
 from stage1_segment.inference.segmenter import Segmentation
 
@@ -100,6 +101,8 @@ def test_both_stages_meet_in_the_folder(installed: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr("stage1_segment.inference.anatomy.orientation.checked", answer)
     assert predict([str(ct), "-o", "without", "--device", "cpu"]) == 0
     assert not Path("without/result.json").exists() and "no trained stage 2" in capsys.readouterr().err
+    page = Path("without/result.html").read_text()
+    assert "<h1>Not examined for fractures</h1>" in page and "a notice of stage 1" in page
     network = {"network": {"channels": [4, 8], "embedding": 8, "hidden": 4}, "crops": {"spacing_mm": 4}}
     settings = {**network, "encoder": {"init_from": None}, "folds": [0]}
     Path("tiny.yaml").write_text(yaml.safe_dump({"classify": settings}))
@@ -108,14 +111,17 @@ def test_both_stages_meet_in_the_folder(installed: Path, tmp_path: Path, monkeyp
     write_untrained_classifier(Path("runs/tiny/stage2/fold0/weights.safetensors"))
     write_blind_weights(Path("runs/tiny/stage1/fold0/weights.safetensors"))
     assert predict([str(ct), "-o", "out", "--config", "tiny.yaml", "--device", "cpu"]) == 0
-    assert "a notice of stage 1" in json.loads(Path("out/result.json").read_text())["notices"]
+    result = json.loads(Path("out/result.json").read_text())
+    assert "a notice of stage 1" in result["notices"]
+    overall = percent(result["probabilities"]["patient_overall"])
+    assert f"Probability (not calibrated) of any fracture: {overall}" in Path("out/result.html").read_text()
     for step in ("segment", "classify"):
         with pytest.raises(ConfigError, match=f"unknown key `{step}.no_such`"):
             predict([str(ct), "-o", "out", "--config", "tiny.yaml", "--device", "cpu", f"--{step}", "no_such=1"])
     monkeypatch.setattr("stage1_segment.inference.anatomy.orientation.checked", _refuse)
     with pytest.raises(GridMismatch):
         predict([str(ct), "-o", "out", "--config", "tiny.yaml", "--device", "cpu"])
-    assert not Path("out/result.json").exists()
+    assert not Path("out/result.json").exists() and not Path("out/result.html").exists()
 
 
 def _refuse(*_: object) -> None:

@@ -1,0 +1,52 @@
+"""What a page shows of a scan: the neck in a bone window, in steps of 8 bits, and the mask on the same grid."""
+
+import numpy as np
+from scipy import ndimage
+
+from common.labels import BACKGROUND, LEVELS
+from common.masks.segmentation import onto
+from common.resample import ROUNDING, canonical, grid_at_spacing, resample
+from common.volume import Volume
+
+WINDOW_HU = (-200.0, 1300.0)
+HU_PER_STEP = (WINDOW_HU[1] - WINDOW_HU[0]) / 255
+MARGIN_MM = 30.0
+
+
+def neck(scan: Volume, mask: Volume, finest_mm: float) -> tuple[Volume, Volume]:
+    """The picture and the mask to show, uint8, axes nearest to R, A, S, both on one grid: the box of the cervical
+    levels (of all labels without any, of the scan without labels) and `MARGIN_MM` about it.
+
+    scan: (X, Y, Z) HU; mask: (X, Y, Z) of common.labels, in the same place. The scan's own voxels, where none of their
+    sides is below `finest_mm`; a shorter side is brought to it. Picture: 0 is WINDOW_HU[0] or less, 255 WINDOW_HU[1] or
+    more."""
+    start, stop = _box(mask)
+    # The box is turned over to the scan as places, since the mask may lie on another grid.
+    corners = mask.grid.to_world(np.array(np.meshgrid(*zip(start, stop - 1), indexing="ij")).reshape(3, -1).T)
+    index = scan.grid.to_index(corners)
+    margin = MARGIN_MM / scan.spacing
+    first, last = index.min(axis=0) - margin, index.max(axis=0) + margin
+    part = scan.crop(np.floor(first + ROUNDING), np.ceil(last - ROUNDING) + 1)
+    part = canonical(part)
+    grid = grid_at_spacing(part.grid, np.maximum(part.spacing, finest_mm))
+    part = part if grid.shape == part.array.shape else resample(part, grid, fill=WINDOW_HU[0])
+    return _eight_bits(part), onto(mask, part.grid)
+
+
+def on_neck(evidence: Volume, picture: Volume) -> Volume:
+    """Evidence 0..1 (X, Y, Z), NaN or 0 where there is none, as uint8 (255 is 1) on the grid of `picture`."""
+    there = resample(evidence.with_array(np.nan_to_num(evidence.array.astype(np.float32))), picture.grid, fill=0)
+    return there.with_array(np.round(255 * np.clip(there.array, 0, 1)).astype(np.uint8))
+
+
+def _box(mask: Volume) -> tuple[np.ndarray, np.ndarray]:
+    cervical = (mask.array > BACKGROUND) & (mask.array <= len(LEVELS))
+    for inside in (cervical, mask.array > BACKGROUND):
+        if found := ndimage.find_objects(inside.view(np.uint8)):
+            return np.array([side.start for side in found[0]]), np.array([side.stop for side in found[0]])
+    return np.zeros(3, int), np.array(mask.array.shape)
+
+
+def _eight_bits(part: Volume) -> Volume:
+    steps = np.round((part.array.astype(np.float32) - WINDOW_HU[0]) / HU_PER_STEP)
+    return part.with_array(np.clip(steps, 0, 255).astype(np.uint8))

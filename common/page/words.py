@@ -1,0 +1,131 @@
+"""What a page says in words: the one thing that matters, the seven levels, notices."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from common.commandline import NOT_MEDICAL
+from common.labels import LEVELS, OVERALL
+
+SUSPECTED_FROM = 0.5
+"""From this probability on a fracture is called suspected: more likely than not, where it is calibrated."""
+NOT_EXAMINED = "Not examined for fractures"
+
+
+@dataclass(frozen=True)
+class LevelWords:
+    """One level: `seen` in the mask; `chance`, such as "64 %", "" where nothing can be said; `probability` 0..1 or
+    None; `suspected`; `certainty` of the level itself, such as "98 %", or ""; `flags`; `centre` (3,) RAS mm or None."""
+
+    name: str
+    seen: bool
+    chance: str
+    probability: float | None
+    suspected: bool
+    certainty: str
+    flags: tuple[str, ...]
+    centre: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class Words:
+    """`headline`: the one thing that matters, in words; `explained`: a sentence below it; `state`: suspected, clear or
+    unknown; `kind`: what the numbers are; `notices`: a sentence each; `banner`: what must always be read."""
+
+    headline: str
+    explained: str
+    state: str
+    kind: str
+    levels: tuple[LevelWords, ...]
+    notices: tuple[str, ...]
+    banner: str
+
+
+def words(
+    centres: Mapping[str, Sequence[float] | np.ndarray],
+    result: Mapping[str, Any] | None,
+    about_mask: Mapping[str, Any] | None,
+) -> Words:
+    """`centres`: level in the mask -> RAS mm. `result`: the content of result.json, None without a stage 2.
+    `about_mask`: the content of the mask's JSON file, None without one."""
+    values = _values(result)
+    said = dict((result or {}).get("flags") or {})
+    of_mask = dict((about_mask or {}).get("levels") or {})
+    levels = tuple(
+        _level(name, centres.get(name), values.get(name), said.get(name, ()), of_mask.get(name) or {})
+        for name in LEVELS
+    )
+    notices = [*((about_mask or {}).get("notices") or ()), *((result or {}).get("notices") or ())]
+    headline, explained, state = _headline(values.get(OVERALL), levels, result)
+    return Words(
+        headline,
+        explained,
+        state,
+        _kind(result),
+        levels,
+        tuple(dict.fromkeys(notices)),
+        str((result or {}).get("notice") or NOT_MEDICAL),
+    )
+
+
+def percent(value: float) -> str:
+    """0.123 -> "12 %", held together by hard spaces; what would be rounded to never or to certainty is not."""
+    text = "< 1 %" if 0 < value < 0.01 else "> 99 %" if 0.99 < value < 1 else f"{100 * value:.0f} %"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _values(result: Mapping[str, Any] | None) -> dict[str, float]:
+    """Target -> how likely a fracture is; what the score rewards, where nothing is calibrated."""
+    return dict((result or {}).get("calibrated") or (result or {}).get("probabilities") or {})
+
+
+def _kind(result: Mapping[str, Any] | None) -> str:
+    if result is None:
+        return ""
+    return "calibrated probability" if result.get("calibrated") else "probability, not calibrated"
+
+
+def _level(
+    name: str,
+    centre: Sequence[float] | np.ndarray | None,
+    value: float | None,
+    flags: Sequence[str],
+    of_mask: Mapping[str, Any],
+) -> LevelWords:
+    seen = centre is not None
+    value = value if seen else None  # of a level that isn't in view the value is a prior
+    certainty = of_mask.get("confidence")
+    return LevelWords(
+        name,
+        seen,
+        "" if value is None else percent(value),
+        value,
+        value is not None and value >= SUSPECTED_FROM,
+        "" if certainty is None else percent(float(certainty)),
+        tuple(dict.fromkeys([*(of_mask.get("flags") or ()), *flags])),
+        None if centre is None else tuple(round(float(x), 2) for x in centre),
+    )
+
+
+def _headline(
+    overall: float | None, levels: Sequence[LevelWords], result: Mapping[str, Any] | None
+) -> tuple[str, str, str]:
+    if not any(level.seen for level in levels):
+        return "No cervical vertebra in view", "Nothing can be said about fractures.", "unknown"
+    if result is None or overall is None:
+        return NOT_EXAMINED, "There is no trained stage 2: this page shows the mask of the vertebrae alone.", "unknown"
+    suspected = [level for level in levels if level.suspected]
+    kind = "Calibrated probability" if result.get("calibrated") else "Probability (not calibrated)"
+    chance = f"{kind} of any fracture: {percent(overall)}."
+    missing = [level.name for level in levels if not level.seen]
+    more = f" Not in view: {', '.join(missing)}." if missing else ""
+    if suspected:
+        where = ", ".join(f"{level.name} ({level.chance})" for level in suspected)
+        return "Fracture suspected", f"{chance} At {where}.{more}", "suspected"
+    if overall >= SUSPECTED_FROM:
+        # Several levels may each be unlikely, and one of them likely.
+        first = max((level for level in levels if level.seen), key=lambda level: level.probability or 0)
+        return "Fracture suspected", f"{chance} Most likely at {first.name} ({first.chance}).{more}", "suspected"
+    return "No fracture suspected", f"{chance}{more}", "clear"
