@@ -1,7 +1,7 @@
 """NRRD and MetaImage, the files of 3D Slicer and ITK: SimpleITK reads them after a strict look at the header."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +42,9 @@ def read_itk(path: Path) -> Volume:
     return Volume(array, affine)
 
 
-def write_itk(volume: Volume, path: Path) -> None:
-    """Writes `volume` atomically as .nrrd or .mha, packed; bool becomes uint8. Raises ConfigError for .mhd, which would
-    be two files, OutputError."""
+def write_itk(volume: Volume, path: Path, fields: Mapping[str, str] | None = None) -> None:
+    """Writes `volume` atomically as .nrrd or .mha, packed; bool becomes uint8. `fields`: further ones for the header.
+    Raises ConfigError for .mhd, which would be two files, OutputError."""
     import SimpleITK
 
     if path.name.lower().endswith(".mhd"):
@@ -57,6 +57,8 @@ def write_itk(volume: Volume, path: Path) -> None:
     image.SetSpacing(volume.spacing.tolist())
     image.SetOrigin(lps[:3, 3].tolist())
     image.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())
+    for name, value in (fields or {}).items():
+        image.SetMetaData(name, value)
     with atomic(path) as scratch:
         try:
             SimpleITK.WriteImage(image, str(scratch), useCompression=True)

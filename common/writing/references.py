@@ -39,7 +39,19 @@ def refer(made: pydicom.Dataset, frames: Sequence[SourceFrame]) -> None:
             one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID = frame.sop_class, frame.sop_instance
             if frame.number is not None:
                 one.ReferencedFrameNumber = frame.number
+    instances: dict[str, list[SourceFrame]] = {}
+    for frame in frames:
+        instances.setdefault(frame.sop_instance, []).append(frame)
+    made.SourceImageSequence = [reference(*group) for group in instances.values()]
     made.ReferencedSeriesSequence = referenced_series(frames)
+
+
+def reference(*frames: SourceFrame) -> pydicom.Dataset:
+    """A reference to frames of one instance (PS3.3 10.3)."""
+    made = item(ReferencedSOPClassUID=frames[0].sop_class, ReferencedSOPInstanceUID=frames[0].sop_instance)
+    if frames[0].number is not None:
+        made.ReferencedFrameNumber = [frame.number for frame in frames]
+    return made
 
 
 def instances_of(source: ScanSource) -> list[pydicom.Dataset]:

@@ -76,6 +76,15 @@ def written(folder: Path, mask: Volume, **how) -> Path:
     return folder / "seg.dcm"
 
 
+def test_it_refers_to_files_of_the_source_alone(made: Made) -> None:
+    referred = set()
+    pydicom.dcmread(made.path).walk(
+        lambda _, element: referred.add(element.value) if element.keyword == "ReferencedSOPInstanceUID" else None
+    )
+    assert referred <= {uid for uid, *_ in made.slices}
+    assert len(referred) > (0 if made.slices[0][1] else 10)
+
+
 def test_an_independent_reader_sees_each_label_in_its_place(made: Made) -> None:
     check_balls(_by_positions(made.path), made.slices, made.place, made.tolerance)
 
