@@ -21,7 +21,7 @@ def answer_study(request: "Request") -> int:
     named = request.run is not None or request.config is not None
     weights = request.configured if named else ["--weights", str(PRETRAINED)]
     mask, preview = (str(request.out / name) for name in ("mask.nii.gz", "preview.png"))
-    files = ["-i", str(request.study), "-o", mask, "--preview", preview]
+    files = ["-i", str(request.study), "-o", mask, *(["--preview", preview] if request.wants("preview.png") else [])]
     return main(["predict", *files, *request.common, *weights, *request.words.get("segment", ())])
 
 

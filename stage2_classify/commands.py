@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 
 def answer_study(request: "Request") -> int:
-    """result.json from mask.nii.gz, by the run's networks; without any, that is said and nothing is written."""
+    """result.json from mask.nii.gz, by the run's networks; without any, that is said and nothing is written.
+    Nor is it where no output with probabilities is wanted."""
     run, out = request.run_folder, request.out
+    if not request.wants("result.json", "result.html", "report.dcm"):
+        return 0
     if not any(run.glob("stage2/fold*/weights.safetensors")):
         print(
             f"{run} has no trained stage 2, so there is no {out / 'result.json'}; train one (make submission), or name "

@@ -7,16 +7,22 @@ from pathlib import Path
 
 from common.cli.registry import STEPS, registered
 from common.commandline import NOT_MEDICAL, add_overwrite
+from common.page.one_study import NAME as PAGE
 from common.page.one_study import write_page
+from common.writing.outputs import ON_REQUEST, USUAL, Asked, check_outputs, write_outputs
 
 CONFIG = Path("phantom")
+ALWAYS = ("mask.nii.gz", "mask.json")
+"""The steps meet in them."""
+OUTPUTS = (*ALWAYS, "preview.png", "result.json", PAGE, *USUAL, *ON_REQUEST)
 
 
 @dataclass(frozen=True)
 class Request:
     """`study`: DICOM folder, zip or NIfTI. `out`: the folder for the results. `config`, `run`: those that were
-    named, else None. `device`: auto, cpu, cuda or cuda:N; None: as the settings say. `words`: by a step's name, what it
-    alone is told."""
+    named, else None. `device`: auto, cpu, cuda or cuda:N; None: as the settings say. `outputs`: those of `OUTPUTS` that
+    were named; None: all that the study allows but those on request. `labelmap`, `anonymous`: of DICOM objects.
+    `words`: by a step's name, what it alone is told."""
 
     study: Path
     out: Path
@@ -25,7 +31,14 @@ class Request:
     series_uid: str | None = None
     device: str | None = None
     overwrite: bool = False
+    outputs: tuple[str, ...] | None = None
+    labelmap: bool = False
+    anonymous: bool = False
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def wants(self, *names: str) -> bool:
+        """Whether one of the outputs `names` is asked for."""
+        return self.outputs is None or any(name in self.outputs for name in names)
 
     @property
     def run_folder(self) -> Path:
@@ -65,13 +78,29 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--config", type=Path, metavar="FILE", help="the run's configuration; default: phantom")
     parser.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N; default: auto, or as the configuration says")
+    known = ", ".join(OUTPUTS)
+    parser.add_argument("--outputs", type=_names, metavar="NAME[,NAME...]", help=f"only these files, of {known}")
+    parser.add_argument("--labelmap", action="store_true", help=f"{USUAL[0]} with a number for each pixel")
+    parser.add_argument("--anonymous", action="store_true", help="no patient in the DICOM objects")
     add_overwrite(parser)
     request = Request(**vars(parser.parse_args(own)), words=told)
+    check_outputs(request.study, request.outputs)
     for step in steps.values():
         if code := step(request):
             return code
-    write_page(request.out, request.study, request.series_uid, request.overwrite)
+    if request.wants(PAGE):
+        write_page(request.out, request.study, request.series_uid, request.overwrite)
+    asked = Asked(request.outputs, request.labelmap, request.anonymous, request.overwrite)
+    write_outputs(request.out, request.study, request.series_uid, asked)
     return 0
+
+
+def _names(words: str) -> tuple[str, ...]:
+    """`a,b` as names of `OUTPUTS`. Raises what argparse makes a usage error of."""
+    names = tuple(word.strip() for word in words.split(","))
+    if unknown := [name for name in names if name not in OUTPUTS]:
+        raise argparse.ArgumentTypeError(f"unknown output `{unknown[0]}`; there are: {', '.join(OUTPUTS)}")
+    return names
 
 
 def _split(words: Sequence[str], steps: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:

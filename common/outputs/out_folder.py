@@ -13,7 +13,8 @@ from common.outputs.lock import only_one
 from common.outputs.own_files import is_unchanged, outputs_at, remove
 
 MASKS = {"mask.nii.gz", "mask.nii", "mask.nrrd", "mask.mha"}
-TOGETHER = {*MASKS, "mask.json", "preview.png", "result.json", "result.html", "segmentation.dcm"}
+OBJECTS = {"segmentation.dcm", "report.dcm", "rtstruct.dcm", "mask.seg.nrrd"}
+TOGETHER = {*MASKS, "mask.json", "preview.png", "result.json", "result.html", *OBJECTS}
 """Names that `make predict` gives: in one folder they belong to one study. Under other names several studies may share
 a folder."""
 STUDY, MASK = "study", "mask_file"

@@ -2,5 +2,5 @@
 
 In: a mask, a result as plain data, and the DICOM study that they are about; no stage is known here.
 Out: objects that refer to the study's own frames.
-Start reading: dicom_seg.py.
+Start reading: outputs.py.
 """

@@ -1,12 +1,15 @@
 """What labels are called in DICOM: SNOMED codes, names and colours."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from highdicom.color import CIELabColor
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from common.labels import CLASS_NAMES, COLOURS, LEVEL_IDS, THORACIC
+
+if TYPE_CHECKING:
+    from highdicom.color import CIELabColor
 
 ANATOMY: Code = codes.SCT.AnatomicalStructure
 ABNORMAL: Code = codes.SCT.MorphologicallyAbnormalStructure
@@ -28,8 +31,10 @@ class Coded:
     rgb: tuple[float, float, float]
 
     @property
-    def cielab(self) -> CIELabColor:
+    def cielab(self) -> "CIELabColor":
         """The colour as DICOM stores it."""
+        from highdicom.color import CIELabColor
+
         return CIELabColor.from_rgb(*(255 * part for part in self.rgb))
 
 

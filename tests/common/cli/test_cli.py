@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pydicom
 import pytest
 import yaml
 from small_study import write_blind_weights, write_ct, write_mask, write_untrained_classifier
@@ -18,6 +19,9 @@ from common.errors import ConfigError, GridMismatch
 from common.labels import CLASS_NAMES, TARGETS
 from common.masks.segmentation import segmentation_on
 from common.page.words import percent
+from common.reading.images import read_image
+from common.reading.selftest.specimens import write_slice
+from common.reading.stack import LPS_TO_RAS
 from common.volume import Volume
 from stage1_segment.inference.segmenter import Segmentation
 
@@ -115,6 +119,27 @@ def test_both_stages_meet_in_the_folder(installed: Path, tmp_path: Path, monkeyp
     assert "a notice of stage 1" in result["notices"]
     overall = percent(result["probabilities"]["patient_overall"])
     assert f"Probability (not calibrated) of any fracture: {overall}" in Path("out/result.html").read_text()
+    assert Path("out/mask.seg.nrrd").is_file() and "no segmentation.dcm" in capsys.readouterr().err
+    scan = read_image(ct)
+    for k, pixels in enumerate(scan.array.T):
+        position = scan.grid.to_world([0, 0, k]) * LPS_TO_RAS
+        about = {"SOPInstanceUID": f"1.2.3.77.{k}", "BodyPartExamined": "NECK"}
+        directions = ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0))
+        write_slice(Path(f"dicom/{k}.dcm"), pixels, position, directions, (4.0, 4.0), **about)
+    words = ["dicom", "--config", "tiny.yaml", "--device", "cpu"]
+    assert predict([*words, "-o", "all"]) == 0
+    assert {"segmentation.dcm", "report.dcm", "mask.seg.nrrd", "result.html"} <= {p.name for p in Path("all").iterdir()}
+    segments = pydicom.dcmread("all/segmentation.dcm").SegmentSequence
+    assert [item.SegmentLabel for item in segments] == ["C2", "C3", "C4", "C5", "C6"]
+    assert predict([*words, "-o", "some", "--outputs", "segmentation.dcm,rtstruct.dcm", "--anonymous"]) == 0
+    left = {path.name for path in Path("some").iterdir() if not path.name.endswith((".record.json", ".lock"))}
+    assert left == {"mask.nii.gz", "mask.json", "segmentation.dcm", "rtstruct.dcm"}
+    assert not pydicom.dcmread("some/rtstruct.dcm").PatientID
+    with pytest.raises(ConfigError, match="isn't DICOM"):
+        predict([str(ct), "-o", "no", "--outputs", "segmentation.dcm"])
+    with pytest.raises(SystemExit):
+        predict([*words, "-o", "no", "--outputs", "segmentation.png"])
+    assert not Path("no").exists() and "unknown output `segmentation.png`" in capsys.readouterr().err
     for step in ("segment", "classify"):
         with pytest.raises(ConfigError, match=f"unknown key `{step}.no_such`"):
             predict([str(ct), "-o", "out", "--config", "tiny.yaml", "--device", "cpu", f"--{step}", "no_such=1"])

@@ -1,0 +1,164 @@
+"""What `predict` leaves for a PACS and viewers: which files, and nothing of the patient but in DICOM."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from dicom_study import Place, balls, write_study
+
+from common.errors import ConfigError, OutputError, UnsupportedStudy
+from common.labels import TARGETS
+from common.outputs import store
+from common.outputs.out_folder import answer_at
+from common.outputs.schema import PLAIN
+from common.reading.nifti import write_nifti
+from common.reading.study import read_study
+from common.writing.outputs import Asked, check_outputs, write_outputs
+from common.writing.patient import MUST_BE_THERE
+
+SECRETS = {
+    "PatientName": "Müller^Änne",
+    "PatientID": "ID-4711-0815",
+    "PatientBirthDate": "19491231",
+    "PatientSex": "F",
+    "PatientAge": "076Y",
+    "StudyDate": "20250203",
+    "StudyTime": "040506",
+    "StudyID": "STUDY-8899",
+    "AccessionNumber": "ACC-5544",
+    "ReferringPhysicianName": "Dr^Geheim",
+    "StudyDescription": "Sturz von der Leiter",
+    "SpecificCharacterSet": "ISO_IR 100",
+}
+OBJECTS = ("segmentation.dcm", "report.dcm", "rtstruct.dcm")
+
+
+def predicted(folder: Path, place: Place, result: bool = True) -> tuple[Path, Path]:
+    """A DICOM study, and the folder with what the stages would have left of it."""
+    study, out = folder / "in", folder / "out"
+    write_study(study, place)
+    volume = read_study(study).volume
+    with answer_at([out / "mask.nii.gz", out / "result.json"], study, out / "mask.nii.gz") as about:
+        write_nifti(balls(volume, place), out / "mask.nii.gz")
+        store.write_record(out / "mask.nii.gz", {**about, "weights": "5e6d"}, PLAIN)
+        if result:
+            said = {"probabilities": dict.fromkeys(TARGETS, 0.25), "calibrated": None, "weights": ["c1a5"]}
+            store.write_json(out / "result.json", {**said, "flags": {}, "notices": []})
+            store.write_record(out / "result.json", about, PLAIN)
+    return study, out
+
+
+def names(out: Path) -> set[str]:
+    return {path.name for path in out.iterdir() if not path.name.startswith(".")} - {"mask.nii.gz", "result.json"}
+
+
+def made(out: Path) -> set[str]:
+    return {name for name in names(out) if not name.endswith(".record.json")}
+
+
+def test_all_that_the_study_allows_with_records(tmp_path) -> None:
+    study, out = predicted(tmp_path, Place())
+    write_outputs(out, study)
+    assert made(out) == {"segmentation.dcm", "report.dcm", "mask.seg.nrrd"}
+    for name in made(out):
+        provenance = store.provenance_of(out / name)
+        assert provenance["mask.nii.gz"] == store.digest_file(out / "mask.nii.gz")
+        assert provenance["study"] and provenance["mask_file"] == "mask.nii.gz"
+    segments = pydicom.dcmread(out / "segmentation.dcm").SegmentSequence
+    assert "5e6d" in str(segments[0].SegmentationAlgorithmIdentificationSequence[0].AlgorithmParameters)
+    report = (out / "report.dcm").read_bytes()
+    assert b"weights c1a5" in report and b"weights: 5e6d" in report
+    assert sitk.ReadImage(str(out / "mask.seg.nrrd")).GetMetaData("Segment0_Name") == "C1"
+    write_outputs(out, study, asked=Asked(labelmap=True))  # again: what is ours may be replaced
+    assert pydicom.dcmread(out / "segmentation.dcm").SegmentationType == "LABELMAP"
+
+
+def test_only_what_is_named(tmp_path) -> None:
+    study, out = predicted(tmp_path, Place())
+    write_outputs(out, study, asked=Asked(("rtstruct.dcm", "preview.png")))
+    assert made(out) == {"rtstruct.dcm"}
+
+
+def test_without_probabilities_there_is_no_report(tmp_path, capsys) -> None:
+    study, out = predicted(tmp_path, Place(), result=False)
+    write_outputs(out, study)
+    assert made(out) == {"segmentation.dcm", "mask.seg.nrrd"}
+    assert "no result.json, so there is no report.dcm" in capsys.readouterr().err
+    said = {"probabilities": dict.fromkeys(TARGETS, 0.25), "calibrated": None, "weights": ["c1a5"]}
+    (out / "result.json").write_text(json.dumps(said))  # of nobody knows which study
+    write_outputs(out, study)
+    assert "report.dcm" not in made(out)
+
+
+def test_nifti_gets_no_dicom_objects_and_a_line_says_why(tmp_path, capsys) -> None:
+    study, out = predicted(tmp_path, Place())
+    write_nifti(read_study(study).volume, tmp_path / "ct.nii.gz")
+    write_outputs(out, tmp_path / "ct.nii.gz")
+    assert made(out) == {"mask.seg.nrrd"}
+    assert "ct.nii.gz: not DICOM, so there is no segmentation.dcm and no report.dcm" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"rtstruct\.dcm: .*isn't DICOM"):
+        check_outputs(tmp_path / "ct.nii.gz", ("rtstruct.dcm", "mask.seg.nrrd"))
+    check_outputs(tmp_path / "ct.nii.gz", ("mask.seg.nrrd",))
+
+
+def test_a_source_that_cannot_be_referred_to_is_said_or_refused(tmp_path, capsys) -> None:
+    study, out = predicted(tmp_path, Place(tags={"SOPInstanceUID": "1.2.3.4"}))
+    write_outputs(out, study)
+    assert made(out) == {"mask.seg.nrrd"}
+    assert "no DICOM objects" in capsys.readouterr().err
+    with pytest.raises(UnsupportedStudy, match="SOPInstanceUID"):
+        write_outputs(out, study, asked=Asked(("segmentation.dcm", "mask.seg.nrrd")))
+    assert made(out) == set()
+
+
+@pytest.mark.parametrize("name", ["segmentation.dcm", "mask.seg.nrrd"])
+def test_a_file_of_somebody_elses_is_not_replaced(tmp_path, name: str) -> None:
+    study, out = predicted(tmp_path, Place())
+    (out / name).write_text("mine")
+    with pytest.raises(OutputError, match="isn't an output of this project"):
+        write_outputs(out, study)
+    assert (out / name).read_text() == "mine" and made(out) == {name}
+    write_outputs(out, study, asked=Asked(overwrite=True))
+    assert (out / name).read_bytes() != b"mine"
+
+
+def test_the_patient_is_in_the_dicom_objects_and_nowhere_else(tmp_path, capfd) -> None:
+    study, out = predicted(tmp_path, Place(tags=SECRETS))
+    write_outputs(out, study, asked=Asked((*OBJECTS, "mask.seg.nrrd")))
+    for name in OBJECTS:
+        found = pydicom.dcmread(out / name)
+        for tag, value in SECRETS.items():
+            assert str(found[tag].value) == (value if tag != "SpecificCharacterSet" else "ISO_IR 192"), (name, tag)
+    printed = capfd.readouterr()
+    texts = [printed.out.encode(), printed.err.encode()]
+    texts += [path.read_bytes() for path in out.iterdir() if path.is_file() and path.name not in OBJECTS]
+    for tag, value in SECRETS.items():
+        if len(value) > 3:
+            assert not any(part.encode() in text for text in texts for part in value.split("^")), tag
+
+
+def test_anonymous_leaves_the_patient_empty(tmp_path) -> None:
+    study, out = predicted(tmp_path, Place(tags=SECRETS))
+    write_outputs(out, study, asked=Asked(OBJECTS, anonymous=True))
+    for name in OBJECTS:
+        found, content = pydicom.dcmread(out / name), (out / name).read_bytes()
+        assert all(found[tag].value in ("", None) for tag in MUST_BE_THERE), name
+        assert found.PatientIdentityRemoved == "YES" and found.StudyInstanceUID == "1.2.3"
+        for tag, value in SECRETS.items():
+            if len(value) > 3 and tag != "SpecificCharacterSet":
+                assert not any(part.encode(code) in content for part in value.split("^") for code in ("utf8", "latin1"))
+
+
+def test_values_that_break_the_rules_are_copied_and_not_quoted(tmp_path, capfd) -> None:
+    odd = {"PatientBirthDate": "31.12.1949", "PatientSex": "weiblich", "PatientName": "Nobody", "StudyTime": "nachts"}
+    with pytest.warns(UserWarning, match="Invalid value"):
+        study, out = predicted(tmp_path, Place(tags=odd))
+    capfd.readouterr()
+    with np.errstate(all="raise"):
+        write_outputs(out, study)
+    assert pydicom.dcmread(out / "segmentation.dcm").PatientName == "Nobody"
+    said = "".join(capfd.readouterr())
+    assert not any(value in said for value in odd.values())
