@@ -16,6 +16,7 @@ from common.errors import GridMismatch, UnsupportedStudy, WeightsError
 from common.labels import LEVELS, TARGETS
 from common.masks.segmentation import segmentation_on
 from common.masks.turned import turned
+from common.page.words import percent
 from common.reading.nifti import read_nifti
 from common.resample import canonical
 from common.volume import Volume
@@ -115,6 +116,10 @@ def test_five_lines_from_a_scan_to_a_table_and_a_figure(tmp_path: Path, run: Pat
     titles = [panel.get_title() for panel in figure.axes]
     assert {"C1  not in view", f"C3  {table['probability'][2]:.2f}"} <= set(titles)
     assert sum(len(panel.images) for panel in figure.axes) == 5
+    result.save_page(tmp_path / "page.html", study, segmentation, name="a scan")
+    page = (tmp_path / "page.html").read_text()
+    assert "Study a scan" in page and percent(table["probability"][7]) in page and "a notice of stage 1" in page
+    assert re.findall(r'data-level="(C\d)" disabled', page) == ["C1", "C7"]
 
 
 def test_the_library_answers_as_the_command_does(tmp_path: Path, run: Path, sees: Path) -> None:

@@ -35,12 +35,12 @@ def crops_of(scan: Volume, mask: Mask, scheme: str, settings: ClassifySettings) 
     ct = canonical(scan)
     if settings.network.kind == "naive":
         return shrink_study(ct, settings.crops)
-    labels, turn = _labels_on(ct, mask, scheme)
+    labels, turn = labels_on(ct, mask, scheme)
     return cut_study(turned(ct, turn), turned(labels, turn), settings.crops)
 
 
-def _labels_on(ct: Volume, mask: Mask, scheme: str) -> tuple[Volume, tuple[str, ...]]:
-    """The mask on the scan's grid, and the directions in which both are to be turned round."""
+def labels_on(ct: Volume, mask: Mask, scheme: str) -> tuple[Volume, tuple[str, ...]]:
+    """The mask on the scan's grid, and the directions in which both are to be turned round. Raises as `crops_of`."""
     if isinstance(mask, str | Path):
         path = Path(mask)
         return segmentation_on(ct, path, scheme), turned_beside(path)

@@ -1,6 +1,7 @@
 """One study's prediction as people and programs read it: a table, a figure, JSON."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,13 @@ import pandas as pd
 from common import __version__
 from common.commandline import NOT_MEDICAL
 from common.labels import LEVELS, OVERALL, TARGETS
+from common.masks.files import is_own
+from common.outputs.notices import json_beside
+from common.outputs.store import read_json
+from common.page.page import save_page
+from common.reading.study import Study, volume_of
+from common.volume import Volume
+from stage2_classify.crops.one_study import Mask, labels_on
 from stage2_classify.predictions import Prediction
 
 if TYPE_CHECKING:
@@ -72,6 +80,19 @@ class Result:
                 _slice(panel, row, self.pictures, self.prediction.probabilities[row])
         figure.supxlabel(self.to_json()["notice"], fontsize=7)
         return figure
+
+    def save_page(
+        self, path: Path | str, study: Study | Volume, mask: Mask, evidence: Volume | None = None, name: str = ""
+    ) -> None:
+        """Writes an HTML file that opens offline: the scan around the neck with its mask, and what is said here.
+
+        `study`, `mask`: what this is the result of; `evidence`: a map 0..1 (X, Y, Z) on any grid; `name`: of the study,
+        to be shown. Raises OutputError, and what a mask raises that isn't the scan's (`Classifier`)."""
+        scan = volume_of(study)
+        labels, _ = labels_on(scan, mask, self.scheme)
+        file = Path(mask) if isinstance(mask, str | Path) else None
+        about_mask = read_json(json_beside(file)) if file and is_own(file) else None
+        save_page(Path(path), scan, labels, self.to_json(), about_mask, evidence, name)
 
     def to_json(self) -> dict[str, Any]:
         """The content of result.json. `probabilities`: what the competition's score rewards; `calibrated`: how likely
