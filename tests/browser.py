@@ -96,7 +96,7 @@ class Browser:
         """What the page said or was refused since the last call."""
         return [entry["message"] for entry in self._post("se/log", {"type": "browser"})]
 
-    def wait(self, is_so: Callable[[], Any], seconds: float = 120) -> Any:
+    def wait(self, is_so: Callable[[], Any], seconds: float = 900) -> Any:
         """What `is_so` gives once that is true; TimeoutError when it never is."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -123,7 +123,7 @@ class Browser:
         body = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=300) as answer:
+            with urllib.request.urlopen(request, timeout=900) as answer:
                 return json.loads(answer.read())["value"]
         except urllib.error.HTTPError as error:
             raise RuntimeError(f"{path}: {json.loads(error.read())['value']['message']}") from None

@@ -19,7 +19,7 @@ from stage2_classify.evaluation.evaluate_submission import report
 from stage2_classify.evaluation.metrics import FOLDERS, KINDS, collect, folder_of
 from stage2_classify.evaluation.roc import ALL
 from stage2_classify.report import plots
-from stage2_classify.report.studies import ShownStudy, studies
+from stage2_classify.report.studies import ShownStudy, page_files, studies
 from stage2_classify.run_folder import weights_paths
 from stage2_classify.schema import REPORT
 from stage2_classify.settings import ClassifySettings
@@ -123,4 +123,5 @@ def _provenance(data: DataSettings, settings: ClassifySettings) -> dict[str, Any
     files += [folder_of(data, kind) / name for kind in KINDS for name in ("test.csv", "out_of_fold.csv")]
     files += [*weights_paths(data, settings), *sorted((data.run / "masks").glob("*.png"))]
     files += [log for folder in FOLDERS.values() for log in sorted((data.run / folder).glob("fold*/log.jsonl"))]
-    return {"files": {str(path): store.digest_file(path) if path.exists() else "absent" for path in files}}
+    states = {str(path): store.digest_file(path) if path.exists() else "absent" for path in files}
+    return {"files": states, "pages": [path.name for path in page_files(data)]}

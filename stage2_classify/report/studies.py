@@ -1,7 +1,9 @@
 """The report's list of studies: every study's prediction, and pictures of the best, the median and the worst."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,7 @@ from stage2_classify.settings import ClassifySettings
 if TYPE_CHECKING:
     from stage2_classify.predictor import Predictor
 
+PAGES = "pages"
 SHOWN = 4
 """Studies with pictures: so many of the worst, the median one, and so many of the best that have a fracture."""
 
@@ -32,7 +35,7 @@ SHOWN = 4
 class ShownStudy:
     """One row of the list. `cells`: (target, prediction or None, calibrated or None, truth 0/1 or None); `score` None
     where the truth isn't known; `why`: what it is shown for, "" for a row without pictures; pictures as data URIs or
-    ""."""
+    ""; `page`: link to its own page, "" where there is none."""
 
     uid: str
     score: float | None
@@ -41,6 +44,7 @@ class ShownStudy:
     why: str = ""
     preview: str = ""
     attention: str = ""
+    page: str = ""
 
     @property
     def fractured(self) -> bool | None:
@@ -72,6 +76,7 @@ def studies(data: DataSettings, settings: ClassifySettings) -> list[ShownStudy]:
         )
         reasons = chosen(scores, truth[OVERALL])
     predictors = _predictors(data, settings)
+    pages = {path.stem: f"{PAGES}/{quote(path.name)}" for path in page_files(data)}
     rows = []
     for uid in progress(scores.index, len(scores), "studies of the report"):
         labels = None if truth is None else truth.loc[uid].to_numpy()
@@ -88,10 +93,16 @@ def studies(data: DataSettings, settings: ClassifySettings) -> list[ShownStudy]:
                 _cells(predictions.loc[uid], said.loc[uid], labels),
                 flags if isinstance(flags, str) else "",
                 reasons.get(uid, ""),
+                page=pages.get(uid, ""),
                 **pictures,
             )
         )
     return rows
+
+
+def page_files(data: DataSettings) -> list[Path]:
+    """Pages of single studies beside the report (docs/page.md), `pages/<uid>.html`."""
+    return sorted((data.run / PAGES).glob("*.html"))
 
 
 def chosen(scores: pd.Series, fractured: pd.Series) -> dict[str, str]:

@@ -183,6 +183,17 @@ def test_a_run_in_which_studies_failed_is_still_reported(answered):
     assert metrics["studies"][0] == worst
 
 
+def test_a_study_with_a_page_of_its_own_is_a_link_to_it(answered):
+    (answered.root / "test_labels.csv").unlink()
+    make_report(answered, ClassifySettings())
+    assert "<a " not in (answered.run / "report.html").read_text()
+    (answered.run / "pages").mkdir()
+    (answered.run / "pages" / "t2.html").write_text("a page")
+    make_report(answered, ClassifySettings())
+    text = (answered.run / "report.html").read_text()
+    assert re.findall(r'<a href="(.*?)">(.*?)</a>', text) == [("pages/t2.html", "t2")]
+
+
 @pytest.mark.slow
 def test_the_report_follows_what_it_shows(answered):
     make_report(answered, ClassifySettings())
