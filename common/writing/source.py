@@ -18,6 +18,10 @@ from common.volume import Grid
 from common.writing.patient import PATIENT_AND_STUDY, patient_fields
 
 TAGS = ["SOPClassUID", "SOPInstanceUID", "FrameOfReferenceUID", "SliceThickness", *PATIENT_AND_STUDY]
+ASLANT = (
+    "the gantry was tilted: DICOM SEG and RTSTRUCT lie on the tilted frames, and viewers that stack those straight "
+    "(dcmqi, 3D Slicer) show them aslant; give them mask.seg.nrrd"
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class ScanSource:
 
     `rows_along`, `columns_along`: unit vectors (LPS) in which the column and the row index increase; `spacing` mm
     between columns and between rows; `shape` (columns, rows); `thickness`, `step` mm. `patient`: the fields about
-    patient and study that objects about this study repeat. `notices`: what had to be made up."""
+    patient and study that objects about this study repeat. `notices`: what was made up, what viewers get wrong."""
 
     frames: tuple[SourceFrame, ...]
     rows_along: np.ndarray
@@ -116,6 +120,8 @@ def _described(stack: Stack, frames: tuple[SourceFrame, ...], header: pydicom.Da
     if not reference:
         reference = generate_uid(entropy_srcs=["frame of reference", first.series_uid])
         notices.append("FrameOfReferenceUID (0020,0052) is missing: one was made up from the series' UID")
+    if stack.shift.any():
+        notices.append(ASLANT)
     return ScanSource(
         frames,
         first.rows_along,

@@ -176,7 +176,13 @@ def test_a_missing_frame_of_reference_is_made_up_and_said(tmp_path) -> None:
     write_study(tmp_path, Place(tags={"FrameOfReferenceUID": None}))
     source = scan_source(tmp_path)
     assert source.frame_of_reference == scan_source(tmp_path).frame_of_reference
-    assert "FrameOfReferenceUID" in source.notices[0]
+    assert "FrameOfReferenceUID" in source.notices[0] and len(source.notices) == 1
+
+
+@pytest.mark.parametrize("aside", [0.0, 0.61])
+def test_a_tilted_source_is_said_since_some_viewers_stack_its_frames_straight(tmp_path, aside: float) -> None:
+    write_study(tmp_path, Place(aside=aside))
+    assert any("tilted" in notice for notice in scan_source(tmp_path).notices) == (aside > 0)
 
 
 def test_slices_with_a_series_each_are_all_referred_to(tmp_path) -> None:
