@@ -11,14 +11,19 @@ from common.outputs.lock import only_one
 from common.outputs.own_files import outputs_at
 
 if TYPE_CHECKING:
+    from common.reading.study import Reader
     from stage1_segment.settings import PredictSettings, SegmentSettings
 
 PART = "segment"
 
 
-def main(words: list[str] | None = None) -> int:
-    """Stage 1: train, predict and evaluate the network that labels C1 to C7."""
+def main(words: list[str] | None = None, read: "Reader | None" = None) -> int:
+    """Stage 1: train, predict and evaluate the network that labels C1 to C7.
+
+    `read`: how `predict -i` reads its study; None: `read_study`."""
     arguments = _parser().parse_args(words)
+    if read is not None:
+        arguments.read = read
     if "device" in arguments:
         check_device(arguments.device)
     return arguments.command(arguments)
@@ -43,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     commandline.add_series_choice(predict)
     commandline.add_overwrite(predict)
-    predict.set_defaults(command=_predict)
+    predict.set_defaults(command=_predict, read=None)
 
     evaluate = commands.add_parser("evaluate", help="against true masks, or with --landmarks against marked scans")
     evaluate.add_argument("--landmarks", type=Path, metavar="MARKS.json", help='{case: {"C2": [x, y, z] RAS mm, ...}}')
@@ -93,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from stage1_segment.run_folder import all_current
+    from stage1_segment.provenance import all_current
 
     data, settings = _settings(arguments)
     if not all_current(data, settings):
@@ -136,6 +141,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         arguments.series_uid,
         arguments.orientation,
         arguments.overwrite,
+        arguments.read,
     )
     return 0
 
@@ -176,7 +182,7 @@ def _set_pretrained(arguments: argparse.Namespace) -> int:
 
 def _gallery(arguments: argparse.Namespace) -> int:
     from stage1_segment.evaluation.gallery import draw_gallery
-    from stage1_segment.run_folder import bank_split
+    from stage1_segment.provenance import bank_split
 
     commandline.check_least(arguments, scans=1)
     data, settings = _settings(arguments)

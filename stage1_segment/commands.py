@@ -22,7 +22,7 @@ def answer_study(request: "Request") -> int:
     weights = request.configured if named else ["--weights", str(PRETRAINED)]
     mask, preview = (str(request.out / name) for name in ("mask.nii.gz", "preview.png"))
     files = ["-i", str(request.study), "-o", mask, *(["--preview", preview] if request.wants("preview.png") else [])]
-    return main(["predict", *files, *request.common, *weights, *request.words.get("segment", ())])
+    return main(["predict", *files, *request.common, *weights, *request.words.get("segment", ())], request.read)
 
 
 def about() -> dict[str, Any]:

@@ -12,12 +12,17 @@ from common.outputs.own_files import outputs_at
 
 if TYPE_CHECKING:
     from common.config import DataSettings
+    from common.reading.study import Reader
     from stage2_classify.settings import ClassifySettings
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Stage 2: train, predict, submit and score: which vertebrae are fractured."""
+def main(arguments: list[str] | None = None, read: "Reader | None" = None) -> int:
+    """Stage 2: train, predict, submit and score: which vertebrae are fractured.
+
+    `read`: how `predict -i` reads its study; None: `read_study`."""
     args = _parser().parse_args(arguments)
+    if read is not None:
+        args.read = read
     if getattr(args, "device", None) is not None:
         check_device(args.device)
     return args.command(args) or 0
@@ -64,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--weights", type=Path, nargs="+", metavar="PATH", help="weights files or folders of folds")
     predict.add_argument("--device", default=None, help="auto, cpu, cuda or cuda:N")
     commandline.add_overwrite(predict)
-    predict.set_defaults(command=_predict)
+    predict.set_defaults(command=_predict, read=None)
 
     submit = commands.add_parser("submit", help="write submission.csv")
     submit.add_argument("--fill-missing", action="store_true", help="give studies without prediction the prior")
@@ -161,7 +166,6 @@ def _evaluate_encoder(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> int:
     from common.errors import ConfigError
     from common.outputs.lock import only_one
-    from stage2_classify.inference.predict import predict_cohort, predict_study
     from stage2_classify.run_folder import stage_folder, weights_paths
 
     data, settings = _load(args)
@@ -172,10 +176,15 @@ def _predict(args: argparse.Namespace) -> int:
             raise ConfigError(
                 "predict: --mask, --output, --scheme, --weights and --series-uid are for one study; name it with -i"
             )
+        from stage2_classify.inference.cohort import predict_cohort
+
         with only_one(data.run):
             return predict_cohort(data, settings)
     if args.mask is None or args.output is None:
         raise ConfigError("predict -i STUDY needs --mask MASK.nii.gz and -o RESULT.json as well")
+    from common.reading.study import read_study
+    from stage2_classify.inference.one_study import predict_study
+
     # Without a configuration the run's weights are taken as they are, else they must be those of it.
     own = [override for override in args.overrides if not override.startswith("data.")]
     configured = bool(args.config or own) and not args.weights
@@ -183,7 +192,7 @@ def _predict(args: argparse.Namespace) -> int:
     scheme = args.scheme or settings.masks.scheme
     predict_study(
         args.input, args.mask, args.output, weights, scheme, settings.train.device, args.series_uid,
-        settings.decision.precision, args.overwrite, settings if configured else None,
+        settings.decision.precision, args.overwrite, settings if configured else None, args.read or read_study,
     )  # fmt: skip
     return 0
 

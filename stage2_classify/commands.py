@@ -26,7 +26,8 @@ def answer_study(request: "Request") -> int:
         )
         return 0
     files = ["-i", str(request.study), "--mask", str(out / "mask.nii.gz"), "-o", str(out / "result.json")]
-    return main(["predict", *files, *request.common, *request.configured, *request.words.get("classify", ())])
+    told = request.words.get("classify", ())
+    return main(["predict", *files, *request.common, *request.configured, *told], request.read)
 
 
 def about() -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Predictions as CSV: StudyInstanceUID, the targets, the same as calibrated_* and network_*, flags, notices."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +11,10 @@ from common.dataset.tables import read_table, shown
 from common.errors import DatasetError
 from common.labels import TARGETS
 from common.outputs import store
+from stage2_classify.prediction import Prediction
 
 CALIBRATED = tuple(f"calibrated_{target}" for target in TARGETS)
 NETWORK = tuple(f"network_{target}" for target in TARGETS)
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """One study's prediction in the order of `TARGETS`: `probabilities` (8,) are what the score rewards, `calibrated`
-    (8,) how likely each fracture is, `network` (8,) what the networks said before either (None: not known); `flags`:
-    level -> remarks; `notices`: what was said of the scan, its mask and the prediction."""
-
-    uid: str
-    probabilities: np.ndarray
-    flags: dict[str, list[str]] = field(default_factory=dict)
-    calibrated: np.ndarray | None = None
-    network: np.ndarray | None = None
-    notices: tuple[str, ...] = ()
 
 
 def write_predictions(path: Path, predictions: list[Prediction]) -> None:

@@ -24,7 +24,7 @@ from stage1_segment import Segmentation, Segmenter
 from stage1_segment.inference.segmenter import Segmentation as Defined
 from stage1_segment.pretrained import PRETRAINED
 from stage2_classify import Classifier, Result
-from stage2_classify.inference.predict import predict_study
+from stage2_classify.inference.one_study import predict_study
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("numpy", "torch", "pydicom", "pandas", "matplotlib", "pydantic")

@@ -12,7 +12,7 @@ from common.config import load
 from common.errors import PARTLY_FAILED
 from common.outputs import store
 from stage2_classify.evaluation import pointing_game as pointing_game
-from stage2_classify.inference import predict
+from stage2_classify.inference import cohort
 from stage2_classify.inference.classifier import Classifier
 from stage2_classify.report import page as report
 from stage2_classify.report import studies as report_studies
@@ -58,11 +58,11 @@ def test_answering(run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     with monkeypatch.context() as patch:
         patch.setattr(Classifier, "predict", failing(Classifier.predict, []))
         remake(table)
-        assert predict.predict_cohort(data, settings) == PARTLY_FAILED
+        assert cohort.predict_cohort(data, settings) == PARTLY_FAILED
     assert pd.read_csv(table)["StudyInstanceUID"].tolist() == uids[1:]
     assert f"not predicted: {uids[0]}: ZeroDivisionError: nobody foresaw this" in capsys.readouterr().out
     assert f" {uids[0]}\nTraceback" in (data.run / "failures.log").read_text()
-    assert predict.predict_cohort(data, settings) == 0
+    assert cohort.predict_cohort(data, settings) == 0
     assert pd.read_csv(table)["StudyInstanceUID"].tolist() == uids
 
 

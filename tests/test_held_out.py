@@ -11,7 +11,7 @@ from test_stage2_train import TINY, cohort  # noqa: F401
 from common.competition_metric import best_constants
 from common.config import DataSettings, parse
 from common.labels import TARGETS
-from stage1_segment.run_folder import split
+from stage1_segment.provenance import split
 from stage1_segment.settings import SegmentSettings
 from stage2_classify import predictor
 from stage2_classify.calibration import cross_fit

@@ -1,9 +1,11 @@
 """One study through all steps that are registered; they meet in the files of one folder."""
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.cli.registry import STEPS, registered
 from common.commandline import NOT_MEDICAL, add_overwrite
@@ -11,10 +13,19 @@ from common.page.one_study import NAME as PAGE
 from common.page.one_study import write_page
 from common.writing.outputs import ON_REQUEST, USUAL, Asked, check_outputs, write_outputs
 
+if TYPE_CHECKING:
+    from common.reading.study import Study
+
 CONFIG = Path("phantom")
 ALWAYS = ("mask.nii.gz", "mask.json")
 """The steps meet in them."""
 OUTPUTS = (*ALWAYS, "preview.png", "result.json", PAGE, *USUAL, *ON_REQUEST)
+
+
+def _read(path: Path, series_uid: str | None = None) -> "Study":
+    from common.reading.study import read_study
+
+    return read_study(path, series_uid)
 
 
 @dataclass(frozen=True)
@@ -22,7 +33,8 @@ class Request:
     """`study`: DICOM folder, zip or NIfTI. `out`: the folder for the results. `config`, `run`: those that were
     named, else None. `device`: auto, cpu, cuda or cuda:N; None: as the settings say. `outputs`: those of `OUTPUTS` that
     were named; None: all that the study allows but those on request. `labelmap`, `anonymous`: of DICOM objects.
-    `words`: by a step's name, what it alone is told."""
+    `words`: by a step's name, what it alone is told. `read`: `read_study` for all steps together, so that the study is
+    read once; none may change it."""
 
     study: Path
     out: Path
@@ -35,6 +47,7 @@ class Request:
     labelmap: bool = False
     anonymous: bool = False
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    read: Callable[[Path, str | None], "Study"] = _read
 
     def wants(self, *names: str) -> bool:
         """Whether one of the outputs `names` is asked for."""
@@ -83,13 +96,13 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--labelmap", action="store_true", help=f"{USUAL[0]} with a number for each pixel")
     parser.add_argument("--anonymous", action="store_true", help="no patient in the DICOM objects")
     add_overwrite(parser)
-    request = Request(**vars(parser.parse_args(own)), words=told)
+    request = Request(**vars(parser.parse_args(own)), words=told, read=lru_cache(maxsize=1)(_read))
     check_outputs(request.study, request.outputs)
     for step in steps.values():
         if code := step(request):
             return code
     if request.wants(PAGE):
-        write_page(request.out, request.study, request.series_uid, request.overwrite)
+        write_page(request.out, request.study, request.series_uid, request.overwrite, request.read)
     asked = Asked(request.outputs, request.labelmap, request.anonymous, request.overwrite)
     write_outputs(request.out, request.study, request.series_uid, asked)
     return 0

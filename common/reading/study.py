@@ -1,7 +1,7 @@
 """Opens a CT study of any form that is read here, as one thing: HU with an affine."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,10 @@ class Contents:
 
     series: list[Series]
     others: Counter[str]
+
+
+Reader = Callable[[Path, str | None], Study]
+"""Path and series UID -> study: `read_study`, or one that keeps what it has read."""
 
 
 def read_study(path: Path, series_uid: str | None = None) -> Study:

@@ -10,7 +10,8 @@ from common.outputs import store
 from common.training.train import is_current
 from common.training.weights import read_description
 from stage1_segment.pretrained import PRETRAINED, PRETRAINED_PHANTOM, own_or_pretrained
-from stage1_segment.run_folder import RunFolder, provenances
+from stage1_segment.provenance import provenances
+from stage1_segment.run_folder import RunFolder
 from stage1_segment.settings import KIND, SegmentSettings
 
 OF_THE_PROJECT = (PRETRAINED, PRETRAINED_PHANTOM)

@@ -1,6 +1,7 @@
 """Segments one study of any form that can be read."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.errors import ConfigError, NoCervicalLevel
 from common.outputs import store
@@ -10,6 +11,9 @@ from common.reading.images import WRITTEN, can_be_written, write_image
 from common.training.weights import read_description
 from stage1_segment.schema import MASK
 from stage1_segment.settings import KIND, Orientation, PredictSettings
+
+if TYPE_CHECKING:
+    from common.reading.study import Reader
 
 
 def predict_study(
@@ -22,12 +26,14 @@ def predict_study(
     series_uid: str | None = None,
     orientation: Orientation | None = None,
     overwrite: bool = False,
+    read: "Reader | None" = None,
 ) -> None:
     """Writes the mask of `source` (DICOM folder, zip, image file) to `output` (.nii, .nii.gz, .nrrd, .mha), its levels
     beside it as .json, and a picture to `preview`. `series_uid`: which series of a DICOM study, None for the best. An
     image file's mask has its grid and affine, a DICOM series' that of its slices (column, row, slice), upright.
     `orientation`: what becomes of a header that turns the patient round, None for what `predict` says. What an older
-    run left at these names goes first; `overwrite`: so do files that aren't ours.
+    run left at these names goes first; `overwrite`: so do files that aren't ours. `read`: None for
+    `read_study`.
     Raises NoCervicalLevel after all is written when the mask names no level; StudyError, WeightsError, ConfigError,
     OutputError, RunBusy, and then nothing is there."""
     if not can_be_written(output):
@@ -41,7 +47,7 @@ def predict_study(
         from stage1_segment.inference.segmenter import Segmenter
 
         segmenter = Segmenter.load(weights, device, predict)
-        study = read_study(source, series_uid)
+        study = (read or read_study)(source, series_uid)
         orientation = orientation or segmenter.predict.orientation
         result = segmenter(study, orientation)
         levels = levels_of(study.uid, study.volume, result.mask, result, precision=segmenter.predict.precision)

@@ -13,7 +13,7 @@ import torch
 from common import commandline, config
 from common.training.batches import batches
 from common.training.loop import make_fabric, threads
-from stage1_segment.run_folder import bank_split
+from stage1_segment.provenance import bank_split
 from stage1_segment.settings import SegmentSettings
 from stage1_segment.training.synthetic.sample import BankSamples
 from stage1_segment.training.synthetic.subject import load_subject

@@ -16,7 +16,8 @@ from common.progress import progress
 from common.training.train import is_current, train
 from common.workers.failing import LOG
 from common.workers.pool import Failed, failures, shared
-from stage1_segment.run_folder import RunFolder, Split, provenances, sample_provenance, split
+from stage1_segment.provenance import Split, provenances, sample_provenance, split
+from stage1_segment.run_folder import RunFolder
 from stage1_segment.schema import SAMPLE
 from stage1_segment.settings import KIND, SegmentSettings
 from stage1_segment.training.patches import CohortSamples

@@ -18,7 +18,7 @@ from stage2_classify.crops.cut import Crops
 from stage2_classify.crops.one_study import Mask, crops_of
 from stage2_classify.inference.compatibility import check_alike, check_described, read_decision
 from stage2_classify.inference.result import NO_LEVEL, Result
-from stage2_classify.predictions import Prediction
+from stage2_classify.prediction import Prediction
 from stage2_classify.settings import ClassifySettings
 
 if TYPE_CHECKING:

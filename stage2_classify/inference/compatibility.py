@@ -3,20 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from common.config import DataSettings, parse_saved
+from common.config import parse_saved
 from common.errors import WeightsError
 from common.outputs import store
-from common.training import train as training
-from common.training.task import RUNTIME_ONLY, WEIGHTS
+from common.training.task import RUNTIME_ONLY
 from common.training.weights import read_description
 from stage2_classify.calibration.calibration import Calibration, load_calibration
-from stage2_classify.run_folder import stage_folder
-from stage2_classify.schema import PREDICTIONS
 from stage2_classify.settings import KIND, ClassifySettings, DecisionSettings
-from stage2_classify.training import studies as training_studies
-from stage2_classify.training.out_of_fold import decision_provenance
 
 NOT_TRAINED = {"folds": True, "masks": True, "decision": True} | dict.fromkeys(("train", "encoder"), RUNTIME_ONLY)
 """Settings that may differ between those that weights were trained with and those that they are used with."""
@@ -48,27 +41,6 @@ def check_alike(weights: list[Path]) -> None:
                     f"{path} and {weights[0]} can't predict together: {_difference(part, its, own)}; name the networks "
                     "of one training"
                 )
-
-
-def check_run(
-    folders: dict[int, Path], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
-) -> None:
-    """Raises WeightsError unless the run's networks were trained on just these studies with these settings, and its
-    decision was fitted on their predictions."""
-    for fold, provenance in training_studies.fold_provenance(list(folders), usable, folds, data, settings).items():
-        if not training.is_current(folders[fold], settings.train, provenance):
-            raise WeightsError(
-                f"{folders[fold] / WEIGHTS}: not of this configuration and these training studies (their "
-                "masks, crops or labels have changed); run `python -m stage2_classify train` first"
-            )
-    path = stage_folder(data, settings) / "decision.json"
-    provenance = decision_provenance(folders, usable, folds, data, settings)
-    provenance["precision"] = store.provenance_of(path).get("precision")  # that of the training's machine
-    if not store.is_current(path, provenance, PREDICTIONS):
-        raise WeightsError(
-            f"{path}: missing, or not fitted on these networks' predictions; run "
-            "`python -m stage2_classify train` first"
-        )
 
 
 def read_decision(path: Path, digests: list[str]) -> tuple[Calibration | None, DecisionSettings | None]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from common import __version__
 from common.commandline import NOT_MEDICAL
@@ -17,9 +16,10 @@ from common.page.page import save_page
 from common.reading.study import Study, volume_of
 from common.volume import Volume
 from stage2_classify.crops.one_study import Mask, labels_on
-from stage2_classify.predictions import Prediction
+from stage2_classify.prediction import Prediction
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 OF_SYNTHETIC_ONLY = "These networks learned from synthetic studies alone: about a real scan they say nothing."
@@ -53,9 +53,11 @@ class Result:
         return NO_LEVEL in self.prediction.flags.get(OVERALL, ())
 
     @property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """Eight rows, C1..C7 and patient_overall: `level`, `probability` (0..1, what the competition's score rewards),
         `calibrated` (0..1, how likely a fracture is; NaN without a fitted calibration), `flags` (text)."""
+        import pandas as pd
+
         given = self.prediction
         return pd.DataFrame(
             {
@@ -115,7 +117,7 @@ def _by_target(values: np.ndarray) -> dict[str, float]:
     return {target: round(float(value), 6) for target, value in zip(TARGETS, values)}
 
 
-def _bars(panel: Any, table: pd.DataFrame) -> None:
+def _bars(panel: Any, table: "pd.DataFrame") -> None:
     names = [name.replace(OVERALL, "any") for name in table["level"]]
     panel.barh(names, table["probability"], color="0.4", label="prediction")
     if table["calibrated"].notna().all():

@@ -24,7 +24,8 @@ from stage2_classify.calibration.cross_fit import fit_each_fold
 from stage2_classify.calibration.fit import fit_calibration, random_folds
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.masks import masks_of
-from stage2_classify.predictions import Prediction, write_predictions
+from stage2_classify.prediction import Prediction
+from stage2_classify.predictions import write_predictions
 from stage2_classify.run_folder import stage_folder
 from stage2_classify.schema import PREDICTIONS
 from stage2_classify.settings import ClassifySettings, DecisionSettings

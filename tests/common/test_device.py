@@ -59,8 +59,8 @@ def test_every_function_that_takes_a_device_refuses(no_gpu: None, tmp_path: Path
     from stage1_segment.inference.cohort import predict_cohort as segment_cohort
     from stage1_segment.inference.segmenter import Segmenter
     from stage2_classify.evaluation.evaluate_encoder import evaluate_encoder
-    from stage2_classify.inference.predict import predict_cohort as answer_cohort
-    from stage2_classify.inference.predict import predict_study
+    from stage2_classify.inference.cohort import predict_cohort as answer_cohort
+    from stage2_classify.inference.one_study import predict_study
     from stage2_classify.predictor import load_predictor
 
     data, nothing = DataSettings(root=tmp_path / "no", run=tmp_path / "run"), tmp_path / "none"

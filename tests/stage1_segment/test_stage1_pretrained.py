@@ -15,7 +15,8 @@ from common.training.weights import load_weights, save_weights
 from stage1_segment import pretrained as pretrained_module
 from stage1_segment.network import build_network
 from stage1_segment.pretrained import init_path, own_or_pretrained
-from stage1_segment.run_folder import RunFolder, all_current
+from stage1_segment.provenance import all_current
+from stage1_segment.run_folder import RunFolder
 from stage1_segment.settings import (
     KIND,
     InitTrainSettings,
@@ -178,7 +179,7 @@ def test_gallery_of_synthetic_scans(tmp_path: Path) -> None:
     from PIL import Image
 
     from stage1_segment.evaluation.gallery import draw_gallery
-    from stage1_segment.run_folder import bank_files
+    from stage1_segment.provenance import bank_files
 
     write_bank(tmp_path / "bank", 1)
     subjects = tuple(map(str, bank_files(tmp_path / "bank")))

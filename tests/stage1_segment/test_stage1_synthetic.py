@@ -10,7 +10,7 @@ from fake_subject import BOTTOM, VOXEL_MM, WINDOW, bank_settings, fake_subject, 
 
 from common.errors import ConfigError, CorruptFile, DatasetError
 from common.phantom import tissues
-from stage1_segment.run_folder import bank_files, bank_split
+from stage1_segment.provenance import bank_files, bank_split
 from stage1_segment.settings import PatchSettings, SyntheticSettings
 from stage1_segment.training.synthetic import placement
 from stage1_segment.training.synthetic.chest import Chest, raised_by

@@ -21,7 +21,7 @@ from stage2_classify.calibration.fracture_patterns import (
 )
 from stage2_classify.calibration.label_prior import USUAL, prior_of
 from stage2_classify.inference.result import Result
-from stage2_classify.predictions import Prediction
+from stage2_classify.prediction import Prediction
 
 AS_THEY_ARE = np.tile([1.0, 0.0], (8, 1))
 PRIOR = prior_of(USUAL)

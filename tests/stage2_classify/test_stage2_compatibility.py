@@ -11,8 +11,8 @@ from common.labels import TARGETS
 from common.outputs import store
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.cut import Crops
+from stage2_classify.inference.cohort import predict_cohort
 from stage2_classify.inference.compatibility import check_alike, check_described, read_decision
-from stage2_classify.inference.predict import predict_cohort
 from stage2_classify.schema import CROPS
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training.train import train

@@ -68,7 +68,7 @@ def cohort(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vertebra3d", "slices25d", "naive"])
 def test_train_predict_submit(cohort, kind, monkeypatch, capsys):
-    from stage2_classify.inference.predict import predict_cohort
+    from stage2_classify.inference.cohort import predict_cohort
     from stage2_classify.inference.submit import submit
     from stage2_classify.training.train import train
 

@@ -77,6 +77,53 @@ sys.exit("torch" in sys.modules)
     assert all(entry["sha256"] in text and entry["card"] in text for entry in weights)
 
 
+HEAVY = {
+    "albumentations", "blosc2", "cv2", "lightning_fabric", "monai", "pandas", "segmentation_models_pytorch_3d",
+    "sklearn", "sympy", "tensorboardX", "timm", "torchvision",
+}  # fmt: skip
+"""What learning, tables and reports need, and no prediction about one study; seconds to import, all together."""
+WATCHED = f"""
+import sys
+import common.reading.study as study
+from common.cli.__main__ import main
+read, times = study.read_study, []
+study.read_study = lambda *which: times.append(which) or read(*which)
+try:
+    main()
+except Exception as error:  # what has learned nothing finds no level
+    assert type(error).__name__ == "NoCervicalLevel", error
+print(sorted({HEAVY | {"matplotlib"}} & set(sys.modules)), len(times))
+"""
+
+
+def test_a_prediction_imports_nothing_heavy_that_it_does_not_use(installed: Path, tmp_path: Path) -> None:
+    blind, study = write_blind_weights(tmp_path / "w.safetensors"), write_ct(tmp_path / "ct.nii.gz")
+    trained, mask = write_untrained_classifier(tmp_path / "c.safetensors"), write_mask(tmp_path / "mask.nii.gz")
+    segment = ("segment", "predict", "-i", study, "-o", tmp_path / "m.nii.gz", "--weights", blind)
+    classify = ("classify", "predict", "-i", study, "--mask", mask, "-o", tmp_path / "r.json", "--weights", trained)
+    for words in (segment, classify):
+        done = run(installed, *words, code=WATCHED)
+        assert done.stdout.splitlines()[-1:] == ["[] 1"], (words[0], done.stdout, done.stderr)
+    assert (tmp_path / "m.nii.gz").is_file() and json.loads((tmp_path / "r.json").read_text())["probabilities"]
+
+
+def test_both_steps_are_one_process_that_reads_the_study_once(installed: Path, tmp_path: Path) -> None:
+    """Weights that have learned nothing end the first step with NoCervicalLevel: here the second one follows it."""
+    blind, study = write_blind_weights(tmp_path / "w.safetensors"), write_ct(tmp_path / "ct.nii.gz")
+    trained = write_untrained_classifier(tmp_path / "run" / "stage2" / "fold0" / "weights.safetensors")
+    (installed / "going_on.py").write_text(
+        "from common.errors import NoCervicalLevel\nfrom stage1_segment import commands\n\n\n"
+        "def answer_study(request):\n    try:\n        return commands.answer_study(request)\n"
+        "    except NoCervicalLevel:\n        return 0\n"
+    )
+    registered = installed / "cervical_fracture-0.dist-info" / "entry_points.txt"
+    registered.write_text(registered.read_text().replace("= stage1_segment.commands:answer", "= going_on:answer"))
+    words = ("predict", study, "-o", tmp_path / "out", "--run", tmp_path / "run")
+    done = run(installed, *words, "--segment", "--weights", blind, "--classify", "--weights", trained, code=WATCHED)
+    assert done.stdout.splitlines()[-1:] == ["['matplotlib'] 1"], (done.stdout, done.stderr)  # for the preview
+    assert {"mask.nii.gz", "preview.png", "result.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
 def test_commands_end_with_their_own_exit_codes(installed: Path, tmp_path: Path) -> None:
     assert run(installed, "no-such-command").returncode == 2
     done = run(installed, "predict", tmp_path / "none", "-o", tmp_path / "out")

@@ -11,7 +11,8 @@ from common.outputs.notices import kept_beside, tell
 from common.volume import Volume
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.cut import cut_study
-from stage2_classify.predictions import Prediction, read_predictions, write_predictions
+from stage2_classify.prediction import Prediction
+from stage2_classify.predictions import read_predictions, write_predictions
 from stage2_classify.settings import CropSettings
 
 

@@ -1,32 +1,35 @@
-"""Predictions of stage 2: for a cohort's test studies as a table, for one study as JSON."""
+"""Predictions for a cohort's test studies, as a table."""
 
 from dataclasses import replace
 from pathlib import Path
+
+import pandas as pd
 
 from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.dataset.folds import stored_folds
 from common.device import check_device, prediction_precision
-from common.errors import PARTLY_FAILED, NoCervicalLevel
-from common.masks import files as mask_files
+from common.errors import PARTLY_FAILED, WeightsError
 from common.outputs import store
-from common.outputs.notices import json_beside, tell
-from common.outputs.out_folder import answer_at
+from common.outputs.notices import tell
 from common.outputs.own_files import refuse_unrecorded, run_outputs_at
 from common.progress import progress
-from common.reading.study import read_study
+from common.training import train as training
+from common.training.task import WEIGHTS
 from common.workers.failing import LOG, Failed
 from common.workers.pool import HERE, shared
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.masks import masks_of
 from stage2_classify.inference.classifier import Classifier, existing
-from stage2_classify.inference.compatibility import check_described, check_run
+from stage2_classify.inference.compatibility import check_described
 from stage2_classify.inference.result import OF_SYNTHETIC_ONLY
-from stage2_classify.predictions import Prediction, write_predictions
+from stage2_classify.prediction import Prediction
+from stage2_classify.predictions import write_predictions
 from stage2_classify.run_folder import chosen_folds, fold_folder, stage_folder, weights_paths
 from stage2_classify.schema import PREDICTIONS
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training import studies as training_studies
+from stage2_classify.training.out_of_fold import decision_provenance
 
 
 def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
@@ -87,46 +90,22 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     return PARTLY_FAILED if failed else 0
 
 
-def predict_study(
-    study: Path,
-    mask: Path,
-    output: Path,
-    weights: list[Path],
-    scheme: str,
-    device: str = "auto",
-    series_uid: str | None = None,
-    precision: str = "32-true",
-    overwrite: bool = False,
-    settings: ClassifySettings | None = None,
+def check_run(
+    folders: dict[int, Path], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
 ) -> None:
-    """One CT (DICOM folder, zip, NIfTI) and its mask (a NIfTI whose values follow `scheme`, or a folder with
-    one file per vertebra) -> RESULT.json.
-
-    Everything else comes out of the weights files, and from decision.json beside their folders where it lies, which
-    must have been fitted on these networks. `settings`: what the weights must have been trained with, if given. What an
-    older results left there go first; `overwrite`: so do files that aren't ours. Raises NoCervicalLevel after the
-    result is written when no level is in view; StudyError, WeightsError, OutputError, RunBusy, ConfigError (no such
-    device or precision), and then nothing is there.
-    """
-    folders = [folder for path in weights for folder in (path, path / "stage2", *path.parents[:2])]
-    decisions = [folder / "decision.json" for folder in folders]
-    with answer_at([output], study, mask, [mask, json_beside(mask), *weights, *decisions], overwrite) as about:
-        classifier = Classifier.load(weights, device, precision, settings)
-        scan = read_study(study, series_uid)
-        result = classifier(scan, mask, scheme)
-        tell(scan.uid or study.name, result.notices)
-        store.write_json(output, result.to_json())
-        provenance = {
-            "mask": mask_files.digest(mask),
-            "scheme": scheme,
-            "series": series_uid,
-            "weights": list(classifier.digests),
-            "decision": None if classifier.calibration is None else classifier.calibration.to_json(),
-            "precision": result.precision,
-        }
-        store.write_record(output, {**about, **provenance}, PREDICTIONS)
-    if result.is_prior:
-        raise NoCervicalLevel(
-            f"{mask}: names no cervical vertebra that is large enough to judge, so {output} holds the prior; is it the "
-            f"mask of {study}, and that a CT of the neck?"
+    """Raises WeightsError unless the run's networks were trained on just these studies with these settings, and its
+    decision was fitted on their predictions."""
+    for fold, provenance in training_studies.fold_provenance(list(folders), usable, folds, data, settings).items():
+        if not training.is_current(folders[fold], settings.train, provenance):
+            raise WeightsError(
+                f"{folders[fold] / WEIGHTS}: not of this configuration and these training studies (their "
+                "masks, crops or labels have changed); run `python -m stage2_classify train` first"
+            )
+    path = stage_folder(data, settings) / "decision.json"
+    provenance = decision_provenance(folders, usable, folds, data, settings)
+    provenance["precision"] = store.provenance_of(path).get("precision")  # that of the training's machine
+    if not store.is_current(path, provenance, PREDICTIONS):
+        raise WeightsError(
+            f"{path}: missing, or not fitted on these networks' predictions; run "
+            "`python -m stage2_classify train` first"
         )

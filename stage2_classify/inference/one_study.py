@@ -1,0 +1,59 @@
+"""The prediction for one study, as JSON."""
+
+from pathlib import Path
+
+from common.errors import NoCervicalLevel
+from common.masks import files as mask_files
+from common.outputs import store
+from common.outputs.notices import json_beside, tell
+from common.outputs.out_folder import answer_at
+from common.reading.study import Reader, read_study
+from stage2_classify.inference.classifier import Classifier
+from stage2_classify.schema import PREDICTIONS
+from stage2_classify.settings import ClassifySettings
+
+
+def predict_study(
+    study: Path,
+    mask: Path,
+    output: Path,
+    weights: list[Path],
+    scheme: str,
+    device: str = "auto",
+    series_uid: str | None = None,
+    precision: str = "32-true",
+    overwrite: bool = False,
+    settings: ClassifySettings | None = None,
+    read: Reader = read_study,
+) -> None:
+    """One CT (DICOM folder, zip, NIfTI) and its mask (a NIfTI whose values follow `scheme`, or a folder with
+    one file per vertebra) -> RESULT.json.
+
+    Everything else comes out of the weights files, and from decision.json beside their folders where it lies, which
+    must have been fitted on these networks. `settings`: what the weights must have been trained with, if given. What an
+    older results left there go first; `overwrite`: so do files that aren't ours. Raises NoCervicalLevel after the
+    result is written when no level is in view; StudyError, WeightsError, OutputError, RunBusy, ConfigError (no such
+    device or precision), and then nothing is there.
+    """
+    folders = [folder for path in weights for folder in (path, path / "stage2", *path.parents[:2])]
+    decisions = [folder / "decision.json" for folder in folders]
+    with answer_at([output], study, mask, [mask, json_beside(mask), *weights, *decisions], overwrite) as about:
+        classifier = Classifier.load(weights, device, precision, settings)
+        scan = read(study, series_uid)
+        result = classifier(scan, mask, scheme)
+        tell(scan.uid or study.name, result.notices)
+        store.write_json(output, result.to_json())
+        provenance = {
+            "mask": mask_files.digest(mask),
+            "scheme": scheme,
+            "series": series_uid,
+            "weights": list(classifier.digests),
+            "decision": None if classifier.calibration is None else classifier.calibration.to_json(),
+            "precision": result.precision,
+        }
+        store.write_record(output, {**about, **provenance}, PREDICTIONS)
+    if result.is_prior:
+        raise NoCervicalLevel(
+            f"{mask}: names no cervical vertebra that is large enough to judge, so {output} holds the prior; is it the "
+            f"mask of {study}, and that a CT of the neck?"
+        )
