@@ -12,7 +12,7 @@ from dicom_study import Place, balls, write_study
 from common.errors import ConfigError, OutputError, UnsupportedStudy
 from common.labels import TARGETS
 from common.outputs import store
-from common.outputs.out_folder import answer_at
+from common.outputs.out_folder import MASK, STUDY, answer_at, fingerprint
 from common.outputs.schema import PLAIN
 from common.reading.nifti import write_nifti
 from common.reading.study import read_study
@@ -91,6 +91,10 @@ def test_without_probabilities_there_is_no_report(tmp_path, capsys) -> None:
     (out / "result.json").write_text(json.dumps(said))  # of nobody knows which study
     write_outputs(out, study)
     assert "report.dcm" not in made(out)
+    for study_of, mask_of in (("another", "mask.nii.gz"), (fingerprint(study), "another.nii.gz")):
+        store.write_record(out / "result.json", {STUDY: study_of, MASK: mask_of}, PLAIN)
+        write_outputs(out, study)
+        assert "report.dcm" not in made(out)
 
 
 def test_nifti_gets_no_dicom_objects_and_a_line_says_why(tmp_path, capsys) -> None:
