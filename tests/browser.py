@@ -86,7 +86,7 @@ class Browser:
     def picture(self, selector: str = "") -> bytes:
         """PNG of the window, or of an element."""
         path = f"element/{self._find(selector)}/screenshot" if selector else "screenshot"
-        return base64.b64decode(self._get(path))
+        return base64.b64decode(self.wait(lambda: self._drawn(path)))
 
     def cdp(self, command: str, **words: Any) -> Any:
         """A command of the browser's own protocol."""
@@ -109,6 +109,15 @@ class Browser:
         with suppress(OSError):
             return self._ask("GET", "/status")["ready"]
         return False
+
+    def _drawn(self, path: str) -> str | None:
+        """A picture; None where it took the driver's ten seconds, as on a busy machine."""
+        try:
+            return self._get(path)
+        except RuntimeError as error:
+            if "Timed out" not in str(error):
+                raise
+            return None
 
     def _find(self, selector: str) -> str:
         return self._post("element", {"using": "css selector", "value": selector})[ELEMENT]

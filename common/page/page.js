@@ -58,12 +58,21 @@
     scene.addVolume(mask);
     const evidence = await unpacked("evidence");
     if (evidence) scene.addVolume(await volume(evidence, "evidence.nii", "warm", layers.evidence.opacity, 0.1, 1));
+    if (isSlow()) scene.opts.multiplanarShowRender = 0; // 3D is left to its own button
     scene.setRenderAzimuthElevation(120, 12);
     find("#waiting").hidden = true;
     find("#waiting").style.display = "none";
     setView("all");
     const first = find(".level.suspected:enabled") || find(".level:enabled");
     if (first) goTo(first.dataset.level);
+  }
+
+  function isSlow() {
+    // Without a graphics card each picture of a large scan in 3D takes seconds.
+    const info = scene.gl.getExtension("WEBGL_debug_renderer_info");
+    const card = info ? scene.gl.getParameter(info.UNMASKED_RENDERER_WEBGL) : "";
+    const [, x, y, z] = scene.volumes[HU].hdr.dims;
+    return /swiftshader|llvmpipe|software/i.test(card) && x * y * z > 1.2e7;
   }
 
   function goTo(level) {
