@@ -20,8 +20,7 @@ def write_page(
     nothing where there is no mask.
 
     `study`: DICOM folder, zip or image file; `series_uid`: the series that the mask is of; `read`: None for
-    `read_study`. Raises what `read_study`
-    does, OutputError, RunBusy."""
+    `read_study`. Raises what `read_study` does, OutputError, RunBusy."""
     mask, result = out / "mask.nii.gz", out / "result.json"
     if not mask.is_file():
         return
