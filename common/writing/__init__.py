@@ -4,3 +4,13 @@ In: a mask, a result as plain data, and the DICOM study that they are about; no 
 Out: objects that refer to the study's own frames.
 Start reading: outputs.py.
 """
+
+from typing import TYPE_CHECKING
+
+from common.lazy import lazy
+
+if TYPE_CHECKING:
+    from common.writing.outputs import Asked, check_outputs, write_outputs
+
+__all__ = ["Asked", "check_outputs", "write_outputs"]
+__getattr__ = lazy(__name__, dict.fromkeys(__all__, "common.writing.outputs"))

@@ -1,6 +1,7 @@
 """What `predict` leaves for a PACS and viewers: which files, and nothing of the patient but in DICOM."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +167,18 @@ def test_values_that_break_the_rules_are_copied_and_not_quoted(tmp_path, capfd) 
     assert pydicom.dcmread(out / "segmentation.dcm").PatientName == "Nobody"
     said = "".join(capfd.readouterr())
     assert not any(value in said for value in odd.values())
+
+
+def test_a_zip_and_an_output_folder_within_the_study(tmp_path) -> None:
+    study, out = predicted(tmp_path, Place())
+    packed = Path(shutil.make_archive(str(tmp_path / "study"), "zip", study))
+    write_outputs(out, study, asked=Asked(("segmentation.dcm",)))
+    plain = pydicom.dcmread(out / "segmentation.dcm")
+    write_outputs(out, packed, asked=Asked(("segmentation.dcm",)))
+    zipped = pydicom.dcmread(out / "segmentation.dcm")
+    assert zipped.PixelData == plain.PixelData
+    assert zipped.PerFrameFunctionalGroupsSequence == plain.PerFrameFunctionalGroupsSequence
+    shutil.copytree(out, study / "out")
+    write_outputs(study / "out", study, asked=Asked(OBJECTS[::2]))
+    write_outputs(study / "out", study, asked=Asked(OBJECTS[::2]))
+    assert pydicom.dcmread(study / "out" / "segmentation.dcm").PixelData == plain.PixelData
