@@ -45,7 +45,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help setup cohort verify segment evaluate classify submit submission compare predict set-pretrained bench-readers docs \
-        test test-kills test-mutations lint clean
+        bench test test-kills test-mutations lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -111,6 +111,9 @@ predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir
 
 set-pretrained: setup ## make RUN's stage-1 weights those that come with the project (then write their CARD.md)
 	@"$(PY)" -m stage1_segment set-pretrained $(DATA_ARGS) $(SEGMENT)
+
+bench: setup ## how fast, beside others that do the same work (minutes; ONLY='reading commands', ROUNDS=n)
+	@"$(PY)" -m tests.bench $(ONLY) --rounds $(or $(ROUNDS),5)
 
 bench-readers: setup ## broken series, as this reader and others that are installed read them
 	@"$(PY)" -m common.reading.selftest.compare

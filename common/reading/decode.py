@@ -61,7 +61,7 @@ class Decoder:
     def __init__(self, offset: int = 0, voxels: int | None = None) -> None:
         self._source: Source | None = None
         self._dataset: pydicom.Dataset | None = None
-        self._offset, self._voxels = offset, voxels
+        self.offset, self.voxels = offset, voxels
         self.seen: list[np.ndarray] = []
         self.beyond = 0
 
@@ -82,9 +82,9 @@ class Decoder:
                     f"{item.name}: damaged DICOM ({brief(error)}); copy the study again"
                 ) from None
         self.beyond += beyond
-        if self._voxels:
-            self.seen.append(sampled(hu if padding is None else hu[~padding], self._voxels))
-        hu = hu - self._offset
+        if self.voxels:
+            self.seen.append(sampled(hu if padding is None else hu[~padding], self.voxels))
+        hu = hu - self.offset
         if padding is not None:
             hu[padding & (hu > HIGHEST_TISSUE)] = AIR_HU
         if hu.max() > HIGHEST_HU:

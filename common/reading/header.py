@@ -12,6 +12,7 @@ from pydicom.uid import (
 )
 
 from common.errors import CorruptFile, StudyError, UnsupportedStudy
+from common.reading import plain
 from common.reading.parse import brief, opened, parse, whole_number
 from common.reading.slice import Slice, one_slice, set_aside
 from common.reading.sources import Source
@@ -39,6 +40,7 @@ TAGS = [
     "LossyImageCompression",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    *plain.TAGS,
 ]
 MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
@@ -55,11 +57,12 @@ def read_header(source: Source) -> list[Slice] | str | None:
         return None
     with opened(source) as stream:
         dataset = parse(source, stream, TAGS, force=kind == "bare", stop_before_pixels=True)
-        has_pixels = stream.read(1) != b""
+        start = stream.read(plain.LONGEST_START)
+        values = plain.plain(stream, start, dataset)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _slices(source, dataset, has_pixels)
+            return _slices(source, dataset, start != b"", values)
         except StudyError:
             raise
         except Exception as error:  # values are converted when looked at, and damaged ones may raise anything
@@ -81,7 +84,9 @@ def _kind(start: bytes) -> str | None:
     return None
 
 
-def _slices(source: Source, dataset: pydicom.Dataset, has_pixels: bool) -> list[Slice] | str:
+def _slices(
+    source: Source, dataset: pydicom.Dataset, has_pixels: bool, values: plain.Plain | None
+) -> list[Slice] | str:
     directory = _class(dataset) == MediaStorageDirectoryStorage
     if not has_pixels and not dataset.get("StudyInstanceUID") and not directory:
         raise CorruptFile(f"{source.name}: cut off within its header; copy the study again")
@@ -116,6 +121,7 @@ def _slices(source: Source, dataset: pydicom.Dataset, has_pixels: bool) -> list[
             acquisition=str(dataset.get("AcquisitionNumber") or ""),
             of_acquisition=whole_number(dataset, "ImagesInAcquisition"),
             has_pixels=has_pixels,
+            plain=values,
         )
     ]
 

@@ -11,6 +11,7 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from common.errors import CorruptFile, UnsupportedStudy
 from common.reading.parse import brief
+from common.reading.plain import Plain
 from common.reading.sources import Source
 
 SET_ASIDE = {
@@ -41,7 +42,7 @@ class Slice:
     the row index increase. `spacing` mm between columns and between rows; `shape` (columns, rows).
     `acquisition`: what tells apart slices of one series that were reconstructed twice; `of_acquisition`: how many
     images it has by the header, None where that is silent. `words`: what the file calls the body part and itself,
-    for choosing only."""
+    for choosing only. `plain`: where its values lie, when they need no decoder."""
 
     source: Source
     frame: int | None
@@ -59,6 +60,7 @@ class Slice:
     words: str = ""
     lossy: bool = False
     has_pixels: bool = True
+    plain: Plain | None = None
 
     @property
     def normal(self) -> np.ndarray:

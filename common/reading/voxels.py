@@ -1,11 +1,18 @@
 """The voxels of a stack: slices decoded, moved into place, and interpolated where some are missing or uneven."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from common.reading.decode import Decoder
+from common.reading.plain import read_plain
 from common.reading.plausibility.judge import judge
 from common.reading.stack import WHOLE_PIXEL, Stack
 from common.resample import AIR_HU
+from common.workers.cores import usable_cores
+
+MOST_THREADS = 4
+"""That read at a time: more don't make it faster, since headers are most of the work."""
 
 
 def read_voxels(stack: Stack) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -29,6 +36,7 @@ def read_voxels(stack: Stack) -> tuple[np.ndarray, tuple[str, ...]]:
 def _filled(stack: Stack, decoder: Decoder) -> np.ndarray:
     columns, rows, count = stack.grid.shape
     array = np.empty((count, rows, columns), dtype=np.int16)
+    done = _read_straight(stack, array, decoder)
     planes: dict[int, np.ndarray] = {}
 
     def plane(number: int) -> np.ndarray:
@@ -41,6 +49,8 @@ def _filled(stack: Stack, decoder: Decoder) -> np.ndarray:
         return planes[number]
 
     for k, (below, weight) in enumerate(zip(stack.below.tolist(), stack.weight.tolist())):
+        if k in done:
+            continue
         if weight == 0.0:
             array[k] = plane(below)
         elif weight == 1.0:
@@ -48,6 +58,25 @@ def _filled(stack: Stack, decoder: Decoder) -> np.ndarray:
         else:
             array[k] = np.rint((1 - weight) * plane(below) + weight * plane(below + 1))
     return array.T
+
+
+def _read_straight(stack: Stack, array: np.ndarray, decoder: Decoder) -> set[int]:
+    """Fills those slices of `array` (count, rows, columns) that need no decoder, by threads, where every slice of the
+    volume is one of the files'; their numbers."""
+    numbers = (stack.below + (stack.weight == 1.0)).tolist()
+    if stack.shift.any() or not np.isin(stack.weight, (0.0, 1.0)).all() or len(set(numbers)) != len(numbers):
+        return set()
+    slices = [stack.slices[number] for number in numbers]
+
+    def read(k: int) -> np.ndarray | None:
+        if (values := slices[k].plain) is None:
+            return None
+        return read_plain(slices[k].source, values, array[k], decoder.offset, decoder.voxels)
+
+    with ThreadPoolExecutor(min(MOST_THREADS, usable_cores())) as threads:
+        samples = list(threads.map(read, range(len(slices))))
+    decoder.seen += [sample for sample in samples if sample is not None and decoder.voxels]
+    return {k for k, sample in enumerate(samples) if sample is not None}
 
 
 def moved(plane: np.ndarray, shift: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -16,9 +16,9 @@ from pydicom.uid import (
 
 from common.errors import CorruptFile, GridMismatch, IncompleteSeries, NothingFound, UnsupportedStudy
 from common.masks.segmentation import segmentation_on
-from common.reading import decode, header, parse
 from common.reading.nifti import read_nifti, write_nifti
 from common.reading.selftest.specimens import AXIAL, compress, random_hu, write_series, write_slice
+from common.reading.sources import Source
 from common.reading.study import read_layout, read_study
 from common.volume import Volume
 
@@ -388,8 +388,7 @@ def test_mask_elsewhere_or_with_unknown_labels_is_refused(tmp_path):
 @pytest.mark.parametrize("slices", [5, 20])
 def test_each_file_is_opened_for_its_header_and_for_its_pixels_and_no_more(tmp_path, monkeypatch, slices):
     write_series(tmp_path, random_hu((slices, 8, 8)))
-    opened = []
-    for module in (decode, header):
-        monkeypatch.setattr(module, "opened", lambda source: opened.append(source.name) or parse.opened(source))
+    opened, own = [], Source.open
+    monkeypatch.setattr(Source, "open", lambda source: opened.append(source.name) or own(source))
     read_study(tmp_path)
     assert {opened.count(name) for name in opened} == {2} and len(opened) == 2 * slices

@@ -1,0 +1,38 @@
+"""`python -m tests.bench [NAME ...]`: comparisons side by side, as a table and as JSON."""
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+
+from common import __version__
+from common.workers.cores import usable_cores
+from tests.bench.compare import measured, ratios, table
+from tests.bench.comparisons import COMPARISONS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(COMPARISONS)}; default: all")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"), metavar="DIR", help="default: runs/bench")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (default: 5)")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(COMPARISONS):
+        parser.error(f"{', '.join(sorted(unknown))}: not known; known are {', '.join(COMPARISONS)}")
+    about = {"version": __version__, "python": platform.python_version(), "cores": usable_cores()}
+    for name in arguments.names or COMPARISONS:
+        ways = COMPARISONS[name](arguments.out)
+        for way in ways:
+            if way.missing:
+                print(f"{name}: {way.name} is left out: {way.missing}", file=sys.stderr)
+        found = ratios(measured([way for way in ways if not way.missing], arguments.rounds))
+        print(f"\n## {name}\n{table(found)}", flush=True)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        path = arguments.out / f"{name}.json"
+        path.write_text(json.dumps({**about, "rounds": arguments.rounds, "ways": found}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Several ways to do the same work, in turn and again, so that what else the machine does hits all alike."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Way:
+    """`run` does the work; `missing`: what to install where it can't be done here."""
+
+    name: str
+    run: Callable[[], Any]
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Seconds of every round, of the clock and of all cores together."""
+
+    wall: list[float]
+    cores: list[float]
+
+
+def measured(ways: Sequence[Way], rounds: int) -> dict[str, Figures]:
+    """Each way once for nothing, then all in turn, `rounds` times."""
+    figures = {way.name: Figures([], []) for way in ways}
+    for turn in range(rounds + 1):
+        for way in ways:
+            began, used = time.perf_counter(), _used()
+            way.run()
+            if turn:
+                figures[way.name].wall.append(time.perf_counter() - began)
+                figures[way.name].cores.append(_used() - used)
+    return figures
+
+
+def ratios(figures: dict[str, Figures]) -> dict[str, dict[str, float]]:
+    """By way: medians in seconds; and how many times as long it took as the first way, round by round: median, lowest,
+    highest, of the clock and (`cores_ratio`) of the work done."""
+    first = next(iter(figures.values()))
+    found = {}
+    for name, own in figures.items():
+        wall = [a / b for a, b in zip(own.wall, first.wall)]
+        cores = [a / max(b, 1e-9) for a, b in zip(own.cores, first.cores)]
+        found[name] = {
+            "wall_s": statistics.median(own.wall),
+            "core_s": statistics.median(own.cores),
+            "ratio": statistics.median(wall),
+            "ratio_low": min(wall),
+            "ratio_high": max(wall),
+            "cores_ratio": statistics.median(cores),
+        }
+    return found
+
+
+def table(found: dict[str, dict[str, float]]) -> str:
+    """The same for people."""
+    rows = [
+        "| way | seconds | core-seconds | times the first (lowest to highest) | in core-seconds |",
+        "|---|---|---|---|---|",
+    ]
+    for name, own in found.items():
+        spread = f"{own['ratio']:.2f} ({own['ratio_low']:.2f} to {own['ratio_high']:.2f})"
+        rows.append(f"| {name} | {own['wall_s']:.3f} | {own['core_s']:.3f} | {spread} | {own['cores_ratio']:.2f} |")
+    return "\n".join(rows)
+
+
+def _used() -> float:
+    """Core-seconds of this process and of those that it has waited for."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
