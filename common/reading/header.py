@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 
 import pydicom
+from pydicom.tag import Tag
 from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
@@ -18,30 +19,34 @@ from common.reading.slice import Slice, one_slice, set_aside
 from common.reading.sources import Source
 
 TAGS = [
-    "SOPClassUID",
-    "ImageType",
-    "Modality",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "AcquisitionNumber",
-    "ImagesInAcquisition",
-    "ConvolutionKernel",
-    "BodyPartExamined",
-    "StudyDescription",
-    "SeriesDescription",
-    "ProtocolName",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
-    "NumberOfFrames",
-    "LossyImageCompression",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-    *plain.TAGS,
+    Tag(name)
+    for name in (
+        "SOPClassUID",
+        "ImageType",
+        "Modality",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "AcquisitionNumber",
+        "ImagesInAcquisition",
+        "ConvolutionKernel",
+        "BodyPartExamined",
+        "StudyDescription",
+        "SeriesDescription",
+        "ProtocolName",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "Rows",
+        "Columns",
+        "PixelSpacing",
+        "ImagerPixelSpacing",
+        "NumberOfFrames",
+        "LossyImageCompression",
+        "SharedFunctionalGroupsSequence",
+        "PerFrameFunctionalGroupsSequence",
+        *plain.TAGS,
+    )
 ]
+"""As numbers: pydicom looks names up for every file."""
 MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
 

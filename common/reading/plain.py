@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from common.errors import StudyError
 from common.reading.plausibility.judge import HIGHEST_HU, sampled
 from common.reading.sources import Source
 from common.resample import AIR_HU
@@ -97,13 +98,14 @@ def read_plain(source: Source, values: Plain, out: np.ndarray, offset: int, voxe
     """Fills `out` (rows, columns) int16 with HU less `offset`, clipped to [-1024, 32767], and gives a sample (n,) of
     those that aren't padding, with the offset, as `judge.sampled` of a volume of `voxels`. None for what needs
     `decode`: fewer bytes, values of more bits than stored, HU beyond 16 bits. May run in many threads."""
+    raw = out.reshape(-1).view("<i2" if values.signed else "<u2")  # the same memory
     try:
         with source.open() as stream:
             stream.seek(values.place)
-            raw = np.fromfile(stream, "<i2" if values.signed else "<u2", values.count)
-    except OSError:
+            read = stream.readinto(raw.view(np.uint8))  # type: ignore[attr-defined]  # BinaryIO doesn't tell of it
+    except (OSError, StudyError):
         return None
-    if len(raw) != values.count:
+    if read != 2 * values.count or values.count != out.size:
         return None
     low, high = int(raw.min()), int(raw.max())
     bits = values.stored - values.signed
@@ -113,15 +115,16 @@ def read_plain(source: Source, values: Plain, out: np.ndarray, offset: int, voxe
     # As int16, `raw` neither has other values nor overflows.
     if abs(intercept) > HIGHEST_HU or low + intercept < -HIGHEST_HU or high + max(intercept, 0) > HIGHEST_HU:
         return None
-    if values.padding and values.padding[1] + intercept > HIGHEST_PADDING:
-        return None
-    raw = raw.view("<i2")
-    np.add(raw.reshape(out.shape), np.int16(intercept), out=out)
+    measured = raw
+    if values.padding:
+        if values.padding[1] + intercept > HIGHEST_PADDING:
+            return None
+        measured = raw[(raw < values.padding[0]) | (raw > values.padding[1])]
+    sample = sampled(measured, voxels).astype(np.int32) + values.intercept
+    out += np.int16(intercept)
     if low + intercept < AIR_HU:
         np.maximum(out, np.int16(AIR_HU), out=out)
-    if values.padding:
-        raw = raw[(raw < values.padding[0]) | (raw > values.padding[1])]
-    return sampled(raw, voxels).astype(np.int32) + values.intercept
+    return sample
 
 
 def _whole(dataset: pydicom.Dataset, tag: str, signed: bool = False) -> int:
