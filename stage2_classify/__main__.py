@@ -1,12 +1,12 @@
-"""`python -m stage2_classify COMMAND`: train, pretrain, set-pretrained, evaluate-encoder, predict, submit, report,
-score, calibrate."""
+"""`python -m stage2_classify COMMAND`: train, pretrain, set-pretrained, evaluate-encoder, evaluate-broken-bone,
+predict, submit, report, score, calibrate."""
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from common import commandline
-from common.device import check_device
+from common.device import Precision, check_device
 from common.masks.schemes import SCHEMES
 from common.outputs.own_files import outputs_at
 
@@ -46,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
         "set-pretrained", help="make a pretrained encoder the one that comes with the project"
     )
     set_pretrained.add_argument("--weights", type=Path, help="default: the one that pretrain left in the run")
+    set_pretrained.add_argument(
+        "--evidence", type=Path, nargs="+", metavar="CSV",
+        help="make it the network for scans of people, calibrated on these tables of evaluate-broken-bone",
+    )  # fmt: skip
     set_pretrained.set_defaults(command=_set_pretrained)
 
     encoder = commands.add_parser(
@@ -58,6 +62,21 @@ def _parser() -> argparse.ArgumentParser:
     commandline.add_overwrite(encoder)
     encoder.set_defaults(command=_evaluate_encoder)
 
+    broken = commands.add_parser(
+        "evaluate-broken-bone", help="what an encoder finds in healthy scans into which fractures are put"
+    )
+    broken.add_argument("-i", "--input", type=Path, metavar="DIR", required=True, help="DIR/scans and DIR/masks")
+    broken.add_argument("--scheme", choices=tuple(SCHEMES), default="merged", help="what the masks' values mean")
+    broken.add_argument("--weights", type=Path, required=True, help="an encoder's, as pretrain leaves them")
+    broken.add_argument("--each", type=int, default=6, help="crops of each vertebra, way and kind (%(default)s)")
+    broken.add_argument("--seed", type=int, default=0)
+    broken.add_argument("--only", metavar="A,B", help="scans to look at; default: all")
+    broken.add_argument("--precision", choices=get_args(Precision), default="auto", help="%(default)s")
+    broken.add_argument("-o", "--output", type=Path, metavar="JSON", help="write the figures there too")
+    broken.add_argument("--evidence", type=Path, metavar="CSV", help="write each crop's evidence there")
+    commandline.add_overwrite(broken)
+    broken.set_defaults(command=_evaluate_broken_bone)
+
     predict = commands.add_parser("predict", help="predict the test studies, or one study (-i)")
     predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip, NIfTI, NRRD, MetaImage")
     predict.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
@@ -67,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "--scheme", choices=tuple(SCHEMES), help="what MASK's values mean (docs/masks.md); default: merged"
     )
     predict.add_argument("--weights", type=Path, nargs="+", metavar="PATH", help="weights files or folders of folds")
+    predict.add_argument("--evidence", type=Path, metavar="MAP.nii.gz", help="also write where fractures are seen")
     predict.add_argument("--device", default=None, help="auto, cpu, cuda or cuda:N")
     commandline.add_overwrite(predict)
     predict.set_defaults(command=_predict, read=None)
@@ -132,9 +152,14 @@ def _pretrain(args: argparse.Namespace) -> int:
 
 def _set_pretrained(args: argparse.Namespace) -> int:
     from stage2_classify.pretrained.encoder import set_pretrained
+    from stage2_classify.pretrained.for_people import save_for_people
     from stage2_classify.training.pretrain import pretrained
 
-    set_pretrained(args.weights or pretrained(*_load(args)))
+    weights = args.weights or pretrained(*_load(args))
+    if args.evidence:
+        save_for_people(weights, args.evidence)
+    else:
+        set_pretrained(weights)
     return 0
 
 
@@ -163,18 +188,45 @@ def _evaluate_encoder(args: argparse.Namespace) -> int:
     return PARTLY_FAILED if figures["failed"] else 0
 
 
+def _evaluate_broken_bone(args: argparse.Namespace) -> int:
+    from common.errors import ConfigError
+    from common.outputs import store
+    from stage2_classify.evaluation.broken_bone import areas, as_text, measure
+    from stage2_classify.grounds.variants import grounds_in
+    from stage2_classify.pretrained.encoder import load_encoder
+
+    commandline.check_least(args, each=1, seed=0)
+    grounds = grounds_in(args.input, args.scheme)
+    only = None if args.only is None else args.only.split(",")
+    if only and (unknown := sorted(set(only) - {ground.name for ground in grounds})):
+        raise ConfigError(f"--only: {', '.join(unknown)}: no such scan in {args.input / 'scans'}")
+    encoder, settings = load_encoder(args.weights)
+    with outputs_at([args.output, args.evidence], [args.weights, args.input], args.overwrite):
+        chosen = [ground for ground in grounds if only is None or ground.name in only]
+        table = measure(encoder, settings.crops, chosen, args.each, args.seed, args.precision)
+        print(as_text(table))
+        if args.evidence is not None:
+            with store.atomic(args.evidence) as scratch:
+                table.to_csv(scratch, index=False)
+        if args.output is not None:
+            store.write_json(args.output, {"areas": areas(table), "scans": [ground.name for ground in chosen]})
+    return 0
+
+
 def _predict(args: argparse.Namespace) -> int:
     from common.errors import ConfigError
     from common.outputs.lock import only_one
+    from stage2_classify.pretrained.encoder import own_or_pretrained
     from stage2_classify.run_folder import stage_folder, weights_paths
 
     data, settings = _load(args)
     if args.device is not None:
         settings = settings.model_copy(update={"train": settings.train.model_copy(update={"device": args.device})})
     if args.input is None:
-        if any((args.mask, args.output, args.scheme, args.weights, args.series_uid)):
+        if any((args.mask, args.output, args.scheme, args.weights, args.series_uid, args.evidence)):
             raise ConfigError(
-                "predict: --mask, --output, --scheme, --weights and --series-uid are for one study; name it with -i"
+                "predict: --mask, --output, --scheme, --weights, --evidence, --series-uid are for one study; name it "
+                "with -i"
             )
         from stage2_classify.inference.cohort import predict_cohort
 
@@ -188,11 +240,14 @@ def _predict(args: argparse.Namespace) -> int:
     # Without a configuration the run's weights are taken as they are, else they must be those of it.
     own = [override for override in args.overrides if not override.startswith("data.")]
     configured = bool(args.config or own) and not args.weights
-    weights = args.weights or (weights_paths(data, settings) if configured else [stage_folder(data, settings)])
+    weights = args.weights or (
+        weights_paths(data, settings) if configured else [own_or_pretrained(stage_folder(data, settings))]
+    )
     scheme = args.scheme or settings.masks.scheme
     predict_study(
         args.input, args.mask, args.output, weights, scheme, settings.train.device, args.series_uid,
         settings.decision.precision, args.overwrite, settings if configured else None, args.read or read_study,
+        args.evidence,
     )  # fmt: skip
     return 0
 

@@ -1,38 +1,40 @@
 """What stage 2 registers for the installed command (pyproject.toml): its step for one study, and what it has."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from common.cli.info import weights_entry
 from common.labels import TARGETS
+from common.training.task import WEIGHTS
 from stage2_classify.__main__ import main
-from stage2_classify.pretrained.encoder import PRETRAINED_PHANTOM
+from stage2_classify.pretrained.encoder import PRETRAINED, PRETRAINED_PHANTOM, own_or_pretrained
 
 if TYPE_CHECKING:
     from common.cli.predict import Request
 
+EVIDENCE = "evidence.nii.gz"
+SOURCES = ("Visible Human Project CT, female and male (U.S. National Library of Medicine; no licence asked for)",)
+
 
 def answer_study(request: "Request") -> int:
-    """result.json from mask.nii.gz, by the run's networks; without any, that is said and nothing is written.
-    Nor is it where no output with probabilities is wanted."""
-    run, out = request.run_folder, request.out
-    if not request.wants("result.json", "result.html", "report.dcm"):
-        return 0
-    if not any(run.glob("stage2/fold*/weights.safetensors")):
-        print(
-            f"{run} has no trained stage 2, so there is no {out / 'result.json'}; train one (make submission), or name "
-            "another (--run; of make RUN)",
-            file=sys.stderr,
-        )
+    """result.json from mask.nii.gz, by the run's networks; without any, by the one that comes along, which is said
+    aloud. Nothing where no output with probabilities is wanted."""
+    out = request.out
+    if not request.wants("result.json", EVIDENCE, "result.html", "report.dcm"):
         return 0
     files = ["-i", str(request.study), "--mask", str(out / "mask.nii.gz"), "-o", str(out / "result.json")]
-    told = request.words.get("classify", ())
-    return main(["predict", *files, *request.common, *request.configured, *told], request.read)
+    if request.wants(EVIDENCE, "result.html"):
+        files += ["--evidence", str(out / EVIDENCE)]
+    own = own_or_pretrained(request.run_folder / "stage2")
+    configured = ["--weights", str(own)] if own == PRETRAINED else request.configured
+    return main(["predict", *files, *request.common, *configured, *request.words.get("classify", ())], request.read)
 
 
 def about() -> dict[str, Any]:
     """The eight targets in order, and the weights that come along; see `weights_entry`."""
     return {
         "classes": list(TARGETS),
-        "weights": [weights_entry(PRETRAINED_PHANTOM, "what an encoder's training begins with")],
+        "weights": [
+            weights_entry(PRETRAINED / "fold0" / WEIGHTS, "for scans of people", SOURCES),
+            weights_entry(PRETRAINED_PHANTOM, "what an encoder's training begins with"),
+        ],
     }

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+OF_SYNTHETIC_ONLY = "These networks learned from synthetic studies alone: about a real scan they say nothing."
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:

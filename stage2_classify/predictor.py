@@ -13,20 +13,21 @@ from common.training.weights import load_state, load_weights
 from stage2_classify.crops.batch import as_batch
 from stage2_classify.crops.cut import Crops
 from stage2_classify.networks import build
+from stage2_classify.prediction import OF_SYNTHETIC_ONLY
 from stage2_classify.settings import KIND, ClassifySettings
 
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """One network with what its weights file says: settings, `prior` (8,), digest of the file, whether it learned from
-    synthetic studies alone (None: the file doesn't say)."""
+    """One network with what its weights file says: settings, `prior` (8,), digest of the file, and a sentence on
+    what it learned from that its user must know, or ""."""
 
     network: torch.nn.Module
     settings: ClassifySettings
     prior: np.ndarray
     digest: str
     device: torch.device
-    synthetic: bool | None = None
+    caveat: str = ""
     precision: str = "32-true"
 
     @torch.inference_mode()
@@ -57,4 +58,5 @@ def load_predictor(path: Path, device: str = "auto", precision: str = "32-true")
     network = build(settings.network, torch.from_numpy(prior))
     load_state(network, state, path)
     network = network.requires_grad_(False).eval().to(where)
-    return Predictor(network, settings, prior, store.digest_file(path), where, description.get("synthetic"), precision)
+    caveat = str(description.get("caveat", OF_SYNTHETIC_ONLY if description.get("synthetic") else ""))
+    return Predictor(network, settings, prior, store.digest_file(path), where, caveat, precision)

@@ -2,7 +2,8 @@
 
 from common.outputs.schema import Schema
 
-CROPS = Schema("crops", 2)
+CROPS = Schema("crops", 3)
+GROUNDS = Schema("rescanned vertebrae", 1)
 WEIGHTS = Schema("weights of stage 2", 2)
 """Network, samples, augmentation, loss, of the encoder and of the whole: all that a training of the same settings
 depends on in code."""

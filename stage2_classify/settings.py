@@ -37,6 +37,22 @@ class CropSettings(Settings):
     """Cells that the whole study is shrunk to, for network.kind naive."""
 
 
+class GroundSettings(Settings):
+    """Healthy scans whose bone synthetic fractures are drawn into, for the training of the encoder."""
+
+    folder: Path | None = None
+    """FOLDER/scans holds the scans, FOLDER/masks their masks; None: there are none."""
+    scheme: str = "merged"
+    """What the values of these masks mean: a key of `label_schemes.SCHEMES`."""
+    negatives: int = Field(0, ge=0)
+    """So many of the cohort's own studies without a fracture serve as well."""
+    variants: int = Field(100, ge=1)
+    """How often each scan is rescanned, every time turned, stretched and broken in another way."""
+    share: float = Field(0.7, ge=0, le=1)
+    """Part of the encoder's patches that come from these; the others from the cohort."""
+    seed: int = 0
+
+
 class NetworkSettings(Settings):
     """Which network reads the crops, and how large it is."""
 
@@ -50,6 +66,9 @@ class NetworkSettings(Settings):
     """Of the encoder, one number for each halving of the resolution; of a library's encoder only how many counts."""
     fine_blocks: int = 0
     """Residual blocks at half resolution, for vertebra3d."""
+    norm: Literal["instance", "batch"] = "instance"
+    """For vertebra3d. `instance`: by each picture's own mean and variance, so that a place looks different in a patch
+    and in a whole vertebra; `batch`: by those of all that was learned from, so that it looks alike."""
     embedding: int = 48
     """Numbers that the sequence head sees of each vertebra."""
     head: Literal["recurrent", "alone"] = "recurrent"
@@ -105,6 +124,8 @@ class AugmentSettings(Settings):
     """Largest standard deviation of noise, as a part of the window."""
     blur: float = 0.15
     """Chance of a slight blur."""
+    sharpen: float = 0.0
+    """Chance of raised edges and noise, as by a sharper kernel."""
     bend: float = Field(0.2, ge=0, le=1)
     """Chance that a vertebra is bent in the plane of its slices; for slices25d alone."""
     synthetic_fractures: float = Field(0.4, ge=0, le=1)
@@ -127,6 +148,9 @@ class DecisionSettings(Settings):
     precision: Precision = "32-true"
     """Of the networks' predictions. 32-true: the same on every machine but for rounding; bf16-mixed or 16-mixed: faster
     where the device is fast at it; auto: whichever of these the machine is fast at."""
+    unjudged: tuple[str, ...] = ()
+    """A level with one of these flags (cut off, thick voxels, metal) isn't judged by its picture: it is predicted from
+    the prior and the other levels."""
     recalibrate: bool = True
     """Calibrate the predictions for the score, fitted on the out-of-fold predictions; false: sigmoids."""
     regularisation_strengths: tuple[float, ...] = Field((2.0, 20.0, 200.0), min_length=1)
@@ -142,6 +166,7 @@ class ClassifySettings(Settings):
     """Folds to train; None: all."""
     masks: MaskSettings = MaskSettings()
     crops: CropSettings = CropSettings()
+    grounds: GroundSettings = GroundSettings()
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings()

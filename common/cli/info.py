@@ -14,6 +14,7 @@ from common.outputs.store import digest_file
 from common.training.weights import read_description
 
 LICENCE = "Apache-2.0"
+CARD = "CARD.md"
 
 
 def main(words: Sequence[str]) -> int:
@@ -35,7 +36,7 @@ def about() -> dict[str, Any]:
 def weights_entry(path: Path, use: str, sources: Sequence[str] = ()) -> dict[str, Any]:
     """What there is to say of a weights file that comes along: `sha256` of its bytes, the `digest` by which results
     and records name it, `license`, `sources` (what it was made from, with the licence of each), `card`, the page
-    beside it that says how it was made and measured. Raises WeightsError."""
+    beside it or above that says how it was made and measured. Raises WeightsError."""
     description = read_description(path)
     return {
         "file": str(path),
@@ -46,7 +47,7 @@ def weights_entry(path: Path, use: str, sources: Sequence[str] = ()) -> dict[str
         "digest": digest_file(path),
         "license": LICENCE,
         "sources": list(sources),
-        "card": str(path.with_name("CARD.md")),
+        "card": str(next(folder / CARD for folder in path.parents if (folder / CARD).is_file())),
     }
 
 

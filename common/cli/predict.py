@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CONFIG = Path("phantom")
 ALWAYS = ("mask.nii.gz", "mask.json")
 """The steps meet in them."""
-OUTPUTS = (*ALWAYS, "preview.png", "result.json", PAGE, *USUAL, *ON_REQUEST)
+OUTPUTS = (*ALWAYS, "preview.png", "result.json", "evidence.nii.gz", PAGE, *USUAL, *ON_REQUEST)
 
 
 def _read(path: Path, series_uid: str | None = None) -> "Study":

@@ -21,7 +21,7 @@ def write_page(
 
     `study`: DICOM folder, zip or image file; `series_uid`: the series that the mask is of; `read`: None for
     `read_study`. Raises what `read_study` does, OutputError, RunBusy."""
-    mask, result = out / "mask.nii.gz", out / "result.json"
+    mask, result, evidence = (out / name for name in ("mask.nii.gz", "result.json", "evidence.nii.gz"))
     if not mask.is_file():
         return
     from common.masks.segmentation import onto
@@ -29,18 +29,22 @@ def write_page(
     from common.reading.images import read_image
     from common.reading.study import read_study
 
-    with answer_at([out / NAME], study, mask, [mask, json_beside(mask), result], overwrite) as about:
+    with answer_at([out / NAME], study, mask, [mask, json_beside(mask), result, evidence], overwrite) as about:
         about_mask, about_study = _content(json_beside(mask), about), _content(result, about)
         scan = (read or read_study)(study, series_uid)
         labels = onto(read_image(mask), scan.volume.grid)
-        save_page(out / NAME, scan.volume, labels, about_study, about_mask, study=scan.uid or "")
-        provenance = {path.name: store.digest_file(path) for path in (mask, result) if path.is_file()}
+        seen = read_image(evidence) if _is_about(evidence, about) else None
+        save_page(out / NAME, scan.volume, labels, about_study, about_mask, seen, scan.uid or "")
+        provenance = {path.name: store.digest_file(path) for path in (mask, result, evidence) if path.is_file()}
         store.write_record(out / NAME, {**about, **provenance, "series": series_uid})
 
 
 def _content(path: Path, about: dict[str, str]) -> dict[str, Any] | None:
-    """A JSON file's content, where its record says that it is about this study and this mask; else None."""
+    """A JSON file's content, where it is about this study and this mask; else None."""
+    return dict(store.read_json(path)) if _is_about(path, about) else None
+
+
+def _is_about(path: Path, about: dict[str, str]) -> bool:
+    """Whether there is a file whose record names this study and this mask."""
     provenance = store.provenance_of(path)
-    if not path.is_file() or any(provenance.get(name) != about[name] for name in (STUDY, MASK)):
-        return None
-    return dict(store.read_json(path))
+    return path.is_file() and all(provenance.get(name) == about[name] for name in (STUDY, MASK))

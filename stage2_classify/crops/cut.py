@@ -12,6 +12,11 @@ from common.volume import Grid, Volume
 from stage2_classify.crops import vertebra_axes
 from stage2_classify.settings import CropSettings
 
+CUT_OFF, THICK, METAL = "cut off", "thick voxels", "metal"
+"""Flags of a level: it reaches the scan's first or last slice; the scan has a voxel edge of more than THICK_MM; more
+than METAL_MM3 near it are brighter than bone."""
+THICK_MM = 2.0
+METAL_HU, METAL_MM3 = 2600, 40.0
 COARSE = 4
 """Distances to boxes are kept on a grid this many times coarser than the crop's."""
 FAR_MM = 255
@@ -52,14 +57,21 @@ def cut_study(ct: Volume, mask: Volume, settings: CropSettings, boxes: np.ndarra
         if level not in grids:
             continue
         grid = grids[level]
-        images[row, 0] = _bone_window(_cut(ct, grid, AIR_HU), settings.window_hu)
-        images[row, 1] = _cut(mask, grid, 0.0, LEVEL_IDS[level])
+        images[row] = cut_vertebra(ct, mask, grid, level, settings)
         affines[row] = grid.affine
+        if _metal(ct, grid):
+            flags.setdefault(level, []).append(METAL)
         if boxes is not None and distance is not None:
             distance[row] = np.minimum(box_distance(_coarse_grid(grid), boxes), FAR_MM)
     present = np.array([level in grids for level in LEVELS])
     notices = tuple(dict.fromkeys((*ct.notices, *mask.notices)))
     return Crops(images, present, affines, distance, flags, notices)
+
+
+def cut_vertebra(ct: Volume, mask: Volume, grid: Grid, level: str, settings: CropSettings) -> np.ndarray:
+    """CT in HU and mask (ids 1..8) on the same grid -> a level on `grid`: (2, X, Y, Z) uint8, as `Crops.images`."""
+    picture = bone_window(_cut(ct, grid, AIR_HU), settings.window_hu)
+    return np.stack([picture, _cut(mask, grid, 0.0, LEVEL_IDS[level]).astype(np.uint8)])
 
 
 def shrink_study(ct: Volume, settings: CropSettings) -> Crops:
@@ -71,7 +83,7 @@ def shrink_study(ct: Volume, settings: CropSettings) -> Crops:
     affine = blocks.affine.copy()
     affine[:3, :3] = affine[:3, :3] * zoom
     images = np.zeros((1, 2, *shape), np.uint8)
-    images[0, 0] = _bone_window(array, settings.window_hu)
+    images[0, 0] = bone_window(array, settings.window_hu)
     return Crops(images, np.ones(len(LEVELS), bool), affine[None], None, {}, ct.notices)
 
 
@@ -92,7 +104,9 @@ def vertebra_grids(mask: Volume, settings: CropSettings) -> tuple[dict[str, Grid
         middle = vertebra_axes.middle(points[number], axes)
         grids[level] = Grid.around(middle, settings.size_mm, settings.spacing_mm, axes)
         if _touches_edge(mask, number):
-            flags[level] = ["cut off"]
+            flags.setdefault(level, []).append(CUT_OFF)
+        if mask.spacing.max() > THICK_MM:
+            flags.setdefault(level, []).append(THICK)
     return grids, flags
 
 
@@ -121,7 +135,18 @@ def _cut(volume: Volume, grid: Grid, fill: float, label: int | None = None) -> n
     return resample(part.with_array(array), grid, order=1, fill=fill).array
 
 
-def _bone_window(hu: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+def _metal(ct: Volume, grid: Grid) -> bool:
+    """Whether there is metal in a level's crop; teeth and cortex are darker."""
+    index = ct.grid.to_index(grid.corners())
+    try:
+        near = ct.crop(np.floor(index.min(axis=0)), np.ceil(index.max(axis=0)) + 1)
+    except ValueError:
+        return False
+    return bool((near.array > METAL_HU).sum() * abs(np.linalg.det(ct.affine[:3, :3])) > METAL_MM3)
+
+
+def bone_window(hu: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """HU of any shape -> the same as uint8: 0 at the window's lower end, 255 at its upper one."""
     low, high = window
     return np.clip((hu - low) * (255 / (high - low)) + 0.5, 0, 255).astype(np.uint8)
 

@@ -39,6 +39,14 @@ def crops_of(scan: Volume, mask: Mask, scheme: str, settings: ClassifySettings) 
     return cut_study(turned(ct, turn), turned(labels, turn), settings.crops)
 
 
+def turn_of(mask: Mask) -> tuple[str, ...]:
+    """The directions in which stage 1 found the scan's header to be wrong, for its own masks; crops lie in the world as
+    it truly is."""
+    if isinstance(mask, str | Path):
+        return turned_beside(Path(mask))
+    return () if isinstance(mask, Volume) else mask.turned
+
+
 def labels_on(ct: Volume, mask: Mask, scheme: str) -> tuple[Volume, tuple[str, ...]]:
     """The mask on the scan's grid, and the directions in which both are to be turned round. Raises as `crops_of`."""
     if isinstance(mask, str | Path):

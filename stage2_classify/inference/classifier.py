@@ -9,16 +9,17 @@ import numpy as np
 
 from common.device import check_device, prediction_precision
 from common.errors import WeightsError
-from common.labels import OVERALL
+from common.labels import LEVELS, OVERALL
 from common.reading.study import Study, volume_of
 from common.volume import Volume
 from stage2_classify.calibration import decide
 from stage2_classify.calibration.calibration import Calibration
 from stage2_classify.crops.cut import Crops
-from stage2_classify.crops.one_study import Mask, crops_of
+from stage2_classify.crops.one_study import Mask, crops_of, turn_of
 from stage2_classify.inference.compatibility import check_alike, check_described, read_decision
-from stage2_classify.inference.result import NO_LEVEL, Result
+from stage2_classify.inference.result import NO_LEVEL, NOT_JUDGED, Result
 from stage2_classify.prediction import Prediction
+from stage2_classify.pretrained.encoder import PRETRAINED
 from stage2_classify.settings import ClassifySettings
 
 if TYPE_CHECKING:
@@ -32,11 +33,13 @@ class Classifier:
     >>> result = Classifier.load("runs/phantom")(study, segmentation)
     >>> result.table    # level, probability, calibrated, flags
 
-    `calibration`: fitted on out-of-fold logits, None without one. `flip`: test-time augmentation by mirror images."""
+    `calibration`: fitted on out-of-fold logits, None without one. `flip`: test-time augmentation by mirror images.
+    `unjudged`: flags with which a level is predicted from the prior and the other levels, whatever the networks say."""
 
     predictors: "tuple[Predictor, ...]"
     calibration: Calibration | None
     flip: bool
+    unjudged: tuple[str, ...] = ()
 
     @classmethod
     def load(
@@ -64,7 +67,14 @@ class Classifier:
         # .../stage2/fold0/weights.safetensors -> .../stage2/decision.json
         decision = paths[0].parent.parent / "decision.json"
         calibration, fitted = read_decision(decision, [predictor.digest for predictor in predictors])
-        return cls(predictors, calibration, (fitted or predictors[0].settings.decision).test_time_augmentation)
+        decision_settings = fitted or predictors[0].settings.decision
+        return cls(predictors, calibration, decision_settings.test_time_augmentation, decision_settings.unjudged)
+
+    @classmethod
+    def pretrained(cls, device: str = "auto", precision: str = "32-true") -> "Classifier":
+        """The network that comes with the project, for scans of people (stage2_classify/weights/CARD.md). It has seen
+        no real fracture. Raises WeightsError, ConfigError."""
+        return cls.load(PRETRAINED, device, precision)
 
     def __call__(self, study: Study | Volume, mask: Mask, scheme: str = "merged") -> Result:
         """The prediction about a CT (X, Y, Z) in HU of any orientation.
@@ -74,16 +84,24 @@ class Classifier:
         that isn't in the mask is flagged, and without any the prediction is the prior. Raises GridMismatch (a mask of
         another scan), UnsupportedStudy (values that aren't the scheme's), CorruptFile, NothingFound, ConfigError (no
         such scheme), TypeError."""
+        from stage2_classify.inference.evidence_map import evidence_map
+
         crops = crops_of(volume_of(study), mask, scheme, self.predictors[0].settings)
         uid = (study.uid if isinstance(study, Study) else None) or ""
         return Result(
             self.predict(uid, crops),
             self.digests,
             scheme,
-            any(predictor.synthetic for predictor in self.predictors),
+            self.caveats,
             self.predictors[0].precision,
             crops.images[:, 0] if len(crops.images) == len(crops.present) else None,
+            None if turn_of(mask) else evidence_map(self.predictors, crops, volume_of(study).grid),
         )
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What the networks learned from, where their user must know: a sentence each."""
+        return tuple(dict.fromkeys(predictor.caveat for predictor in self.predictors if predictor.caveat))
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -99,7 +117,12 @@ class Classifier:
         if not crops.present.any():
             flags[OVERALL] = [NO_LEVEL]
             notices = (*notices, NO_LEVEL)
-        decided = decide.decide(logits, crops.present, prior, self.calibration)
+        judged = crops.present.copy()
+        for row, level in enumerate(LEVELS):
+            if reasons := [flag for flag in flags.get(level, ()) if judged[row] and flag in self.unjudged]:
+                judged[row] = False
+                flags[level].append(f"{NOT_JUDGED}: {', '.join(reasons)}")
+        decided = decide.decide(logits, judged, prior, self.calibration)
         return Prediction(uid, decided.answer, flags, decided.calibrated, decided.network, notices)
 
 

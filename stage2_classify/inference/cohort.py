@@ -22,7 +22,6 @@ from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.masks import masks_of
 from stage2_classify.inference.classifier import Classifier, existing
 from stage2_classify.inference.compatibility import check_described
-from stage2_classify.inference.result import OF_SYNTHETIC_ONLY
 from stage2_classify.prediction import Prediction
 from stage2_classify.predictions import write_predictions
 from stage2_classify.run_folder import chosen_folds, fold_folder, stage_folder, weights_paths
@@ -79,8 +78,7 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
                 predictions.append(prediction)
         for prediction in predictions:
             tell(prediction.uid, prediction.notices)
-        if any(predictor.synthetic for predictor in classifier.predictors):
-            tell("all studies", [OF_SYNTHETIC_ONLY])
+        tell("all studies", classifier.caveats)
         with run_outputs_at([output]):
             write_predictions(output, predictions)
             # A table that lacks studies for other reasons than their files' is made again by the next call.

@@ -7,6 +7,7 @@ from common.masks import files as mask_files
 from common.outputs import store
 from common.outputs.notices import json_beside, tell
 from common.outputs.out_folder import answer_at
+from common.reading.nifti import write_nifti
 from common.reading.study import Reader, read_study
 from stage2_classify.inference.classifier import Classifier
 from stage2_classify.schema import PREDICTIONS
@@ -25,19 +26,21 @@ def predict_study(
     overwrite: bool = False,
     settings: ClassifySettings | None = None,
     read: Reader = read_study,
+    evidence: Path | None = None,
 ) -> None:
     """One CT (DICOM folder, zip, NIfTI) and its mask (a NIfTI whose values follow `scheme`, or a folder with
     one file per vertebra) -> RESULT.json.
 
     Everything else comes out of the weights files, and from decision.json beside their folders where it lies, which
-    must have been fitted on these networks. `settings`: what the weights must have been trained with, if given. What an
-    older results left there go first; `overwrite`: so do files that aren't ours. Raises NoCervicalLevel after the
-    result is written when no level is in view; StudyError, WeightsError, OutputError, RunBusy, ConfigError (no such
-    device or precision), and then nothing is there.
+    must have been fitted on these networks. `settings`: what the weights must have been trained with, if given.
+    `evidence`: a NIfTI to write as well, see `Result.evidence`. What older results left there goes first; `overwrite`:
+    so do files that aren't ours. Raises NoCervicalLevel after the result is written when no level is in view;
+    StudyError, WeightsError, OutputError, RunBusy, ConfigError (no such device or precision): nothing is there then.
     """
     folders = [folder for path in weights for folder in (path, path / "stage2", *path.parents[:2])]
     decisions = [folder / "decision.json" for folder in folders]
-    with answer_at([output], study, mask, [mask, json_beside(mask), *weights, *decisions], overwrite) as about:
+    inputs = [mask, json_beside(mask), *weights, *decisions]
+    with answer_at([output, evidence], study, mask, inputs, overwrite) as about:
         classifier = Classifier.load(weights, device, precision, settings)
         scan = read(study, series_uid)
         result = classifier(scan, mask, scheme)
@@ -52,6 +55,9 @@ def predict_study(
             "precision": result.precision,
         }
         store.write_record(output, {**about, **provenance}, PREDICTIONS)
+        if evidence is not None and result.evidence is not None:
+            write_nifti(result.evidence, evidence)
+            store.write_record(evidence, {**about, **provenance}, PREDICTIONS)
     if result.is_prior:
         raise NoCervicalLevel(
             f"{mask}: names no cervical vertebra that is large enough to judge, so {output} holds the prior; is it the "

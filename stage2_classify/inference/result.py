@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-OF_SYNTHETIC_ONLY = "These networks learned from synthetic studies alone: about a real scan they say nothing."
 NO_LEVEL = "no level in view, prior"
+NOT_JUDGED = "not judged, prior"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,21 +31,24 @@ class Result:
     """What stage 2 says of one study.
 
     `prediction`: eight probabilities in the order of labels.TARGETS, with flags and notices. `weights`: digests of the
-    networks' files. `scheme`: what the mask's values meant. `synthetic`: the networks have seen no patient.
+    networks' files. `scheme`: what the mask's values meant. `caveats`: what the networks
+    learned from, where their user must know.
     `precision`: of their predictions. `pictures` (7, X, Y, Z) uint8: each level's CT window, axes right, anterior,
-    superior, all 0 where it isn't in view (None: not kept)."""
+    superior, all 0 where it isn't in view (None: not kept). `evidence` (X, Y, Z) 0..1 on the scan's grid along right,
+    anterior, superior: where a fracture is seen (None: no such networks, or a wrong header)."""
 
     prediction: Prediction
     weights: tuple[str, ...]
     scheme: str
-    synthetic: bool = False
+    caveats: tuple[str, ...] = ()
     precision: str = "32-true"
     pictures: np.ndarray | None = None
+    evidence: Volume | None = None
 
     @property
     def notices(self) -> tuple[str, ...]:
         """A sentence each: of the reader, of the mask, of the prediction, of the networks."""
-        return (*self.prediction.notices, *((OF_SYNTHETIC_ONLY,) if self.synthetic else ()))
+        return (*self.prediction.notices, *self.caveats)
 
     @property
     def is_prior(self) -> bool:
@@ -109,7 +112,8 @@ class Result:
             "precision": self.precision,
             "version": __version__,
             "weights": list(self.weights),
-            "notice": f"{NOT_MEDICAL} {OF_SYNTHETIC_ONLY}" if self.synthetic else NOT_MEDICAL,
+            "caveats": list(self.caveats),
+            "notice": " ".join((NOT_MEDICAL, *self.caveats)),
         }
 
 

@@ -1,4 +1,4 @@
-"""Building blocks in two and three dimensions; normalised by instances, so that a batch's make-up changes nothing."""
+"""Building blocks in two and three dimensions; normalised by instances, unless a network is told otherwise."""
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,13 @@ VOXEL_START = -2.0
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 
 
-def norm(dims: int, channels: int) -> nn.Module:
-    """By instances in a volume; by groups of channels in a slice, whose map may shrink to a single cell."""
+def norm(dims: int, channels: int, kind: str = "instance") -> nn.Module:
+    """In a volume by `kind`, see `NetworkSettings.norm`; by groups of channels in a slice, whose map may shrink to a
+    single cell."""
     if dims == 2:
         return nn.GroupNorm(max(channels // 4, 1), channels)
+    if kind == "batch":
+        return nn.BatchNorm3d(channels)
     return nn.InstanceNorm3d(channels, affine=True)
 
 
@@ -54,11 +57,11 @@ def _largest(x: Tensor) -> Tensor:
     return x
 
 
-def stem(dims: int, inputs: int, channels: int) -> nn.Sequential:
+def stem(dims: int, inputs: int, channels: int, kind: str = "instance") -> nn.Sequential:
     """(B, inputs, ...) -> (B, channels, ... / 2)."""
     return nn.Sequential(
         CONVOLUTION[dims](inputs, channels, 3, stride=2, padding=1, bias=False),
-        norm(dims, channels),
+        norm(dims, channels, kind),
         nn.ReLU(inplace=True),
     )
 
@@ -66,17 +69,17 @@ def stem(dims: int, inputs: int, channels: int) -> nn.Sequential:
 class Residual(nn.Module):
     """Two convolutions with a way around them (He et al. 2016)."""
 
-    def __init__(self, dims: int, inputs: int, channels: int, stride: int) -> None:
+    def __init__(self, dims: int, inputs: int, channels: int, stride: int, kind: str = "instance") -> None:
         super().__init__()
         convolution = CONVOLUTION[dims]
         self.first = convolution(inputs, channels, 3, stride=stride, padding=1, bias=False)
-        self.first_norm = norm(dims, channels)
+        self.first_norm = norm(dims, channels, kind)
         self.second = convolution(channels, channels, 3, padding=1, bias=False)
-        self.second_norm = norm(dims, channels)
+        self.second_norm = norm(dims, channels, kind)
         self.around: nn.Module = nn.Identity()
         if stride != 1 or inputs != channels:
             self.around = nn.Sequential(
-                convolution(inputs, channels, 1, stride=stride, bias=False), norm(dims, channels)
+                convolution(inputs, channels, 1, stride=stride, bias=False), norm(dims, channels, kind)
             )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -34,17 +34,16 @@ class Vertebra3d(nn.Module):
         first, *deeper = settings.channels
         self.library: LibraryFeatures | None = None
         if settings.encoder == "own":
-            self.stem = nn.Sequential(
-                stem(3, 3, first), *(Residual(3, first, first, 1) for _ in range(settings.fine_blocks))
-            )
+            fine = (Residual(3, first, first, 1, settings.norm) for _ in range(settings.fine_blocks))
+            self.stem = nn.Sequential(stem(3, 3, first, settings.norm), *fine)
             widths = zip(settings.channels, deeper)
-            self.stages = nn.ModuleList(Residual(3, inputs, channels, 2) for inputs, channels in widths)
+            self.stages = nn.ModuleList(Residual(3, n, m, 2, settings.norm) for n, m in widths)
         else:
             self.library = LibraryFeatures(settings.encoder, 3, len(settings.channels))
             deeper = list(self.library.channels)
         width = settings.embedding
         self.lateral = nn.ModuleList(nn.Conv3d(channels, width, 1) for channels in deeper)
-        self.joined = nn.Sequential(norm(3, width), nn.ReLU(inplace=True))
+        self.joined = nn.Sequential(norm(3, width, settings.norm), nn.ReLU(inplace=True))
         self.local = nn.Conv3d(width, 1, 1)
         if self.local.bias is not None:
             nn.init.constant_(self.local.bias, VOXEL_START)

@@ -1,10 +1,13 @@
 """The encoder that comes with stage 2, and what a training of an encoder begins with. Needs no torch."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.commandline import NOT_MEDICAL
 from common.outputs import store
 from common.training import initial_weights
+from common.training.task import WEIGHTS
 from common.training.weights import is_described, read_description
 from stage2_classify.pretrained import from_segmenter
 from stage2_classify.settings import ClassifySettings, NetworkSettings
@@ -13,9 +16,24 @@ if TYPE_CHECKING:
     from torch import nn
 
 KIND = "vertebra encoder"
+PRETRAINED = Path(__file__).parents[1] / "weights" / "pretrained"
+"""For scans of people, laid out as a run's stage2/: fold0/weights.safetensors and decision.json."""
 PRETRAINED_PHANTOM = Path(__file__).parents[1] / "weights" / "pretrained-phantom.safetensors"
-NOT_OF_THE_ENCODER = {"head", "hidden", "dropout"}
+NOT_OF_THE_ENCODER = {"head", "hidden", "dropout", "norm"}
 """Settings of the network that an encoder's weights can differ in from those that begin with it."""
+
+
+def own_or_pretrained(folder: Path) -> Path:
+    """A run's stage2/ with a trained network; without one the folder of the weights that come with the project, which
+    is said aloud. Without these either, the run's, so that the error names what is missing."""
+    if any(folder.glob("fold*/weights.safetensors")) or not (PRETRAINED / "fold0" / WEIGHTS).is_file():
+        return folder
+    print(
+        f"{folder} has no trained network: using the one that comes with the project, which has learned from synthetic "
+        f"fractures alone (see {PRETRAINED.parent / 'CARD.md'}). {NOT_MEDICAL}",
+        file=sys.stderr,
+    )
+    return PRETRAINED
 
 
 def init_path(settings: ClassifySettings) -> Path | None:
@@ -25,7 +43,7 @@ def init_path(settings: ClassifySettings) -> Path | None:
         return None
     wanted = {
         "network": (settings.network, set(NetworkSettings.model_fields) - NOT_OF_THE_ENCODER),
-        "crops": (settings.crops, {"spacing_mm", "window_hu", "oriented"}),
+        "crops": (settings.crops, {"window_hu", "oriented"}),
     }
     named = settings.encoder.init_from
     if named not in (None, "pretrained-phantom") and Path(named).is_file():

@@ -41,13 +41,11 @@ def warp(
 
 
 def vary_intensity(ct: Tensor, rng: np.random.Generator, settings: AugmentSettings) -> Tensor:
-    """ct (L, X, Y, Z) in 0..1 -> contrast, brightness, blur and noise varied, the same for the whole study."""
+    """ct (L, X, Y, Z) in 0..1 -> contrast, brightness, sharpness and noise varied, the same for the whole study."""
     if rng.random() < settings.blur:
-        ct = (
-            F.avg_pool3d(F.pad(ct.unsqueeze(1), (1,) * 6, mode="replicate"), 3, stride=1)
-            .squeeze(1)
-            .lerp(ct, float(rng.uniform(0.2, 0.8)))
-        )
+        ct = _smooth(ct).lerp(ct, float(rng.uniform(0.2, 0.8)))
+    if settings.sharpen and rng.random() < settings.sharpen:
+        ct = _smooth(ct).lerp(ct, float(rng.uniform(1.2, 2.5)))
     contrast = 1 + rng.uniform(-settings.intensity, settings.intensity)
     brightness = rng.uniform(-settings.intensity, settings.intensity) / 2
     ct = ct * contrast + (0.4 * (1 - contrast) + brightness)
@@ -55,6 +53,11 @@ def vary_intensity(ct: Tensor, rng: np.random.Generator, settings: AugmentSettin
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         ct = ct + torch.randn(ct.shape, generator=generator) * float(rng.uniform(0, settings.noise))
     return ct.clamp_(0, 1)
+
+
+def _smooth(ct: Tensor) -> Tensor:
+    """ct (L, X, Y, Z) -> means over 3 x 3 x 3 cells."""
+    return F.avg_pool3d(F.pad(ct.unsqueeze(1), (1,) * 6, mode="replicate"), 3, stride=1).squeeze(1)
 
 
 def _affines(

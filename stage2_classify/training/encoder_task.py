@@ -4,6 +4,7 @@ One vertebra in ten is fractured, and a fracture is a small part of it. On patch
 boxes or because a synthetic fracture was put there, the encoder sees many times as many fractures in the same time.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +24,43 @@ from stage2_classify.training.loss import smoothed, voxel_loss
 from stage2_classify.training.samples import Example
 from stage2_classify.training.synthetic_fractures import add_synthetic_fracture
 
+RUNNING = ("running_mean", "running_var", "num_batches_tracked")
+"""What batch normalisation keeps besides weights: an encoder that was normalised by instances has none of it yet."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Examples to pick vertebrae from. `healthy`, `located` (n, 2): place of an example, and of its level that is
+    healthy, or fractured where boxes say where."""
+
+    examples: list[Example]
+    healthy: np.ndarray
+    located: np.ndarray
+
+    @classmethod
+    def of(cls, examples: list[Example]) -> "Source":
+        present = np.stack([example.crops.present for example in examples])
+        fractured = np.stack([example.labels[:7] > 0.5 for example in examples])
+        has_boxes = np.array([example.crops.distance is not None for example in examples])
+        healthy = np.argwhere(present & ~fractured)
+        return cls(examples, healthy, np.argwhere(present & fractured & has_boxes[:, None]))
+
 
 class EncoderTask:
-    """See `common.training.Task`. Starts from the weights that `init_path` names."""
+    """See `common.training.Task`. Starts from the weights that `init_path` names.
 
-    def __init__(self, examples: list[Example], settings: ClassifySettings) -> None:
-        self.examples, self.settings = examples, settings
+    `examples`: of the cohort; `grounds`: rescanned healthy scans, of which `grounds.share` of the patches come."""
+
+    def __init__(
+        self, examples: list[Example], settings: ClassifySettings, grounds: list[Example] | None = None
+    ) -> None:
+        self.settings = settings
+        self.cohort = Source.of(examples) if examples else None
+        self.grounds = Source.of(grounds) if grounds else None
         self.network = build_encoder(settings.network, settings.encoder.seed)
         start = init_path(settings)
         if start is not None:
             self._begin(start)
-        present = np.stack([example.crops.present for example in examples])
-        fractured = np.stack([example.labels[:7] > 0.5 for example in examples])
-        self.healthy = np.argwhere(present & ~fractured)
-        has_boxes = np.array([example.crops.distance is not None for example in examples])
-        self.located = np.argwhere(present & fractured & has_boxes[:, None])
 
     def _begin(self, start: Path) -> None:
         if not is_described(start):
@@ -48,7 +71,9 @@ class EncoderTask:
         if description["kind"] == from_segmenter.KIND:
             from_segmenter.begin_from_segmenter(self.network, state, start)
         else:
-            load_state(self.network, state, start)
+            own = self.network.state_dict()
+            running = {name: own[name] for name in own if name not in state and name.endswith(RUNNING)}
+            load_state(self.network, {**running, **state}, start)
 
     def sample(self, draw: int) -> dict[str, Tensor]:
         """One patch, varied: `images` (2, P, P, P), `mask_seen` (), `label` (): a fracture is in it, `distance`
@@ -88,20 +113,24 @@ class EncoderTask:
 
     def _pick(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
         """A vertebra's images, and the distance to its fracture; half of the picks are fractured."""
+        source = self._source(rng)
         if rng.random() < 0.5:
-            if len(self.located) and rng.random() >= self.settings.augment.synthetic_fractures:
-                study, level = self.located[rng.integers(len(self.located))]
-                crops = self.examples[study].crops
+            if len(source.located) and rng.random() >= self.settings.augment.synthetic_fractures:
+                study, level = source.located[rng.integers(len(source.located))]
+                crops = source.examples[study].crops
+                assert crops.distance is not None  # `located` names no others
                 return crops.images[level], crops.distance[level]
-            images = self._healthy(rng)
-            drawn = add_synthetic_fracture(images, self.settings.crops.spacing_mm, rng)
+            drawn = add_synthetic_fracture(_healthy(source, rng), self.settings.crops.spacing_mm, rng)
             if drawn is not None:
                 return drawn
-        return self._healthy(rng), None
+        return _healthy(source, rng), None
 
-    def _healthy(self, rng: np.random.Generator) -> np.ndarray:
-        study, level = self.healthy[rng.integers(len(self.healthy))]
-        return self.examples[study].crops.images[level]
+    def _source(self, rng: np.random.Generator) -> Source:
+        if self.grounds is None or self.cohort is None:
+            source = self.cohort or self.grounds
+            assert source is not None  # there is something to learn from
+            return source
+        return self.grounds if rng.random() < self.settings.grounds.share else self.cohort
 
     def _patch(
         self, images: np.ndarray, distance: np.ndarray, known: bool, rng: np.random.Generator
@@ -116,3 +145,8 @@ class EncoderTask:
         start = np.clip(place - size // 2 + rng.integers(-1, 2, 3), 0, highest)
         fine = tuple(slice(a * COARSE, (a + size) * COARSE) for a in start)
         return images[(slice(None), *fine)], distance[tuple(slice(a, a + size) for a in start)]
+
+
+def _healthy(source: Source, rng: np.random.Generator) -> np.ndarray:
+    study, level = source.healthy[rng.integers(len(source.healthy))]
+    return source.examples[study].crops.images[level]

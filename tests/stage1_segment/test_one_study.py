@@ -20,7 +20,8 @@ from stage1_segment.inference.one_study import predict_study as segment_study
 from stage1_segment.inference.segmenter import Segmentation
 from stage2_classify import __main__ as stage2
 from stage2_classify.inference.one_study import predict_study as classify_study
-from stage2_classify.inference.result import NO_LEVEL, OF_SYNTHETIC_ONLY
+from stage2_classify.inference.result import NO_LEVEL
+from stage2_classify.prediction import OF_SYNTHETIC_ONLY
 
 
 @pytest.fixture

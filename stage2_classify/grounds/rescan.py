@@ -1,0 +1,109 @@
+"""A healthy scan -> its vertebrae as other scanners would show them, half of them broken."""
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from common.labels import LEVEL_IDS, LEVELS
+from common.resample import AIR_HU, resample
+from common.volume import Grid, Volume
+from stage2_classify.crops.cut import COARSE, FAR_MM, Crops, bone_window, coarse_shape, vertebra_grids
+from stage2_classify.grounds.bone import Bone
+from stage2_classify.grounds.fractures import WIDTH_MM, break_bone
+from stage2_classify.grounds.mimics import add_mimics
+from stage2_classify.grounds.scanner import scan, sharpen_bone
+from stage2_classify.settings import CropSettings
+
+BROKEN = "synthetic fracture"
+"""The flag of a level that was broken, with the kind after it."""
+MARGIN_MM = 4.0
+FINE_MM, SLICE_MM = (0.3, 0.9), (0.4, 1.2)
+"""Voxels of the virtual scanners."""
+SHOWS_HAIRLINES_MM = 0.6
+TILT_DEG, OFF_AXES_DEG, OFF_CENTRE_MM = 8.0, 4.0, 1.5
+"""Standard deviations: of a vertebra against the scanner; of a crop against the vertebra's true axes and middle."""
+STRETCH, SIZE = 0.08, 0.06
+"""Standard deviations of the logarithm, along each axis and of all three."""
+
+
+def rescan(ct: Volume, mask: Volume, settings: CropSettings, rng: np.random.Generator) -> Crops:
+    """CT in HU of a healthy neck and its mask (ids 1..8) on the same grid -> crops of the levels in view, each turned,
+    stretched, perhaps mirrored and broken, and scanned anew. A broken level has the flag BROKEN and its `distance`;
+    the others' distance is FAR_MM everywhere."""
+    grids, flags = vertebra_grids(mask, settings)
+    shape = Grid.around(np.zeros(3), np.array(settings.size_mm), np.array(settings.spacing_mm)).shape
+    images = np.zeros((len(LEVELS), 2, *shape), np.uint8)
+    distance = np.full((len(LEVELS), *coarse_shape(shape)), FAR_MM, np.uint8)
+    affines = np.tile(np.eye(4), (len(LEVELS), 1, 1))
+    for row, level in enumerate(LEVELS):
+        if level not in grids:
+            continue
+        bone, frame = _on_scanner(ct, mask, grids[level], level, rng)
+        bone = add_mimics(sharpen_bone(bone, rng), rng)
+        cut = _cut_near(grids[level], rng)
+        if rng.random() < 0.5:
+            kind = str(rng.choice(list(WIDTH_MM), p=_chances(bone.spacing)))
+            broken = break_bone(bone, kind, rng)
+            if broken is not None:
+                bone = bone.with_ct(broken[0])
+                distance[row] = _distance(frame.with_array(broken[1]), cut)
+                flags.setdefault(level, []).append(f"{BROKEN}: {kind}")
+        picture = frame.with_array(scan(bone.ct, bone.spacing, rng))
+        images[row, 0] = bone_window(resample(picture, cut, fill=AIR_HU).array, settings.window_hu)
+        images[row, 1] = resample(frame.with_array(255 * bone.mask), cut, fill=0).array
+        affines[row] = cut.affine
+    return Crops(images, np.array([level in grids for level in LEVELS]), affines, distance, flags)
+
+
+def _on_scanner(ct: Volume, mask: Volume, grid: Grid, level: str, rng: np.random.Generator) -> tuple[Bone, Volume]:
+    """A vertebra on a virtual scanner's grid about its crop's `grid`, and the same as a volume in the crop's world.
+
+    The bone is stretched along its own axes and mirrored half of the time, so that the scanner's voxels lie in the
+    ground's world where no scanner's would."""
+    axes = grid.affine[:3, :3] / grid.spacing
+    fine = rng.uniform(*FINE_MM)
+    spacing = np.array([fine, fine, max(fine * rng.uniform(0.8, 1.5), rng.uniform(*SLICE_MM))])
+    tilt = Rotation.from_rotvec(np.radians(rng.normal(0, TILT_DEG, 3))).as_matrix()
+    size = np.array(grid.shape) * grid.spacing + 2 * MARGIN_MM
+    scanner = Grid.around(grid.centre, size, spacing, axes @ tilt)
+    stretch = np.exp(rng.normal(0, STRETCH, 3) + rng.normal(0, SIZE)) * [rng.choice([-1, 1]), 1, 1]
+    to_ground = axes @ np.diag(stretch) @ axes.T
+    affine = np.eye(4)
+    affine[:3, :3] = to_ground @ scanner.affine[:3, :3]
+    affine[:3, 3] = grid.centre + to_ground @ (scanner.affine[:3, 3] - grid.centre)
+    source = Grid(scanner.shape, affine)
+    picture = resample(_about(ct, source), source, fill=AIR_HU).array
+    vertebra = _about(mask, source)
+    own = resample(vertebra.with_array((vertebra.array == LEVEL_IDS[level]).astype(np.float32)), source, fill=0).array
+    return Bone(picture, own, spacing, tilt.T, level), Volume(picture, scanner.affine)
+
+
+def _about(volume: Volume, grid: Grid) -> Volume:
+    """The part of a volume that a grid needs, float32."""
+    index = volume.grid.to_index(grid.corners())
+    part = volume.crop(np.floor(index.min(axis=0)) - 2, np.ceil(index.max(axis=0)) + 3)
+    return part.with_array(part.array.astype(np.float32))
+
+
+def _chances(spacing: np.ndarray) -> list[float]:
+    """How likely each kind of WIDTH_MM is: hairlines seldom where voxels are too large to show them."""
+    hairline = 1 / 3 if spacing[0] < SHOWS_HAIRLINES_MM else 0.15
+    return [hairline if kind == "hairline" else (1 - hairline) / 2 for kind in WIDTH_MM]
+
+
+def _cut_near(grid: Grid, rng: np.random.Generator) -> Grid:
+    """A crop's grid as another mask would have placed it."""
+    turned = grid.affine[:3, :3] / grid.spacing
+    turned = turned @ Rotation.from_rotvec(np.radians(rng.normal(0, OFF_AXES_DEG, 3))).as_matrix()
+    centre = grid.centre + rng.normal(0, OFF_CENTRE_MM, 3)
+    return Grid.around(centre, np.array(grid.shape) * grid.spacing, grid.spacing, turned)
+
+
+def _distance(where: Volume, cut: Grid) -> np.ndarray:
+    """A fracture's voxels (X, Y, Z) bool -> mm to it on the crop's coarse grid, uint8."""
+    if not where.array.any():
+        return np.full(coarse_shape(cut.shape), FAR_MM, np.uint8)
+    mm = ndimage.distance_transform_edt(~where.array, sampling=where.spacing).astype(np.float32)
+    axes, size = cut.affine[:3, :3] / cut.spacing, np.array(cut.shape) * cut.spacing
+    coarse = Grid.around(cut.centre, size, cut.spacing * COARSE, axes)
+    return np.clip(resample(where.with_array(mm), coarse, fill=FAR_MM).array, 0, FAR_MM).astype(np.uint8)

@@ -1,0 +1,215 @@
+"""Fractures drawn into real bone: what is drawn, where it is said to be, and the files of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_study import write_ct, write_mask
+
+from common.config import DataSettings
+from common.errors import DatasetError
+from common.labels import LEVELS
+from common.outputs import store
+from common.training.task import WEIGHTS
+from common.volume import Volume
+from stage2_classify.crops import files as crop_files
+from stage2_classify.crops.cut import FAR_MM
+from stage2_classify.grounds.bone import Bone
+from stage2_classify.grounds.fractures import SITES, WIDTH_MM, break_bone
+from stage2_classify.grounds.mimics import MIMICS, add_mimics
+from stage2_classify.grounds.pulled_apart import pull_apart
+from stage2_classify.grounds.rescan import rescan
+from stage2_classify.grounds.variants import broken_levels, grounds_in, make_variants
+from stage2_classify.pretrained.encoder import load_encoder
+from stage2_classify.settings import ClassifySettings, CropSettings, GroundSettings
+from stage2_classify.training.pretrain import pretrain
+
+BONE_HU, TISSUE_HU = 600.0, 50.0
+
+
+def block(spacing: float = 0.5, level: str = "C4") -> Bone:
+    """A cube of bone, 20 mm, amid 50 HU, with a little noise."""
+    n = round(40 / spacing)
+    x, y, z = np.abs(np.indices((n, n, n)) - (n - 1) / 2) * spacing
+    mask = np.float32((x < 10) & (y < 10) & (z < 10))
+    noise = np.random.default_rng(0).normal(0, 5, mask.shape)
+    ct = (TISSUE_HU + (BONE_HU - TISSUE_HU) * mask + noise).astype(np.float32)
+    return Bone(ct, mask, np.full(3, spacing), np.eye(3), level)
+
+
+@pytest.mark.parametrize("kind", WIDTH_MM)
+def test_a_gap_is_dark_lies_in_the_bone_and_nothing_else_changes(kind: str) -> None:
+    bone = block()
+    for seed in range(5):
+        broken, where = break_bone(bone, kind, np.random.default_rng(seed))
+        assert where.any() and bone.mask[where].mean() > 0.6
+        assert broken[where].mean() < BONE_HU - 100
+        assert broken.shape == bone.ct.shape and np.isfinite(broken).all()
+        if kind != "displaced":
+            far = np.abs(broken - bone.ct) > 60
+            assert (bone.mask[far] > 0).all()
+
+
+def test_wider_kinds_take_more_bone_away() -> None:
+    taken = {
+        kind: np.mean([
+            (block().ct - break_bone(block(), kind, np.random.default_rng(seed), "anywhere")[0]).clip(0).sum()
+            for seed in range(8)
+        ])
+        for kind in ("hairline", "gap")
+    }  # fmt: skip
+    assert taken["gap"] > 1.4 * taken["hairline"] > 0
+
+
+def test_a_displaced_fragment_stands_where_there_was_no_bone() -> None:
+    bone = block()
+    outside = [
+        (break_bone(bone, "displaced", np.random.default_rng(seed))[0][bone.mask < 0.5] > 400).sum()
+        for seed in range(8)
+    ]
+    assert sum(count > 200 for count in outside) >= 5  # of 0.125 mm3 each
+    assert (bone.ct[bone.mask < 0.5] > 400).sum() == 0
+
+
+def test_an_empty_mask_can_t_be_broken() -> None:
+    bone = block()
+    empty = Bone(bone.ct, np.zeros_like(bone.mask), bone.spacing, bone.axes, "C4")
+    assert break_bone(empty, "gap", np.random.default_rng(0)) is None
+    assert pull_apart(empty, "gap", np.random.default_rng(0)) is None
+
+
+def test_a_site_s_fracture_lies_at_the_site() -> None:
+    """Teardrop: lower front of the body; the axes of the vertebra aren't the array's."""
+    bone = block()
+    turned = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])  # right = -y, anterior = +x of the array
+    bone = Bone(bone.ct, bone.mask, bone.spacing, turned, "C4")
+    name = "body, lower front corner (teardrop)"
+    assert "C4" in SITES[name].levels
+    for seed in range(5):
+        _, where = break_bone(bone, "hairline", np.random.default_rng(seed), name)
+        place = (np.argwhere(where).mean(axis=0) - 39.5) * 0.5
+        assert place[0] > 0 and place[2] < 2
+
+
+@pytest.mark.parametrize("kind", WIDTH_MM)
+def test_pulled_apart_bone_opens_and_keeps_its_material(kind: str) -> None:
+    bone = block()
+    for seed in range(4):
+        broken = pull_apart(bone, kind, np.random.default_rng(seed))
+        inside = bone.mask > 0.5
+        assert (broken[inside] < 500).sum() > (bone.ct[inside] < 500).sum() + 50
+        corner = (slice(0, 8),) * 3
+        assert np.array_equal(broken[corner], bone.ct[corner])
+
+
+@pytest.mark.parametrize("name", MIMICS)
+def test_a_mimic_changes_the_picture_and_not_the_mask(name: str) -> None:
+    bone, draw = block(), MIMICS[name][0]
+    before = bone.ct.copy()
+    seen = [draw(bone, np.random.default_rng(seed)) for seed in range(4)]
+    assert np.array_equal(bone.ct, before)
+    assert all(ct.shape == before.shape and np.isfinite(ct).all() for ct in seen)
+    assert any(np.abs(ct - before).max() > 20 for ct in seen)
+
+
+def test_mimics_are_the_same_for_the_same_seed() -> None:
+    one, two = (add_mimics(block(), np.random.default_rng(3)).ct for _ in range(2))
+    assert np.array_equal(one, two) and one.dtype == np.float32
+
+
+CROPS = CropSettings(size_mm=(64, 56, 32), spacing_mm=1.0, min_volume_mm3=500)
+
+
+def neck() -> tuple[Volume, Volume]:
+    """Three cubes of bone in a tube of tissue, C3 to C5 from above."""
+    x, y, z = np.indices((60, 60, 70)) - np.array([30, 30, 35])[:, None, None, None]
+    mask = np.zeros(x.shape, np.uint8)
+    for number, height in ((3, 18), (4, 0), (5, -18)):
+        mask[(np.abs(x) < 12) & (np.abs(y) < 9) & (np.abs(z - height) < 7)] = number
+    noise = np.random.default_rng(0).normal(0, 5, mask.shape)
+    ct = np.where(mask > 0, BONE_HU, TISSUE_HU) + noise
+    affine = np.diag([1.0, 1, 1, 1])
+    return Volume(ct.astype(np.float32), affine), Volume(mask, affine)
+
+
+def test_rescanned_vertebrae_say_what_is_broken_and_where() -> None:
+    ct, mask = neck()
+    broken, dark = [], []
+    for seed in range(6):
+        crops = rescan(ct, mask, CROPS, np.random.default_rng(seed))
+        assert crops.present.tolist() == [level in ("C3", "C4", "C5") for level in LEVELS]
+        which = broken_levels(crops)
+        assert not which[~crops.present].any()
+        for row in np.flatnonzero(crops.present):
+            assert (crops.distance[row].min() <= 4) == which[row]  # a coarse cell's
+            assert which[row] or (crops.distance[row] == FAR_MM).all()
+            assert crops.images[row, 1].max() == 255
+            if which[row]:
+                fine = crops.distance[row].repeat(4, 0).repeat(4, 1).repeat(4, 2)
+                fine = fine[tuple(map(slice, crops.images.shape[2:]))]
+                inside = crops.images[row, 1] > 200
+                ours = crops.images[row, 0].astype(float)
+                if (inside & (fine < 1)).any() and (inside & (fine > 8)).any():
+                    dark.append(ours[inside & (fine < 1)].mean() < ours[inside & (fine > 8)].mean())
+        broken.append(which.sum())
+    assert 4 <= sum(broken) <= 14  # of 18, half
+    assert len(dark) >= 3 and np.mean(dark) > 0.7
+    again = [rescan(ct, mask, CROPS, np.random.default_rng(1)).images for _ in range(2)]
+    assert np.array_equal(*again)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """One scan with its mask, as `grounds.folder` wants them."""
+    for name in ("scans", "masks"):
+        (tmp_path / "grounds" / name).mkdir(parents=True)
+    write_ct(tmp_path / "grounds/scans/anna.nii.gz")
+    write_mask(tmp_path / "grounds/masks/anna.nii.gz")
+    return tmp_path / "grounds"
+
+
+def settings_of(folder: Path, variants: int = 2) -> ClassifySettings:
+    return ClassifySettings(
+        grounds=GroundSettings(folder=folder, variants=variants, share=1.0),
+        crops=CropSettings(size_mm=(32, 32, 32), spacing_mm=2.0, min_volume_mm3=100),
+        network={"channels": [4, 8], "embedding": 8, "norm": "batch", "inputs": "ct"},
+        encoder_patch=8,
+        encoder={"init_from": None, "steps": 2, "batch": 2, "warmup": 1, "workers": 0, "precision": "32-true"},
+    )
+
+
+def test_a_folder_without_scans_or_masks_says_what_is_missing(tmp_path: Path, folder: Path) -> None:
+    assert [ground.name for ground in grounds_in(folder, "merged")] == ["anna"]
+    with pytest.raises(DatasetError, match=r"scans: no scan; put healthy scans there"):
+        grounds_in(tmp_path / "nothing", "merged")
+    (folder / "masks/anna.nii.gz").unlink()
+    with pytest.raises(DatasetError, match=r"no mask .*anna\.nii\.gz; make it with `stage1_segment predict"):
+        grounds_in(folder, "merged")
+
+
+def test_variants_are_made_once_and_again_when_the_mask_changes(tmp_path: Path, folder: Path) -> None:
+    data = DataSettings(root=tmp_path, run=tmp_path / "run", workers=0)
+    settings = settings_of(folder)
+    grounds = grounds_in(folder, "merged")
+    files, failed = make_variants(grounds, data, settings)
+    assert len(files) == 2 and not failed
+    made_at = [path.stat().st_mtime_ns for path in files]
+    first, second = (crop_files.load(path).images for path in files)
+    assert not np.array_equal(first, second)
+    assert make_variants(grounds, data, settings)[0] == files
+    assert [path.stat().st_mtime_ns for path in files] == made_at
+    write_mask(folder / "masks/anna.nii.gz", levels=False)
+    make_variants(grounds, data, settings)
+    assert [path.stat().st_mtime_ns for path in files] != made_at
+    assert not crop_files.load(files[0]).present.any()
+
+
+def test_an_encoder_learns_from_grounds_alone(tmp_path: Path, folder: Path) -> None:
+    data = DataSettings(root=tmp_path / "no cohort", run=tmp_path / "run", workers=0)
+    assert pretrain(data, settings_of(folder)) == 0
+    path = tmp_path / "run/stage2/encoder" / WEIGHTS
+    network, own = load_encoder(path)
+    assert own.network.norm == "batch" and any(name.endswith("running_mean") for name in network.state_dict())
+    before = store.digest_file(path)
+    assert pretrain(data, settings_of(folder)) == 0
+    assert store.digest_file(path) == before
