@@ -127,16 +127,28 @@ def gaps_between(vertebrae: list[Piece], shape: tuple[int, ...], spacing: np.nda
 def clearance(piece: Piece, others: list[Piece], shape: tuple[int, ...], spacing: np.ndarray) -> float:
     """The least distance mm of a piece's voxels to those of others in a mask of `shape`; two pitches at most."""
     margin = np.ceil(2 * PITCH_MM / spacing).astype(int)
-    low = np.maximum(np.array([s.start for s in piece.box]) - margin, 0)
-    high = np.minimum(np.array([s.stop for s in piece.box]) + margin, shape)
+    start, stop = _ends(piece)
+    reach = np.maximum(start - margin, 0), np.minimum(stop + margin, shape)
+    parts = [(np.maximum(reach[0], first), np.minimum(reach[1], last)) for first, last in map(_ends, others)]
+    near = [(first, last) for first, last in parts if (first < last).all()]
+    if not near:
+        return 2 * PITCH_MM
+    # No larger than it must be: a distance doesn't depend on what lies around.
+    low = np.min([start, *(first for first, _ in near)], axis=0)
+    high = np.max([stop, *(last for _, last in near)], axis=0)
     away = ndimage.distance_transform_edt(~_within(piece, low, high), sampling=spacing)
     return min([2 * PITCH_MM, *(float(away[_within(other, low, high)].min(initial=np.inf)) for other in others)])
+
+
+def _ends(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+    """First and one past the last voxel (3,) of a piece's box."""
+    return np.array([s.start for s in piece.box]), np.array([s.stop for s in piece.box])
 
 
 def _within(piece: Piece, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """The piece's voxels in the part of the mask from `low` to `high` (3,), bool."""
     part = np.zeros(tuple(high - low), bool)
-    start, stop = (np.array([getattr(s, end) for s in piece.box]) for end in ("start", "stop"))
+    start, stop = _ends(piece)
     first, last = np.maximum(start, low), np.minimum(stop, high)
     if (first < last).all():
         own = tuple(slice(a, b) for a, b in zip(first - start, last - start))
