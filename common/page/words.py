@@ -53,8 +53,10 @@ def words(
     values = _values(result)
     said = dict((result or {}).get("flags") or {})
     of_mask = dict((about_mask or {}).get("levels") or {})
+    not_judged = set((result or {}).get("not_judged") or ())
+    judged = {name: value for name, value in values.items() if name not in not_judged}
     levels = tuple(
-        _level(name, centres.get(name), values.get(name), said.get(name, ()), of_mask.get(name) or {})
+        _level(name, centres.get(name), judged.get(name), said.get(name, ()), of_mask.get(name) or {})
         for name in LEVELS
     )
     notices = [*((about_mask or {}).get("notices") or ()), *((result or {}).get("notices") or ())]
@@ -95,7 +97,7 @@ def _level(
     of_mask: Mapping[str, Any],
 ) -> LevelWords:
     seen = centre is not None
-    value = value if seen else None  # of a level that isn't in view the value is a prior
+    value = value if seen else None  # of a level that isn't in view, or not judged, the value is a prior
     certainty = of_mask.get("confidence")
     return LevelWords(
         name,
@@ -115,17 +117,21 @@ def _headline(
     if not any(level.seen for level in levels):
         return "No cervical vertebra in view", "Nothing can be said about fractures.", "unknown"
     if result is None or overall is None:
-        return NOT_EXAMINED, "There is no trained stage 2: this page shows the mask of the vertebrae alone.", "unknown"
+        return NOT_EXAMINED, "There is no result of stage 2: this page shows the mask of the vertebrae alone.", "unknown"
     suspected = [level for level in levels if level.suspected]
     kind = "Calibrated probability" if result.get("calibrated") else "Probability (not calibrated)"
     chance = f"{kind} of any fracture: {percent(overall)}."
     missing = [level.name for level in levels if not level.seen]
     more = f" Not in view: {', '.join(missing)}." if missing else ""
+    unsure = [level.name for level in levels if level.seen and level.probability is None]
+    if len(unsure) + len(missing) == len(levels):
+        return NOT_EXAMINED, f"None of the levels in view could be judged; see their flags.{more}", "unknown"
+    more += f" Not judged: {', '.join(unsure)}." if unsure else ""
     if suspected:
         where = ", ".join(f"{level.name} ({level.chance})" for level in suspected)
         return "Fracture suspected", f"{chance} At {where}.{more}", "suspected"
     if overall >= SUSPECTED_FROM:
         # Several levels may each be unlikely, and one of them likely.
-        first = max((level for level in levels if level.seen), key=lambda level: level.probability or 0)
+        first = max(levels, key=lambda level: level.probability or 0)
         return "Fracture suspected", f"{chance} Most likely at {first.name} ({first.chance}).{more}", "suspected"
     return "No fracture suspected", f"{chance}{more}", "clear"

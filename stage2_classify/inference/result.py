@@ -51,6 +51,12 @@ class Result:
         return (*self.prediction.notices, *self.caveats)
 
     @property
+    def not_judged(self) -> tuple[str, ...]:
+        """Levels in view whose picture didn't count (`decision.unjudged`): they have what the prior and the others say."""
+        flags = self.prediction.flags
+        return tuple(level for level in LEVELS if any(flag.startswith(NOT_JUDGED) for flag in flags.get(level, ())))
+
+    @property
     def is_prior(self) -> bool:
         """Whether no level was in view, so that the prediction is the networks' prior."""
         return NO_LEVEL in self.prediction.flags.get(OVERALL, ())
@@ -107,6 +113,7 @@ class Result:
             "probabilities": _by_target(given.probabilities),
             "calibrated": None if given.calibrated is None else _by_target(given.calibrated),
             "flags": given.flags,
+            "not_judged": list(self.not_judged),
             "notices": list(self.notices),
             "mask_scheme": self.scheme,
             "precision": self.precision,

@@ -69,7 +69,7 @@ sys.exit("torch" in sys.modules)
     assert found["parts"]["segment"]["classes"] == list(CLASS_NAMES)
     assert found["parts"]["classify"]["classes"] == list(TARGETS)
     weights = [entry for part in found["parts"].values() for entry in part["weights"]]
-    assert len(weights) == len(list(ROOT.glob("stage*/weights/*.safetensors")))
+    assert len(weights) == len(list(ROOT.glob("stage*/weights/**/*.safetensors")))
     for entry in weights:
         assert hashlib.sha256(Path(entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
         assert Path(entry["card"]).is_file() and entry["license"] == "Apache-2.0"
@@ -151,9 +151,13 @@ def test_both_stages_meet_in_the_folder(installed: Path, tmp_path: Path, monkeyp
 
     monkeypatch.setattr("stage1_segment.inference.anatomy.orientation.checked", answer)
     assert predict([str(ct), "-o", "without", "--device", "cpu"]) == 0
-    assert not Path("without/result.json").exists() and "no trained stage 2" in capsys.readouterr().err
+    assert "the one that comes with the project" in capsys.readouterr().err
+    pretrained = json.loads(Path("without/result.json").read_text())
+    assert pretrained["not_judged"] == ["C2", "C3", "C4", "C5", "C6"]  # voxels of 4 mm
+    assert "has seen no real fracture" in pretrained["notice"] and Path("without/evidence.nii.gz").is_file()
     page = Path("without/result.html").read_text()
     assert "<h1>Not examined for fractures</h1>" in page and "a notice of stage 1" in page
+    assert "None of the levels in view could be judged" in page
     network = {"network": {"channels": [4, 8], "embedding": 8, "hidden": 4}, "crops": {"spacing_mm": 4}}
     settings = {**network, "encoder": {"init_from": None}, "folds": [0]}
     Path("tiny.yaml").write_text(yaml.safe_dump({"classify": settings}))
