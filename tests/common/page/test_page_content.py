@@ -221,6 +221,11 @@ def test_what_is_not_known_is_not_said() -> None:
     assert "C2" not in partly.explained.partition("Not in view:")[0] and partly.levels[1].chance == ""
     assert "Not in view: C1, C2, C3, C4, C6, C7" in partly.explained
     assert words({}, {"calibrated": CALIBRATED}, None).headline == "No cervical vertebra in view"
+    unjudged = words(SEEN, {"calibrated": CALIBRATED, "not_judged": ["C2", "C5"]}, None)
+    assert unjudged.levels[4].chance == "" and unjudged.levels[3].chance and "Not judged: C2, C5" in unjudged.explained
+    nothing = words(SEEN, {"calibrated": CALIBRATED, "not_judged": list(SEEN)}, None)
+    assert (nothing.headline, nothing.state) == ("Not examined for fractures", "unknown")
+    assert "could be judged" in nothing.explained and not any(level.chance for level in nothing.levels)
 
 
 @pytest.mark.parametrize(
