@@ -117,7 +117,7 @@ def _headline(
     if not any(level.seen for level in levels):
         return "No cervical vertebra in view", "Nothing can be said about fractures.", "unknown"
     if result is None or overall is None:
-        return NOT_EXAMINED, "There is no result of stage 2: this page shows the mask of the vertebrae alone.", "unknown"
+        return NOT_EXAMINED, "There is no result of stage 2: this page shows the mask alone.", "unknown"
     suspected = [level for level in levels if level.suspected]
     kind = "Calibrated probability" if result.get("calibrated") else "Probability (not calibrated)"
     chance = f"{kind} of any fracture: {percent(overall)}."

@@ -52,7 +52,7 @@ class Result:
 
     @property
     def not_judged(self) -> tuple[str, ...]:
-        """Levels in view whose picture didn't count (`decision.unjudged`): they have what the prior and the others say."""
+        """Levels in view whose picture didn't count (`decision.unjudged`): they have what prior and neighbours say."""
         flags = self.prediction.flags
         return tuple(level for level in LEVELS if any(flag.startswith(NOT_JUDGED) for flag in flags.get(level, ())))
 
