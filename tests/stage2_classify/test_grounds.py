@@ -13,7 +13,7 @@ from common.outputs import store
 from common.training.task import WEIGHTS
 from common.volume import Volume
 from stage2_classify.crops import files as crop_files
-from stage2_classify.crops.cut import FAR_MM
+from stage2_classify.crops.cut import FAR_MM, METAL, THICK, cut_study
 from stage2_classify.grounds.bone import Bone
 from stage2_classify.grounds.fractures import SITES, WIDTH_MM, break_bone
 from stage2_classify.grounds.mimics import MIMICS, add_mimics
@@ -156,6 +156,20 @@ def test_rescanned_vertebrae_say_what_is_broken_and_where() -> None:
     assert len(dark) >= 3 and np.mean(dark) > 0.7
     again = [rescan(ct, mask, CROPS, np.random.default_rng(1)).images for _ in range(2)]
     assert np.array_equal(*again)
+
+
+def test_metal_and_thick_voxels_are_flagged() -> None:
+    ct, mask = neck()
+    assert cut_study(ct, mask, CROPS).flags.get("C4") is None
+    hot = ct.array.copy()
+    hot[28:32, 44:48, 33:37] = 3000  # 64 mm3 behind C4
+    flags = cut_study(ct.with_array(hot), mask, CROPS).flags
+    assert METAL in flags["C4"] and "C7" in flags
+    hot[28:32, 44:48, 33:37] = ct.array[28:32, 44:48, 33:37]
+    hot[30, 45, 33:37] = 3000  # 4 mm3: a tooth's edge, a streak
+    assert METAL not in cut_study(ct.with_array(hot), mask, CROPS).flags.get("C4", [])
+    thick = np.diag([1.0, 1, 2.5, 1])
+    assert THICK in cut_study(Volume(ct.array, thick), Volume(mask.array, thick), CROPS).flags["C4"]
 
 
 @pytest.fixture
