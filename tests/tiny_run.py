@@ -168,6 +168,7 @@ def results(folder: Path) -> dict[str, bytes]:
     what a killed process left half-written, which the next write beside it removes."""
     kept = (".nii.gz", ".safetensors", ".csv", ".npz", ".b2nd", ".png", ".json")
     paths = [p for p in folder.rglob("*") if p.name.endswith(kept) and not p.name.endswith(".record.json")]
+    paths = [path for path in paths if path.parent.name != "csv"]  # a training's log
     names = {str(path.relative_to(folder)): path for path in paths}
     return {name: path.read_bytes() for name, path in names.items() if SCRATCH not in name}
 

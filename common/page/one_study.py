@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from common.outputs import store
 from common.outputs.notices import json_beside
 from common.outputs.out_folder import MASK, STUDY, answer_at
+from common.outputs.schema import PAGE
 
 if TYPE_CHECKING:
     from common.reading.study import Reader
@@ -36,7 +37,7 @@ def write_page(
         seen = read_image(evidence) if _is_about(evidence, about) else None
         save_page(out / NAME, scan.volume, labels, about_study, about_mask, seen, scan.uid or "")
         provenance = {path.name: store.digest_file(path) for path in (mask, result, evidence) if path.is_file()}
-        store.write_record(out / NAME, {**about, **provenance, "series": series_uid})
+        store.write_record(out / NAME, {**about, **provenance, "series": series_uid}, PAGE)
 
 
 def _content(path: Path, about: dict[str, str]) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from stage2_classify.calibration.fracture_patterns import (
 )
 from stage2_classify.calibration.label_prior import USUAL, prior_of
 from stage2_classify.inference.result import Result
-from stage2_classify.prediction import Prediction
+from stage2_classify.prediction import OF_SYNTHETIC_ONLY, Prediction
 
 AS_THEY_ARE = np.tile([1.0, 0.0], (8, 1))
 PRIOR = prior_of(USUAL)
@@ -188,7 +188,7 @@ def test_result_of_one_study_tells_both():
     assert content["probabilities"]["C1"] == 0.25 and content["calibrated"]["patient_overall"] == 0.125
     assert Result(Prediction("", np.full(8, 0.25)), (), "merged").to_json()["calibrated"] is None
     assert "synthetic" not in content["notice"]
-    assert "synthetic studies alone" in Result(answer, ("digest",), "merged", synthetic=True).to_json()["notice"]
+    assert "synthetic studies alone" in Result(answer, ("digest",), "merged", (OF_SYNTHETIC_ONLY,)).to_json()["notice"]
 
 
 def test_a_calibration_as_json_and_back(some, fitted):

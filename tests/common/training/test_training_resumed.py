@@ -224,7 +224,7 @@ def test_disk_full_while_training(tmp_path: Path) -> None:
     assert done.returncode == OutputError.exit_code
     assert "last.pt: can't be written" in done.stderr
     assert "Traceback" not in done.stderr
-    assert {p.name for p in (tmp_path / "a").iterdir()} == {".lock", "log.jsonl"}
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {".lock", "log.jsonl", "csv", "tensorboard"}
     run(tmp_path / "a", TinyTask())
     run(tmp_path / "b", TinyTask())
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
