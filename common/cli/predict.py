@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from common.cli.registry import STEPS, registered
 from common.commandline import NOT_MEDICAL, add_overwrite
-from common.page.one_study import NAME as PAGE
-from common.page.one_study import write_page
+from common.page.from_folder import NAME as PAGE
+from common.page.from_folder import write_page
 from common.writing.outputs import ON_REQUEST, USUAL, Asked, check_outputs, write_outputs
 
 if TYPE_CHECKING:

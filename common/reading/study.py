@@ -11,8 +11,8 @@ import numpy as np
 from common.errors import CorruptFile, NothingFound, StudyError, UnsupportedStudy
 from common.image_names import is_image_file
 from common.reading.choice import choose
-from common.reading.completeness import fewer_than_counted, instead
 from common.reading.header import read_header
+from common.reading.header_hints import fewer_than_counted, instead
 from common.reading.images import NAMES, read_image
 from common.reading.plausibility.judge import HIGHEST_HU, judge, refuse_beyond, sampled
 from common.reading.series import Series, grouped

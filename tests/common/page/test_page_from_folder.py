@@ -10,7 +10,7 @@ from small_study import write_ct, write_mask
 from common.errors import OutputError
 from common.outputs import store
 from common.outputs.out_folder import answer_at
-from common.page.one_study import write_page
+from common.page.from_folder import write_page
 
 CHANCES = {"patient_overall": 0.8, "C3": 0.7}
 
