@@ -62,3 +62,12 @@ def write_ct(path: Path, seed: int = 0) -> Path:
     hu = np.where(x**2 + y**2 < 9, rng.normal(500, 200, x.shape), hu)
     write_nifti(Volume(np.clip(hu, -1024, 3071).astype(np.int16), np.diag([4.0, 4, 4, 1])), path)
     return path
+
+
+def write_ground(folder: Path) -> Path:
+    """A folder of one healthy scan with its mask, anna, as `grounds.folder` wants them."""
+    for name in ("scans", "masks"):
+        (folder / name).mkdir(parents=True)
+    write_ct(folder / "scans" / "anna.nii.gz")
+    write_mask(folder / "masks" / "anna.nii.gz")
+    return folder

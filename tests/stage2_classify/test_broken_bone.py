@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import special
-from small_study import write_ct, write_mask
+from small_study import write_ct, write_ground, write_mask
 
 from common.errors import DatasetError
 from common.labels import LEVELS, OVERALL
@@ -47,11 +47,7 @@ class Darkness(torch.nn.Module):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("scans", "masks"):
-        (tmp_path / "grounds" / name).mkdir(parents=True)
-    write_ct(tmp_path / "grounds/scans/anna.nii.gz")
-    write_mask(tmp_path / "grounds/masks/anna.nii.gz")
-    return tmp_path / "grounds"
+    return write_ground(tmp_path / "grounds")
 
 
 def test_every_way_and_kind_is_measured_and_gaps_are_found(folder: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_study import write_ct, write_mask
+from small_study import write_ground, write_mask
 
 from common.config import DataSettings
 from common.errors import DatasetError
@@ -174,12 +174,7 @@ def test_metal_and_thick_voxels_are_flagged() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One scan with its mask, as `grounds.folder` wants them."""
-    for name in ("scans", "masks"):
-        (tmp_path / "grounds" / name).mkdir(parents=True)
-    write_ct(tmp_path / "grounds/scans/anna.nii.gz")
-    write_mask(tmp_path / "grounds/masks/anna.nii.gz")
-    return tmp_path / "grounds"
+    return write_ground(tmp_path / "grounds")
 
 
 def settings_of(folder: Path, variants: int = 2) -> ClassifySettings:
