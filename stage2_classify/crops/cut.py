@@ -62,7 +62,7 @@ def cut_study(ct: Volume, mask: Volume, settings: CropSettings, boxes: np.ndarra
         if _metal(ct, grid):
             flags.setdefault(level, []).append(METAL)
         if boxes is not None and distance is not None:
-            distance[row] = np.minimum(box_distance(_coarse_grid(grid), boxes), FAR_MM)
+            distance[row] = np.minimum(box_distance(coarse_grid(grid), boxes), FAR_MM)
     present = np.array([level in grids for level in LEVELS])
     notices = tuple(dict.fromkeys((*ct.notices, *mask.notices)))
     return Crops(images, present, affines, distance, flags, notices)
@@ -156,7 +156,7 @@ def coarse_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(-(-n // COARSE) for n in shape)
 
 
-def _coarse_grid(grid: Grid) -> Grid:
+def coarse_grid(grid: Grid) -> Grid:
     """The grid that covers the same box with cells `COARSE` times as long (last cells cut where it doesn't divide)."""
     shape = coarse_shape(grid.shape)
     size = np.array(grid.shape) * grid.spacing

@@ -21,9 +21,9 @@ from stage2_classify.grounds.bone import Bone
 from stage2_classify.grounds.fractures import WIDTH_MM, break_bone
 from stage2_classify.grounds.pulled_apart import pull_apart
 from stage2_classify.grounds.variants import Ground, read_ground
+from stage2_classify.pretrained.for_people import COLUMNS, HEALTHY
 from stage2_classify.settings import CropSettings
 
-HEALTHY = "healthy"
 MARGIN_MM = 12.0
 MOVED_MM, TURNED_DEG = 1.0, 2.0
 """Standard deviations by which repeated crops of a vertebra differ, as other masks would have it."""
@@ -95,7 +95,7 @@ def measure(
         seen = (_evidence(encoder, images, precision) for _, images in crops)
         for (about, _), evidence in zip(crops, progress(seen, len(crops), ground.name)):
             rows.append({"scan": ground.name, **about, "evidence": evidence})
-    return pd.DataFrame(rows, columns=["scan", "level", "kind", "way", "evidence"])
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from common.labels import LEVEL_IDS, LEVELS
 from common.resample import AIR_HU, resample
 from common.volume import Grid, Volume
-from stage2_classify.crops.cut import COARSE, FAR_MM, Crops, bone_window, coarse_shape, vertebra_grids
+from stage2_classify.crops.cut import FAR_MM, Crops, bone_window, coarse_grid, coarse_shape, vertebra_grids
 from stage2_classify.grounds.bone import Bone
 from stage2_classify.grounds.fractures import WIDTH_MM, break_bone
 from stage2_classify.grounds.mimics import add_mimics
@@ -104,6 +104,5 @@ def _distance(where: Volume, cut: Grid) -> np.ndarray:
     if not where.array.any():
         return np.full(coarse_shape(cut.shape), FAR_MM, np.uint8)
     mm = ndimage.distance_transform_edt(~where.array, sampling=where.spacing).astype(np.float32)
-    axes, size = cut.affine[:3, :3] / cut.spacing, np.array(cut.shape) * cut.spacing
-    coarse = Grid.around(cut.centre, size, cut.spacing * COARSE, axes)
+    coarse = coarse_grid(cut)
     return np.clip(resample(where.with_array(mm), coarse, fill=FAR_MM).array, 0, FAR_MM).astype(np.uint8)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from stage2_classify.crops.cut import COARSE, FAR_MM, coarse_shape
+from stage2_classify.grounds.bone import fine_noise
 
 REACH_MM = 16
 """Half of the window that a synthetic fracture lies in."""
@@ -55,7 +56,7 @@ def add_synthetic_fracture(
     gap = np.clip((half + spacing_mm / 2 - np.abs(side - middle)) / spacing_mm, 0, min(2 * half / spacing_mm, 1))
     gap = gap * np.clip(depth, 0, 1) * solid
     soft = ndimage.gaussian_filter(gap, rng.uniform(*BLUR_MM) / spacing_mm, truncate=2.5)
-    fill = rng.uniform(*GAP_PART) + _noise_of(ct, mask) * _correlated_noise(ct.shape, rng)
+    fill = rng.uniform(*GAP_PART) + _noise_of(ct, mask) * fine_noise(ct.shape, rng)
     ct = ct + soft * (fill - ct)
 
     drawn = images.copy()
@@ -75,12 +76,6 @@ def _noise_of(ct: np.ndarray, mask: np.ndarray) -> float:
     flat = (mask[1:] == 0) & (ct[1:] > 0.05) & (ct[1:] < 0.3)
     steps = np.abs(ct[1:] - ct[:-1])[flat]
     return float(np.median(steps)) * 1.05 if len(steps) > 50 else 0.01
-
-
-def _correlated_noise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Noise of standard deviation 1, alike in neighbours."""
-    noise = ndimage.uniform_filter(rng.standard_normal(shape, dtype=np.float32), 2)
-    return noise * np.float32(np.sqrt(8))
 
 
 def _distance(gap: np.ndarray, start: np.ndarray, shape: tuple[int, ...], spacing_mm: float) -> np.ndarray:

@@ -9,7 +9,7 @@ from common.labels import LEVELS
 from common.masks.segmentation import segmentation_on
 from common.resample import canonical, resample
 from common.volume import Grid, Volume
-from stage2_classify.crops.cut import _coarse_grid, _cut, box_distance, cut_study, shrink_study, vertebra_grids
+from stage2_classify.crops.cut import _cut, box_distance, coarse_grid, cut_study, shrink_study, vertebra_grids
 from stage2_classify.crops.vertebra_axes import middle, own_axes, superior_axis
 from stage2_classify.settings import CropSettings
 
@@ -189,7 +189,7 @@ def test_a_crop_is_a_part_of_the_whole_resampled():
 
 def test_distances_lie_on_cells_that_cover_the_crop():
     """30 cells become 8 of 3.75: the first one's middle lies 1.875 from the face, which is at -0.5."""
-    coarse = _coarse_grid(Grid((30, 26, 16), np.eye(4)))
+    coarse = coarse_grid(Grid((30, 26, 16), np.eye(4)))
     assert coarse.shape == (8, 7, 4)
     assert coarse.to_world([0, 0, 0]) == pytest.approx([-0.5 + 30 / 16, -0.5 + 26 / 14, 1.5])
     assert coarse.to_world([7, 6, 3]) == pytest.approx([29.5 - 30 / 16, 25.5 - 26 / 14, 13.5])
