@@ -25,6 +25,6 @@ CT_CACHE = Schema("scan in the cache", 4)
 FOLDS = Schema("folds", 1)
 TRAINING = Schema("training", 1)
 """The loop; the stage's own number for its weights comes beside it."""
-PHANTOM_STUDY = Schema("synthetic study", 1)
+PHANTOM_STUDY = Schema("synthetic study", 2)
 PAGE = Schema("page of one study", 1)
 BANK_SUBJECT = Schema("subject of an anatomy bank", 3)

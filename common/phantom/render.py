@@ -68,8 +68,7 @@ def _with_findings(
 
 
 def _check_shown(plan: StudyPlan, canvas: Canvas) -> None:
-    shown = set(np.unique(canvas.labels).tolist())
-    crossed = set(np.unique(canvas.crossing).tolist())
+    shown, crossed = (set(np.unique(ids[ids > 0]).tolist()) for ids in (canvas.labels, canvas.crossing))
     unseen = [level for level in plan.must_show if LEVEL_IDS[level] not in shown]
     unbroken = [level for level in plan.fractures if LEVEL_IDS[level] not in crossed]
     if unseen or unbroken:

@@ -156,7 +156,9 @@ def bar_frame(direction: np.ndarray, up: tuple[float, float, float]) -> np.ndarr
     along = np.asarray(direction, np.float64) / np.linalg.norm(direction)
     vertical = np.asarray(up, np.float64) - along * np.dot(up, along)
     vertical /= np.linalg.norm(vertical)
-    return np.stack([along, vertical, np.cross(along, vertical)])
+    (a, b, c), (x, y, z) = along, vertical
+    across = b * z - c * y, c * x - a * z, a * y - b * x  # np.cross takes ten times as long
+    return np.array([along, vertical, across])
 
 
 def _elliptic(q: np.ndarray, radii: np.ndarray) -> np.ndarray:

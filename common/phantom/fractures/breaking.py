@@ -6,7 +6,7 @@ import numpy as np
 
 from common.phantom.anatomy.column import Bone
 from common.phantom.anatomy.signed_distance import Distance
-from common.phantom.fractures.fragment import Damage, Fragment
+from common.phantom.fractures.fragment import Damage, Fragment, at_rest
 from common.phantom.fractures.plan import FracturePlan
 from common.phantom.fractures.sites import damage_of
 
@@ -94,7 +94,7 @@ class BrokenDistance:
 @dataclass(frozen=True, eq=False)
 class CrossingDistance:
     """Local points (..., 3) -> mm, negative within 1.5 mm of the fracture's surfaces, as they were and as they
-    moved, inside of the bone or up to 0.3 mm from it."""
+    moved, inside of the bone or up to 0.3 mm from it; 10 elsewhere."""
 
     broken: BrokenDistance
 
@@ -103,19 +103,26 @@ class CrossingDistance:
         points = np.asarray(points, np.float32).reshape(-1, 3)
         damage, reach = self.broken.damage, CROSSING_MM + self.broken.width_mm / 2
         result = np.full(len(points), 10.0, np.float32)
-        near = np.flatnonzero(self.broken._squeezed(points) < 0.3 + damage.span)
-        here = points[near]
-        closest = np.full(len(near), 10.0, np.float32)
         for fragment in damage.fragments:
-            for place in (here, fragment.motion.undo(here)):
-                inside_bone = self.broken._squeezed(place) - 0.3
-                apart = np.abs(fragment.depth(place)) + fragment.hold(place) - reach
-                closest = np.minimum(closest, np.maximum(apart, inside_bone))
+            self._cross(result, points, fragment, reach, 0.3)
+            if not fragment.motion.still:
+                self._cross(result, fragment.motion.undo(points), fragment, reach, 0.3)
         if damage.impaction is not None:
-            apart = np.abs(damage.impaction.distance(here)) + damage.impaction.hold(here) - CROSSING_MM
-            closest = np.minimum(closest, np.maximum(apart, self.broken._squeezed(here)))
-        result[near] = np.minimum(result[near], closest)
+            crushed = Fragment((damage.impaction,), at_rest(damage.impaction.centre))
+            self._cross(result, points, crushed, CROSSING_MM, 0.0)
         return result.reshape(shape)
+
+    def _cross(
+        self, result: np.ndarray, places: np.ndarray, fragment: Fragment, reach: float, outside_mm: float
+    ) -> None:
+        """Lowers `result` (n,) where `places` (n, 3) lie within `reach` of the fragment's cut and in the bone. The
+        bone's own distance takes longest, so that it is asked for few."""
+        close = np.flatnonzero(fragment.may_lie_by_the_cut(places, reach))
+        apart = np.abs(fragment.depth(places[close])) + fragment.hold(places[close]) - reach
+        close, apart = close[apart < 0], apart[apart < 0]
+        inside = self.broken._squeezed(places[close]) - outside_mm
+        crossed = np.maximum(apart, inside) < 0
+        result[close[crossed]] = np.minimum(result[close], np.maximum(apart, inside))[crossed]
 
 
 def fracture_bone(bone: Bone, plan: FracturePlan) -> tuple[Bone, Distance]:

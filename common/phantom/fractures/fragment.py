@@ -72,6 +72,13 @@ class Fragment:
             near &= surface.rough_plane(points) > -margin - surface.roughness
         return near
 
+    def may_lie_by_the_cut(self, points: np.ndarray, reach: float) -> np.ndarray:
+        """True (n,) for points whose depth may lie within `reach` mm of 0; quick."""
+        near = np.zeros(len(points), bool)
+        for surface in self.surfaces:
+            near |= np.abs(surface.rough_plane(points)) < reach * surface.steepest + 2 * surface.roughness
+        return near
+
     def hold(self, points: np.ndarray) -> np.ndarray:
         return self.surfaces[0].hold(points)
 

@@ -45,8 +45,10 @@ def paint_crossings(canvas: Canvas, posed_bone: PosedBone, crossing: Distance, l
         return
     inside = crossing(posed_bone.to_local(canvas.points(window))) < 0
     canvas.crossing[window][inside] = level_id
-    labels = canvas.labels[window]
     steps = max(round(NARROW_GAP_MM / 2 / float(np.cbrt(np.prod(canvas.grid.spacing)))), 1)
-    bone = np.pad(labels == level_id, steps)
-    closed = ndimage.binary_closing(bone, iterations=steps)[(slice(steps, -steps),) * 3]
-    labels[closed & inside & (labels == 0)] = level_id
+    for place in ndimage.find_objects(inside.view(np.uint8)):
+        around = tuple(slice(max(side.start - 2 * steps, 0), side.stop + 2 * steps) for side in place)
+        labels = canvas.labels[window][around]
+        bone = np.pad(labels == level_id, steps)
+        closed = ndimage.binary_closing(bone, iterations=steps)[(slice(steps, -steps),) * 3]
+        labels[closed & inside[around] & (labels == 0)] = level_id

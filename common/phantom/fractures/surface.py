@@ -32,6 +32,12 @@ class RoughSurface:
     def roughness(self) -> float:
         return float(np.abs(self.heights).sum())
 
+    @property
+    def steepest(self) -> float:
+        """By how much `distance` at most falls short of the height above the surface, as a factor."""
+        slope = np.abs(self.heights) @ np.linalg.norm(self.wave_vectors, axis=1)
+        return float(np.sqrt(1 + slope**2))
+
     def reversed(self) -> "RoughSurface":
         """The same surface with its other side positive."""
         return replace(self, normal=-self.normal, bow=-self.bow, heights=-self.heights)

@@ -39,10 +39,20 @@ class Canvas:
         return tuple(slice(int(a), int(b)) for a, b in zip(start, stop))
 
     def points(self, window: tuple[slice, ...]) -> np.ndarray:
-        """World RAS mm (x, y, z, 3) float32 of the voxel centres in a window."""
+        """World RAS mm (x, y, z, 3) float32 of the voxel centres in a window, which may have steps."""
+        lines = self.lines(window)
+        points = np.empty((*map(len, lines), 3), np.float32)
+        for k, line in enumerate(np.ix_(*lines)):
+            points[..., k] = line
+        return points
+
+    def lines(self, window: tuple[slice, ...]) -> list[np.ndarray]:
+        """World R, A and S of a window's voxel centres along each axis, float32 mm."""
         origin, spacing = self.grid.affine[:3, 3], np.diag(self.grid.affine)[:3]
-        axes = [origin[k] + spacing[k] * np.arange(s.start, s.stop) for k, s in enumerate(window)]
-        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float32)
+        return [
+            (origin[k] + spacing[k] * np.arange(s.start, s.stop, s.step)).astype(np.float32)
+            for k, s in enumerate(window)
+        ]
 
     def cover(self, distance: np.ndarray, edge_mm: float | None = None) -> np.ndarray:
         """Signed distance -> the part (0..1) of each voxel that lies inside; linear over `edge_mm`, a voxel's

@@ -59,18 +59,18 @@ def _near(
     canvas: Canvas, posed: PosedBone, window: tuple[slice, ...]
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Voxels of the window that may be covered: their indices in it, and world points (N, 3)."""
-    points = canvas.points(window)
-    coarse = posed.bone.distance(posed.to_local(points[::COARSE, ::COARSE, ::COARSE]))
+    sparse = tuple(slice(side.start, side.stop, COARSE) for side in window)
+    coarse = posed.bone.distance(posed.to_local(canvas.points(sparse)))
     reach = 1.5 * float(np.linalg.norm(canvas.grid.spacing)) + 0.7
     close = coarse < reach
     for axis in range(3):
         close = np.repeat(close, COARSE, axis=axis)
-    shape = points.shape[:3]
     # A coarse sample stands for the voxels around it: move the blocks back by half of their width.
     half = COARSE // 2
+    shape = [side.stop - side.start for side in window]
     close = np.pad(close, [(0, COARSE)] * 3, mode="edge")[tuple(slice(half, half + n) for n in shape)]
     where = np.nonzero(close)
-    return where, points[where]
+    return where, np.stack([line[index] for line, index in zip(canvas.lines(window), where)], axis=-1)
 
 
 def _bone_hu(

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from common.phantom.scanner.rays import COARSE, Rays, upsample
+from common.phantom.scanner.rays import COARSE, Rays, between
 
 BAND_HU_PER_MM = 3.0
 SHOULDER_HU = 8.0
@@ -16,9 +16,9 @@ SPREAD, MARGIN = 1.5, 5
 """Slices over which streaks fade (standard deviation), and how far beyond the metal they are followed."""
 
 
-def beam_hardening(rays: Rays, pixel_mm: float, shape: tuple[int, int, int]) -> np.ndarray:
-    """HU (X, Y, Z) to add: dark where a left-right ray has dense bone on both sides, as between petrous bones,
-    teeth or shoulders."""
+def add_beam_hardening(picture: np.ndarray, rays: Rays, pixel_mm: float) -> None:
+    """Darkens picture (X, Y, Z), in place, where a left-right ray has dense bone on both sides, as between petrous
+    bones, teeth or shoulders."""
     step = COARSE * pixel_mm
     left = np.cumsum(rays.dense, axis=0, dtype=np.float32) * step
     right = left[-1:] - left
@@ -26,7 +26,14 @@ def beam_hardening(rays: Rays, pixel_mm: float, shape: tuple[int, int, int]) -> 
     bands = ndimage.gaussian_filter(both, (1.5, 0.8, 0.7))
     excess = np.clip(rays.across - WIDE_NECK, 0, 3)
     dark = -BAND_HU_PER_MM * np.minimum(bands, 25) - SHOULDER_HU * excess[None] * (1 - 0.5 * (rays.dense > 0))
-    return upsample(upsample(dark.astype(np.float32), shape[0], 0), shape[1], 1)
+    dark = dark.astype(np.float32)
+    below, part = between(picture.shape[1], dark.shape[1])
+    above = np.minimum(below + 1, dark.shape[1] - 1)
+    dark = dark[:, below] * (1 - part)[:, None] + dark[:, above] * part[:, None]
+    for plane, low, share in zip(picture, *between(picture.shape[0], dark.shape[0])):
+        plane += (1 - share) * dark[low]
+        if share:
+            plane += share * dark[low + 1]
 
 
 def add_metal_streaks(picture: np.ndarray, hu: np.ndarray, rng: np.random.Generator) -> None:

@@ -1,7 +1,7 @@
 """The scanner's point spread: in the slice by its reconstruction kernel, across slices by their thickness."""
 
+import cv2
 import numpy as np
-from scipy import ndimage
 
 SMOOTH_FWHM_MM = 1.15
 SHARP_FWHM_MM = 0.62
@@ -29,7 +29,10 @@ def _gaussian(place: np.ndarray, fwhm: float) -> np.ndarray:
 def blur(hu: np.ndarray, kernel: float, pixel_mm: float) -> np.ndarray:
     """hu (X, Y, Z) float32 as the scanner resolves it; a new array."""
     weights = point_spread(kernel, pixel_mm)
-    picture = ndimage.correlate1d(hu, weights, axis=0, mode="nearest")
-    picture = ndimage.correlate1d(picture, weights, axis=1, mode="nearest")
     profile = np.array([SLICE_SIDE_SHARE, 1 - 2 * SLICE_SIDE_SHARE, SLICE_SIDE_SHARE], np.float32)
-    return ndimage.correlate1d(picture, profile, axis=2, mode="nearest")
+    rows = hu.reshape(len(hu), -1)
+    picture = cv2.sepFilter2D(rows, -1, np.ones(1, np.float32), weights, borderType=cv2.BORDER_REPLICATE)
+    picture = picture.reshape(hu.shape)
+    for plane in picture:
+        plane[:] = cv2.sepFilter2D(plane, -1, profile, weights, borderType=cv2.BORDER_REPLICATE)
+    return picture

@@ -1,6 +1,8 @@
 """Noise as filtered back-projection leaves it: band-passed, stronger and streaked where rays are weakened."""
 
+import cv2
 import numpy as np
+from scipy import fft
 
 from common.phantom.scanner.blur import point_spread
 from common.phantom.scanner.rays import Rays
@@ -36,8 +38,7 @@ def texture_bank(shape: tuple[int, int], kernel: float, pixel_mm: float, rng: np
     transfer = np.abs(np.cos(2 * np.pi * frequency[..., None] * place) @ spread)
     amplitude = np.sqrt(frequency + 0.01) * transfer
     white = rng.standard_normal((BANK, *shape), dtype=np.float32)
-    noise = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=shape).astype(np.float32)
-    return noise / noise.std()
+    return _shaped(white, amplitude)
 
 
 def streak_bank(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -46,7 +47,12 @@ def streak_bank(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     slope = np.abs(fx[:, None]) / (fy[None, :] + 1e-3)
     amplitude = np.exp(-0.5 * (slope / 0.10) ** 2) * np.sqrt(fy[None, :]) * np.exp(-0.5 * (fy[None, :] / 0.17) ** 2)
     white = rng.standard_normal((BANK, *shape), dtype=np.float32)
-    noise = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=shape).astype(np.float32)
+    return _shaped(white, amplitude)
+
+
+def _shaped(white: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
+    """White slices with the given amplitude at each frequency, standard deviation 1."""
+    noise = fft.irfft2(fft.rfft2(white) * amplitude.astype(np.float32), s=white.shape[1:])
     return noise / noise.std()
 
 
@@ -59,21 +65,29 @@ def add_noise(
     even, streaks = noise_sd(rays, dose, kernel)
     rows = np.arange(shape[1]) * (even.shape[0] - 1) / (shape[1] - 1)
     coarse_rows = np.arange(even.shape[0])
-    textures, bands = texture_bank(shape, kernel, pixel_mm, rng), streak_bank(shape, rng)
+    textures, bands = (
+        np.tile(bank, (1, 2, 2)) for bank in (texture_bank(shape, kernel, pixel_mm, rng), streak_bank(shape, rng))
+    )
+    noise, other = np.empty((slices, *shape), np.float32), np.empty(shape, np.float32)
     before = _drawn(textures, rng)
-    for z in range(slices):
+    for z, slice_ in enumerate(noise):
         after = _drawn(textures, rng)
         sd = np.interp(rows, coarse_rows, even[:, z]).astype(np.float32)
-        noise = (0.45 * before + 0.893 * after) * sd
+        np.multiply(before, np.float32(0.45), out=slice_)
+        slice_ += np.multiply(after, np.float32(0.893), out=other)
+        slice_ *= sd
         band_sd = np.interp(rows, coarse_rows, streaks[:, z]).astype(np.float32)
         if band_sd.max() > 1:
-            noise += _drawn(bands, rng) * band_sd
-        picture[:, :, z] += noise
+            slice_ += np.multiply(_drawn(bands, rng), band_sd, out=other)
         before = after
+    for x, plane in enumerate(picture):
+        plane += cv2.transpose(noise[:, x])
 
 
 def _drawn(bank: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One slice of the bank, shifted round and mirrored at random."""
+    """One slice of the bank, whose slices lie there twice along each axis, shifted round and mirrored at random."""
     slice_ = bank[rng.integers(len(bank))]
-    slice_ = np.roll(slice_, (int(rng.integers(slice_.shape[0])), int(rng.integers(slice_.shape[1]))), axis=(0, 1))
+    x, y = (n // 2 for n in slice_.shape)
+    left, up = x - int(rng.integers(x)), y - int(rng.integers(y))
+    slice_ = slice_[left : left + x, up : up + y]
     return slice_[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]

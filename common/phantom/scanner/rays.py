@@ -38,12 +38,8 @@ def trace(hu: np.ndarray, pixel_mm: float) -> Rays:
     return Rays(across, along, dense)
 
 
-def upsample(coarse: np.ndarray, length: int, axis: int) -> np.ndarray:
-    """A coarse axis brought back to `length` voxels, linearly."""
-    place = np.clip((np.arange(length) - COARSE / 2) / COARSE, 0, coarse.shape[axis] - 1)
-    low = np.minimum(place.astype(int), max(coarse.shape[axis] - 2, 0))
-    part = (place - low).astype(np.float32)
-    matrix = np.zeros((length, coarse.shape[axis]), np.float32)
-    matrix[np.arange(length), low] = 1 - part
-    matrix[np.arange(length), np.minimum(low + 1, coarse.shape[axis] - 1)] += part
-    return np.moveaxis(np.tensordot(matrix, coarse, axes=(1, axis)), 0, axis)
+def between(length: int, coarse: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each of `length` voxels the coarse sample below it, and how far it lies (0..1) on the way to the next."""
+    place = np.clip((np.arange(length) - COARSE / 2) / COARSE, 0, coarse - 1)
+    below = np.minimum(place.astype(int), max(coarse - 2, 0))
+    return below, (place - below).astype(np.float32)

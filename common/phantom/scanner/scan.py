@@ -4,7 +4,7 @@ import numpy as np
 
 from common.phantom.anatomy.person import Person
 from common.phantom.painting.canvas import Canvas
-from common.phantom.scanner.artefacts import add_metal_streaks, beam_hardening
+from common.phantom.scanner.artefacts import add_beam_hardening, add_metal_streaks
 from common.phantom.scanner.blur import blur
 from common.phantom.scanner.field import outside_field, padding_hu
 from common.phantom.scanner.noise import add_noise
@@ -19,7 +19,7 @@ def scan(canvas: Canvas, person: Person) -> np.ndarray:
     pixel = float(canvas.grid.spacing[0])
     picture = blur(canvas.hu, person.kernel, pixel)
     rays = trace(canvas.hu, pixel)
-    picture += beam_hardening(rays, pixel, picture.shape)
+    add_beam_hardening(picture, rays, pixel)
     add_metal_streaks(picture, canvas.hu, person.stream("metal streaks"))
     add_noise(picture, rays, person.dose, person.kernel, pixel, person.stream("noise"))
     padding = padding_hu(person)

@@ -52,7 +52,7 @@ class CoarseGrid:
         `tissue` its code, for a canvas that notes them."""
         edge = edge_mm or float(np.cbrt(np.prod(self.canvas.grid.spacing)))
         arrays = [distance, hu] if isinstance(hu, np.ndarray) else [distance]
-        for where, (signed, *rest) in self._planes(box, arrays, distance < edge):
+        for where, (signed, *rest) in self._planes(box, arrays, distance < edge / 2):
             cover = signed
             cover *= -1 / edge
             cover += 0.5
@@ -80,30 +80,47 @@ class CoarseGrid:
     def _planes(
         self, box: Box, arrays: list[np.ndarray], wanted: np.ndarray
     ) -> Iterator[tuple[tuple, list[np.ndarray]]]:
-        """For each canvas plane of one x: its index into the canvas and the arrays, linearly interpolated there,
-        limited to the y and z that `wanted` touches."""
-        used = [np.flatnonzero(wanted.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
-        if not len(used[0]):
+        """For each canvas plane of one x that `wanted` touches: its index into the canvas and the arrays, linearly
+        interpolated there, limited to the y and z that it touches there."""
+        used = np.flatnonzero(wanted.any(axis=(1, 2)))
+        if not len(used):
             return
-        part = tuple(slice(max(int(u[0]) - 1, 0), min(int(u[-1]) + 2, n)) for u, n in zip(used, wanted.shape))
-        arrays = [np.ascontiguousarray(a[part], dtype=np.float32) for a in arrays]
-        nx, ny, nz = arrays[0].shape
-        fx, fy, fz = (int(f) for f in self.factor)
-        start = [(box[k].start + part[k].start) * int(self.factor[k]) for k in range(3)]
-        shape = self.canvas.grid.shape
-        rows, columns = min(ny * fy, shape[1] - start[1]), min(nz * fz, shape[2] - start[2])
-        for i in range(min(nx * fx, shape[0] - start[0])):
+        first, last = max(int(used[0]) - 1, 0), min(int(used[-1]) + 2, len(wanted))
+        arrays = [np.ascontiguousarray(a[first:last], dtype=np.float32) for a in arrays]
+        ranges = [_touched(wanted[first:last].any(axis=other), wanted.shape[3 - other]) for other in (2, 1)]
+        fx, start = int(self.factor[0]), (box[0].start + first) * int(self.factor[0])
+        nx = last - first
+        for i in range(min(nx * fx, self.canvas.grid.shape[0] - start)):
             at = float(np.clip((i + 0.5) / fx - 0.5, 0, nx - 1))
             below = min(int(at), nx - 2) if nx > 1 else 0
             weight = at - below
-            planes = []
-            for array in arrays:
-                plane = array[below]
-                if weight > 0:
-                    plane = plane * np.float32(1 - weight)
-                    plane += np.float32(weight) * array[below + 1]
-                if fy > 1 or fz > 1:
-                    plane = cv2.resize(plane, (nz * fz, ny * fy), interpolation=cv2.INTER_LINEAR)
-                planes.append(np.array(plane[:rows, :columns]))
-            where = (start[0] + i, slice(start[1], start[1] + rows), slice(start[2], start[2] + columns))
-            yield where, planes
+            pair = slice(below, below + (2 if weight > 0 else 1))
+            part = [slice(int(low[pair].min()), int(high[pair].max())) for low, high in ranges]
+            if part[0].stop > part[0].start:
+                planes = [self._refined(array[pair][(slice(None), *part)], weight) for array in arrays]
+                where, size = [], []
+                for k in (1, 2):
+                    origin = (box[k].start + part[k - 1].start) * int(self.factor[k])
+                    size.append(slice(min(planes[0].shape[k - 1], self.canvas.grid.shape[k] - origin)))
+                    where.append(slice(origin, origin + size[-1].stop))
+                yield (start + i, *where), [plane[tuple(size)] for plane in planes]
+
+    def _refined(self, pair: np.ndarray, weight: float) -> np.ndarray:
+        """One or two coarse planes (1 or 2, y, z), `weight` of the second one, on the canvas' y and z; a new array."""
+        plane = pair[0] * np.float32(1 - weight)
+        if weight > 0:
+            plane += np.float32(weight) * pair[1]
+        fy, fz = int(self.factor[1]), int(self.factor[2])
+        if fy == fz == 1:
+            return plane
+        rows, columns = plane.shape
+        return cv2.resize(plane, (columns * fz, rows * fy), interpolation=cv2.INTER_LINEAR)
+
+
+def _touched(wanted: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """`wanted` (n, length) -> first and end (n,) of what each row touches, with one to spare; `length` and 0 where it
+    touches nothing, so that the least and the largest of several hold for all."""
+    some = wanted.any(axis=1)
+    first = np.where(some, np.maximum(wanted.argmax(axis=1) - 1, 0), length)
+    end = np.where(some, np.minimum(length - wanted[:, ::-1].argmax(axis=1) + 1, length), 0)
+    return first, end
