@@ -17,11 +17,21 @@ SOURCES = (
 
 
 def answer_study(request: "Request") -> int:
-    """mask.nii.gz, mask.json and preview.png: by the pretrained weights unless a run or configuration is named."""
+    """mask.nii.gz, mask.json and preview.png: by the pretrained weights unless a run or configuration is named; without
+    any network where the mask is corrected by hand."""
+    if request.correction is not None:
+        from stage1_segment.inference.correct import correct_study
+
+        preview = request.out / "preview.png" if request.wants("preview.png") else None
+        correct_study(
+            request.study, request.out / "mask.nii.gz", request.correction, preview, request.series_uid,
+            request.overwrite, request.read,
+        )  # fmt: skip
+        return 0
     named = request.run is not None or request.config is not None
     weights = request.configured if named else ["--weights", str(PRETRAINED)]
-    mask, preview = (str(request.out / name) for name in ("mask.nii.gz", "preview.png"))
-    files = ["-i", str(request.study), "-o", mask, *(["--preview", preview] if request.wants("preview.png") else [])]
+    mask, picture = (str(request.out / name) for name in ("mask.nii.gz", "preview.png"))
+    files = ["-i", str(request.study), "-o", mask, *(["--preview", picture] if request.wants("preview.png") else [])]
     return main(["predict", *files, *request.common, *weights, *request.words.get("segment", ())], request.read)
 
 

@@ -2,13 +2,19 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.cli.registry import STEPS, registered
 from common.commandline import NOT_MEDICAL, add_overwrite
+from common.corrections.correction import Correction, corrections_beside
+from common.corrections.earlier import keep
+from common.errors import ConfigError
+from common.masks.schemes import SCHEMES
+from common.outputs import store
+from common.outputs.notices import tell
 from common.page.from_folder import NAME as PAGE
 from common.page.from_folder import write_page
 from common.writing.outputs import ON_REQUEST, USUAL, Asked, check_outputs, write_outputs
@@ -33,7 +39,8 @@ class Request:
     """`study`: DICOM folder, zip or NIfTI. `out`: the folder for the results. `config`, `run`: those that were
     named, else None. `device`: auto, cpu, cuda or cuda:N; None: as the settings say. `outputs`: those of `OUTPUTS` that
     were named; None: all that the study allows but those on request. `labelmap`, `anonymous`: of DICOM objects.
-    `words`: by a step's name, what it alone is told. `read`: `read_study` for all steps together, so that the study is
+    `correction`: what a person says of the mask, instead of making one. `words`: by a step's name, what it alone is
+    told. `read`: `read_study` for all steps together, so that the study is
     read once; none may change it."""
 
     study: Path
@@ -46,6 +53,7 @@ class Request:
     outputs: tuple[str, ...] | None = None
     labelmap: bool = False
     anonymous: bool = False
+    correction: Correction | None = None
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     read: Callable[[Path, str | None], "Study"] = _read
 
@@ -95,9 +103,13 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--outputs", type=_names, metavar="NAME[,NAME...]", help=f"only these files, of {known}")
     parser.add_argument("--labelmap", action="store_true", help=f"{USUAL[0]} with a number for each pixel")
     parser.add_argument("--anonymous", action="store_true", help="no patient in the DICOM objects")
+    _add_correction(parser)
     add_overwrite(parser)
-    request = Request(**vars(parser.parse_args(own)), words=told, read=lru_cache(maxsize=1)(_read))
+    given = vars(parser.parse_args(own))
+    correction = _correction(given)
+    request = Request(**given, correction=correction, words=told, read=lru_cache(maxsize=1)(_read))
     check_outputs(request.study, request.outputs)
+    request = _as_before(request)
     for step in steps.values():
         if code := step(request):
             return code
@@ -106,6 +118,39 @@ def main(words: Sequence[str]) -> int:
     asked = Asked(request.outputs, request.labelmap, request.anonymous, request.overwrite)
     write_outputs(request.out, request.study, request.series_uid, asked)
     return 0
+
+
+def _add_correction(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--levels", action="append", default=[], metavar="C4=C5|C4=X,Y,Z",
+        help="correct DIR's mask: what is called C4 is C5, or C4 lies at a point (RAS mm); stage 1 isn't run again",
+    )  # fmt: skip
+    parser.add_argument("--mask", type=Path, metavar="EDITED", help="the same by an edited mask (NIfTI, .seg.nrrd ...)")
+    parser.add_argument("--scheme", choices=tuple(SCHEMES), help="what EDITED's values mean; default: merged")
+    parser.add_argument("--reason", metavar="WORDS", help="why, kept in the outputs; name no patient")
+
+
+def _correction(given: dict[str, Any]) -> Correction | None:
+    """Takes what is said of a correction out of the arguments. Raises ConfigError."""
+    levels, mask, scheme, reason = (given.pop(name) for name in ("levels", "mask", "scheme", "reason"))
+    if not levels and mask is None:
+        if scheme or reason:
+            raise ConfigError("--reason and --scheme say more of a correction: give --levels or --mask as well")
+        return None
+    return Correction(tuple(levels), mask, scheme or "merged", reason)
+
+
+def _as_before(request: Request) -> Request:
+    """A correction is about the series that the mask was made from. A prediction anew is none of what was corrected by
+    hand, which is kept aside."""
+    mask = request.out / ALWAYS[0]
+    if request.correction is None:
+        if corrections_beside(mask) and (kept := keep(request.out)):
+            said = f"the mask in {request.out} was corrected by hand; that version is in {kept} now"
+            tell(request.study.name, [said])
+        return request
+    series = request.series_uid or store.provenance_of(mask).get("series")
+    return replace(request, series_uid=series)
 
 
 def _names(words: str) -> tuple[str, ...]:

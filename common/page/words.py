@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from common.commandline import NOT_MEDICAL
+from common.corrections.correction import KEY, sentences
 from common.labels import LEVELS, OVERALL
 
 SUSPECTED_FROM = 0.5
@@ -32,11 +33,13 @@ class LevelWords:
 @dataclass(frozen=True)
 class Words:
     """`headline`: the one thing that matters, in words; `explained`: a sentence below it; `state`: suspected, clear or
-    unknown; `kind`: what the numbers are; `notices`: a sentence each; `banner`: what must always be read."""
+    unknown; `corrected`: what a person has corrected of the mask, a sentence each; `kind`: what the numbers are;
+    `notices`: a sentence each; `banner`: what must always be read."""
 
     headline: str
     explained: str
     state: str
+    corrected: tuple[str, ...]
     kind: str
     levels: tuple[LevelWords, ...]
     notices: tuple[str, ...]
@@ -59,12 +62,15 @@ def words(
         _level(name, centres.get(name), judged.get(name), said.get(name, ()), of_mask.get(name) or {})
         for name in LEVELS
     )
+    corrected = sentences((about_mask or {}).get(KEY))
     notices = [*((about_mask or {}).get("notices") or ()), *((result or {}).get("notices") or ())]
+    notices = [text for text in notices if text not in corrected]
     headline, explained, state = _headline(values.get(OVERALL), levels, result)
     return Words(
         headline,
         explained,
         state,
+        corrected,
         _kind(result),
         levels,
         tuple(dict.fromkeys(notices)),

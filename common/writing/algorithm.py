@@ -14,11 +14,13 @@ RESEARCH_ONLY = "Research use only, not a medical device, not a diagnosis."
 
 @dataclass(frozen=True)
 class Algorithm:
-    """`name` for people; `weights`: digests of the networks' files, by which results and records name them."""
+    """`name` for people; `weights`: digests of the networks' files, by which results and records name them.
+    `by_hand`: a person has corrected what it made."""
 
     name: str
     weights: tuple[str, ...] = ()
     version: str = __version__
+    by_hand: bool = False
 
     def for_segment(self) -> AlgorithmIdentificationSequence:
         """PS3.3 10.16."""

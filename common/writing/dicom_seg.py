@@ -55,7 +55,7 @@ def segmentation(
             CODED[value].name,
             CODED[value].category,
             CODED[value].kind,
-            "AUTOMATIC",
+            "SEMIAUTOMATIC" if algorithm.by_hand else "AUTOMATIC",
             algorithm.for_segment(),
             tracking_uid=hd.UID(),
             tracking_id=CODED[value].name,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.corrections.correction import corrections_beside
 from common.errors import ConfigError, StudyError
 from common.image_names import is_image_file
 from common.outputs import store
@@ -124,7 +125,9 @@ def _objects(
     from common.writing.source import scan_source
 
     source = scan_source(study, series_uid)
-    named = Algorithm("cervical-fracture segment", _digests(store.provenance_of(out / MASK).get("weights")))
+    by_hand = bool(corrections_beside(out / MASK))
+    name = "cervical-fracture segment" + (", corrected by hand" if by_hand else "")
+    named = Algorithm(name, _digests(store.provenance_of(out / MASK).get("weights")), by_hand=by_hand)
     made: dict[str, Any] = {}
     if SEG in wanted:
         made[SEG] = segmentation(mask, source, named, asked.labelmap, suspected, asked.anonymous)

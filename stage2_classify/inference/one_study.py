@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from common.corrections.correction import KEY, corrections_beside
 from common.errors import NoCervicalLevel
 from common.masks import files as mask_files
 from common.outputs import store
@@ -45,7 +46,8 @@ def predict_study(
         scan = read(study, series_uid)
         result = classifier(scan, mask, scheme)
         tell(scan.uid or study.name, result.notices)
-        store.write_json(output, result.to_json())
+        corrections = corrections_beside(mask)
+        store.write_json(output, {**result.to_json(), **({KEY: corrections} if corrections else {})})
         provenance = {
             "mask": mask_files.digest(mask),
             "scheme": scheme,
