@@ -1,6 +1,8 @@
-"""`python -m stage1_segment train | predict | evaluate | set-pretrained | gallery | no-neck`."""
+"""`python -m stage1_segment train | predict | evaluate | set-pretrained | gallery | no-neck | calibrate-levels |
+evaluate-certainty`."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -45,6 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--orientation", choices=("refuse", "repair"),
         help="what becomes of a header that turns the patient round (default: predict.orientation)",
+    )  # fmt: skip
+    predict.add_argument(
+        "--certain", type=float, metavar="0..1",
+        help="leave levels without a name that are less certain (default: predict.certain, 0: all are named)",
     )  # fmt: skip
     commandline.add_series_choice(predict)
     commandline.add_overwrite(predict)
@@ -92,7 +98,27 @@ def _parser() -> argparse.ArgumentParser:
     commandline.add_overwrite(no_neck)
     no_neck.set_defaults(command=_no_neck)
 
-    for command in (train, predict, evaluate, set_pretrained, gallery, no_neck):
+    calibrate = commands.add_parser("calibrate-levels", help="fit the certainty of the level count to hard necks")
+    calibrate.add_argument("-o", "--output", type=Path, metavar="LEVELS.json", help="default: beside the weights")
+    calibrate.set_defaults(command=_calibrate_levels)
+
+    certainty = commands.add_parser("evaluate-certainty", help="how often what is called so certain is right")
+    certainty.add_argument("-o", "--output", type=Path, metavar="REPORT.json", help="the figures as JSON")
+    certainty.add_argument("--picture", type=Path, metavar="PICTURE.png", help="a reliability diagram")
+    certainty.set_defaults(command=_evaluate_certainty)
+
+    for command in (calibrate, certainty):
+        command.add_argument("--necks", type=int, default=200, help="hard synthetic necks (default: 200)")
+        command.add_argument("--seed", type=int, default=22)
+        command.add_argument(
+            "--examples", type=Path, metavar="DIR", default=Path("data/hard_necks"),
+            help="where what is seen in them is kept (%(default)s)",
+        )  # fmt: skip
+        command.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
+        command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+        commandline.add_overwrite(command)
+
+    for command in (train, predict, evaluate, set_pretrained, gallery, no_neck, calibrate, certainty):
         commandline.add_config(command)
     return parser
 
@@ -117,15 +143,17 @@ def _predict(arguments: argparse.Namespace) -> int:
         return 0
     if (arguments.input is None) != (arguments.output is None):
         raise ConfigError("predict: -i STUDY and -o MASK.nii.gz belong together; neither means the whole cohort")
+    if arguments.certain is not None and not 0 <= arguments.certain <= 1:
+        raise ConfigError(f"predict: --certain {arguments.certain}: expected a probability, such as 0.9")
     if arguments.input is None and (arguments.preview or arguments.series_uid or arguments.list_series):
         raise ConfigError("predict: --preview, --series-uid and --list-series are for one study; name it with -i")
     data, settings = _settings(arguments)
     if arguments.input is None:
         from stage1_segment.inference.cohort import predict_cohort
 
-        if arguments.orientation:
-            own = settings.predict.model_copy(update={"orientation": arguments.orientation})
-            settings = settings.model_copy(update={"predict": own})
+        named = {"orientation": arguments.orientation, "certain": arguments.certain}
+        own = settings.predict.model_copy(update={key: value for key, value in named.items() if value is not None})
+        settings = settings.model_copy(update={"predict": own})
         with only_one(data.run):
             return predict_cohort(data, settings, arguments.device, arguments.weights)
     from stage1_segment.inference.one_study import predict_study
@@ -142,6 +170,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         arguments.orientation,
         arguments.overwrite,
         arguments.read,
+        arguments.certain,
     )
     return 0
 
@@ -215,6 +244,41 @@ def _no_neck(arguments: argparse.Namespace) -> int:
         print(table(result))
         if arguments.output is not None:
             store.write_json(arguments.output, result)
+    return 0
+
+
+def _calibrate_levels(arguments: argparse.Namespace) -> int:
+    from stage1_segment.evaluation.calibrate_levels import calibrate_levels
+
+    commandline.check_least(arguments, necks=1, seed=0)
+    weights = _weights(arguments, *_settings(arguments))
+    with outputs_at([arguments.output], [weights, arguments.config], arguments.overwrite):
+        content = calibrate_levels(
+            arguments.examples, weights, arguments.necks, arguments.seed, arguments.device, arguments.output
+        )
+    print(json.dumps(content, indent=1))
+    return 0
+
+
+def _evaluate_certainty(arguments: argparse.Namespace) -> int:
+    from common.outputs import store
+    from stage1_segment.evaluation.calibrate_levels import evaluate_certainty
+    from stage1_segment.inference.levels.model import model_beside, path_beside
+
+    commandline.check_least(arguments, necks=1, seed=0)
+    weights = _weights(arguments, *_settings(arguments))
+    model = model_beside(weights)
+    if model is None:
+        where = path_beside(weights)
+        raise ConfigError(f"{where} doesn't exist: run `python -m stage1_segment calibrate-levels` first")
+    outputs = [arguments.output, arguments.picture]
+    with outputs_at(outputs, [weights, arguments.config], arguments.overwrite):
+        content = evaluate_certainty(
+            arguments.examples, weights, model, arguments.necks, arguments.seed, arguments.device, arguments.picture
+        )
+        if arguments.output is not None:
+            store.write_json(arguments.output, content)
+    print(json.dumps(content, indent=1))
     return 0
 
 

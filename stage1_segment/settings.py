@@ -130,6 +130,8 @@ class PredictSettings(Settings):
     is fast at it, other predictions at some voxels; auto: whichever of these the machine is fast at."""
     orientation: Orientation = "refuse"
     """What becomes of a study whose header turns the patient upside down or front to back."""
+    certain: float = Field(0.0, ge=0, le=1)
+    """A level that is named rightly with a smaller probability loses its name; 0: all keep theirs."""
     postprocess: PostprocessSettings = PostprocessSettings()
 
 

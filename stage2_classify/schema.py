@@ -2,12 +2,12 @@
 
 from common.outputs.schema import Schema
 
-CROPS = Schema("crops", 3)
+CROPS = Schema("crops", 4)
 GROUNDS = Schema("rescanned vertebrae", 1)
 WEIGHTS = Schema("weights of stage 2", 2)
 """Network, samples, augmentation, loss, of the encoder and of the whole: all that a training of the same settings
 depends on in code."""
-PREDICTIONS = Schema("predictions of stage 2", 2)
+PREDICTIONS = Schema("predictions of stage 2", 3)
 """Out-of-fold predictions, the decision fitted on them, and the predictions for new studies."""
 CALIBRATION = Schema("calibration", 2)
 """A fitted calibration, and predictions that it makes of anyone's."""

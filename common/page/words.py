@@ -12,13 +12,16 @@ from common.labels import LEVELS, OVERALL
 
 SUSPECTED_FROM = 0.5
 """From this probability on a fracture is called suspected: more likely than not, where it is calibrated."""
+CERTAIN_FROM = 0.8
+"""Below it a level's name is doubted."""
 NOT_EXAMINED = "Not examined for fractures"
 
 
 @dataclass(frozen=True)
 class LevelWords:
     """One level: `seen` in the mask; `chance`, such as "64 %", "" where nothing can be said; `probability` 0..1 or
-    None; `suspected`; `certainty` of the level itself, such as "98 %", or ""; `flags`; `centre` (3,) RAS mm or None."""
+    None; `suspected`; `certainty` of the level itself, such as "98 %", or ""; `doubted`: it is below `CERTAIN_FROM`;
+    `alternatives`: what else it may be, such as "C5 90 %, C6 10 %"; `flags`; `centre` (3,) RAS mm or None."""
 
     name: str
     seen: bool
@@ -26,6 +29,8 @@ class LevelWords:
     probability: float | None
     suspected: bool
     certainty: str
+    doubted: bool
+    alternatives: str
     flags: tuple[str, ...]
     centre: tuple[float, ...] | None
 
@@ -104,7 +109,10 @@ def _level(
 ) -> LevelWords:
     seen = centre is not None
     value = value if seen else None  # of a level that isn't in view, or not judged, the value is a prior
-    certainty = of_mask.get("confidence")
+    certainty = of_mask.get("certainty")
+    doubted = certainty is not None and float(certainty) < CERTAIN_FROM
+    others = dict(of_mask.get("alternatives") or {})
+    certainty = of_mask.get("confidence") if certainty is None else certainty  # of a network that isn't calibrated
     return LevelWords(
         name,
         seen,
@@ -112,6 +120,8 @@ def _level(
         value,
         value is not None and value >= SUSPECTED_FROM,
         "" if certainty is None else percent(float(certainty)),
+        doubted,
+        ", ".join(f"{name} {percent(float(part))}" for name, part in others.items()) if doubted else "",
         tuple(dict.fromkeys([*(of_mask.get("flags") or ()), *flags])),
         None if centre is None else tuple(round(float(x), 2) for x in centre),
     )

@@ -22,6 +22,7 @@ from common.workers.cores import usable_cores
 from common.workers.failing import LOG
 from common.workers.pool import failures
 from stage1_segment.inference.choose_network import Network, choose_fold, given_network, networks_of
+from stage1_segment.inference.levels.model import digest_beside
 from stage1_segment.run_folder import RunFolder
 from stage1_segment.schema import MASK
 from stage1_segment.settings import PredictSettings, SegmentSettings
@@ -106,6 +107,7 @@ def _jobs(
     precision = prediction_precision(settings.predict.precision, device)
     predict = settings.predict.model_copy(update={"precision": precision})
     digests = {fold: store.digest_file(network.weights) for fold, network in networks.items()}
+    levels = {fold: digest_beside(network.weights) for fold, network in networks.items()}
     jobs = []
     for uid in uids:
         fold = choose_fold(uid, folds.get(uid), networks)
@@ -114,6 +116,7 @@ def _jobs(
         provenance = {
             "ct": cache.identity(uid),
             "weights": digests[fold],
+            "levels": levels[fold],
             "seen_in_training": seen,
             "predict": predict.model_dump(mode="json"),
         }
@@ -165,7 +168,7 @@ def write_study(scan: "Volume", result: Any, job: Job) -> None:
         if job.preview:
             from stage1_segment.inference.preview import draw_preview
 
-            draw_preview(scan, result.mask, job.run.preview(job.uid), job.uid)
+            draw_preview(scan, result.mask, job.run.preview(job.uid), job.uid, result.certainty)
         write_nifti(mask, job.run.mask(job.uid))
         for path in reversed(job.outputs()):
             store.write_record(path, job.provenance, MASK)

@@ -8,6 +8,7 @@ from scipy import ndimage
 from common.labels import LEVEL_IDS
 from common.masks.turned import KEY
 from common.volume import Volume
+from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW
 
 if TYPE_CHECKING:
     from stage1_segment.inference.segmenter import Segmentation
@@ -19,6 +20,8 @@ spine and BodyParts3D 4.0; they differ by up to 12 %."""
 CUT = "cut by the scan's edge"
 SMALL = "smaller than its neighbours let expect"
 UNSURE = "low confidence"
+UNCERTAIN = "level not certain"
+UNNAMED = "found, but not certain enough to be named"
 NO_LEVEL = "the mask names no cervical vertebra"
 
 
@@ -74,11 +77,23 @@ def _measure(mask: Volume, value: int, box: tuple[slice, slice, slice] | None) -
 
 
 def levels_of(uid: str | None, ct: Volume, mask: Volume, result: "Segmentation", **more: Any) -> dict[str, Any]:
-    """The content of `<mask>.json`: study, levels (`describe` of `mask`, which is the one that is written), the
-    notices of the reader, of the segmentation and of the mask itself, in which directions the scan was turned round
-    before, and `more`."""
+    """The content of `<mask>.json`: study; certainty (0..1, that all levels in view are named rightly); levels
+    (`describe` of `mask`, which is the one that is written, and each one's certainty and alternatives: name ->
+    probability); the notices of the reader, of the segmentation and of the mask itself; in which directions the scan
+    was turned round before, and `more`."""
     levels = describe(mask, result.confidence)
+    for name, level in levels.items():
+        level |= {"certainty": None, "alternatives": {}}
+        if result.certainty is not None and (level["present"] or name in result.unnamed):
+            named = result.certainty.alternatives.get(name, {})
+            level |= {"certainty": result.certainty.of(name), "alternatives": named}
+        if name in result.unnamed:
+            level["flags"].append(UNNAMED)
+        elif level["certainty"] is not None and level["certainty"] < UNCERTAIN_BELOW:
+            level["flags"].append(UNCERTAIN)
+    study = None if result.certainty is None else result.certainty.study
     notices = [*ct.notices, *result.notices]
     if not any(level["present"] for level in levels.values()):
         notices.append(NO_LEVEL)
-    return {"study": uid, "levels": levels, "notices": notices, KEY: list(result.turned), **more}
+    turned = list(result.turned)
+    return {"study": uid, "certainty": study, "levels": levels, "notices": notices, KEY: turned, **more}

@@ -13,18 +13,23 @@ from common.masks.values import count_values
 from common.outputs.store import atomic
 from common.resample import canonical
 from common.volume import Volume
+from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW, LevelCertainty
 
 matplotlib.use("Agg")
 
 WINDOW_HU = (-300.0, 1300.0)
+DOUBTED = "orange"
 SHOWN_MM = (210.0, 210.0)
 """At most so much is shown, about the cervical levels."""
 
 
-def draw_preview(ct: Volume, mask: Volume, path: Path, title: str = "") -> None:
+def draw_preview(
+    ct: Volume, mask: Volume, path: Path, title: str = "", certainty: LevelCertainty | None = None
+) -> None:
     """Writes a PNG. Both views follow the spine: at each height the sagittal one shows the plane through the
     middle of the bone there, the coronal one likewise, so that a bent spine is seen whole. As radiologists look at
-    them: anterior and the patient's right on the left."""
+    them: anterior and the patient's right on the left. Beside the levels' names stands how certain each is, in
+    `DOUBTED` colour below `UNCERTAIN_BELOW`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -41,7 +46,7 @@ def draw_preview(ct: Volume, mask: Volume, path: Path, title: str = "") -> None:
         if (cervical := named * (named <= len(LEVELS))).any():
             zoom(axes, cervical, spacing, SHOWN_MM)
         axes.set_title(f"{name}, {ends[0]} left, {ends[1]} right", color="white", fontsize=8)
-    _legend(figure, labels)
+    _legend(figure, labels, certainty)
     figure.text(0.01, 0.015, NOT_MEDICAL, color="white", fontsize=8)
     figure.text(0.99, 0.975, title, color="white", fontsize=7, ha="right", va="top")
     with atomic(path) as scratch:
@@ -104,10 +109,16 @@ def zoom(axes: Any, labels: np.ndarray, spacing: np.ndarray, shown_mm: tuple[flo
         limit(start, min(start + shown, whole))
 
 
-def _legend(figure: Any, labels: np.ndarray) -> None:
+def _legend(figure: Any, labels: np.ndarray, certainty: LevelCertainty | None) -> None:
     counts = count_values(labels)
     for place, (value, colour) in enumerate(COLOURS.items()):
         y = 0.85 - 0.05 * place
         figure.text(0.872, y, "\u25a0", color=colour, fontsize=14, va="center")
-        seen = "" if counts[value] else " absent"
-        figure.text(0.892, y, CLASS_NAMES[value] + seen, color="white", fontsize=7.5, va="center")
+        part = None if certainty is None else certainty.of(CLASS_NAMES[value])
+        seen = ("" if part is None else f" {part:.0%}") if counts[value] else " absent"
+        colour = DOUBTED if counts[value] and part is not None and part < UNCERTAIN_BELOW else "white"
+        figure.text(0.892, y, CLASS_NAMES[value] + seen, color=colour, fontsize=7.5, va="center")
+    if certainty is not None:
+        colour = DOUBTED if certainty.study < UNCERTAIN_BELOW else "white"
+        text = f"all named rightly:\n{certainty.study:.0%}"
+        figure.text(0.872, 0.42, text, color=colour, fontsize=7.5, va="top")

@@ -1,6 +1,6 @@
 """Segments one CT in two passes: the whole scan coarsely, then the spine at finer spacing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,10 @@ from common.training.weights import load_state, load_weights
 from common.volume import Grid, Volume
 from stage1_segment.inference.anatomy import orientation as anatomy
 from stage1_segment.inference.bone_guard import bone_alone, spine_pieces
+from stage1_segment.inference.levels.abstain import said_of, without_uncertain
+from stage1_segment.inference.levels.certainty import LevelCertainty, certainty_of
+from stage1_segment.inference.levels.model import LevelModel, model_beside
+from stage1_segment.inference.levels.profile import Profile, read_profile
 from stage1_segment.inference.postprocess import postprocess
 from stage1_segment.inference.sliding_window import sliding_window
 from stage1_segment.inference.upsample import upsampled_labels
@@ -39,6 +43,12 @@ class Segmentation:
     notices: tuple[str, ...]
     turned: tuple[str, ...] = ()
     """Directions in which the scan was turned round before, see `orientation`."""
+    profile: Profile | None = None
+    """What is seen along the line through the bodies, by which the levels are counted."""
+    certainty: LevelCertainty | None = None
+    """How certain the count is; None where that isn't known."""
+    unnamed: tuple[str, ...] = ()
+    """Levels that were found and lost their name, see `PredictSettings.certain`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +64,8 @@ class Segmenter:
     patch: PatchSettings
     predict: PredictSettings
     device: torch.device
+    levels: LevelModel | None = None
+    """By which the certainty of the level count is worked out; None: it isn't."""
 
     @classmethod
     def pretrained(cls, device: str = "auto") -> "Segmenter":
@@ -75,6 +87,7 @@ class Segmenter:
             parse_saved(description["patch"], PatchSettings, str(weights)),
             predict.model_copy(update={"precision": prediction_precision(predict.precision, device)}),
             chosen,
+            model_beside(weights),
         )
 
     def __call__(self, study: Study | Volume, orientation: Orientation | None = None) -> Segmentation:
@@ -83,7 +96,8 @@ class Segmenter:
         `orientation`: what becomes of a header that turns the patient round, "refuse" or "repair"; None for what
         `predict` says. Raises WrongOrientation (with "refuse"), TypeError (neither Study nor Volume)."""
         predict = partial(segment, segmenter=self)
-        return anatomy.checked(volume_of(study), predict, orientation or self.predict.orientation)
+        found = anatomy.checked(volume_of(study), predict, orientation or self.predict.orientation)
+        return found if self.levels is None else with_certainty(found, self.levels, self.predict.certain)
 
 
 def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
@@ -99,7 +113,18 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
     labels, notices = postprocess(upsampled_labels(logits, stop - start), scan.spacing, segmenter.predict.postprocess)
     labels, flat = bone_alone(labels, scan.crop(start, stop).array, segmenter.predict.postprocess.min_level_sd_hu)
     empty.array[tuple(map(slice, start, stop))] = labels
-    return Segmentation(onto(empty, volume.grid), _confidence(logits), (*notices, *flat))
+    region = scan.crop(start, stop)
+    grid = covering_grid(region.grid, segmenter.patch.fine_mm)
+    seen = read_profile(torch.softmax(logits, dim=0).cpu().numpy(), grid, region.with_array(labels), region, scan.grid)
+    return Segmentation(onto(empty, volume.grid), _confidence(logits), (*notices, *flat), profile=seen)
+
+
+def with_certainty(found: Segmentation, model: LevelModel, least: float) -> Segmentation:
+    """A segmentation with the certainty of its level count, without the names of levels less certain than `least`."""
+    certainty = certainty_of(found.profile, model)
+    mask, unnamed = without_uncertain(found.mask, certainty, least)
+    notices = (*found.notices, *said_of(certainty, unnamed, least))
+    return replace(found, mask=mask, certainty=certainty, unnamed=unnamed, notices=notices)
 
 
 def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:

@@ -1,11 +1,12 @@
 """A vertebra's crop: CT in a bone window and the vertebra's mask, cut along its own axes at constant physical size."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
 
 from common.labels import LEVEL_IDS, LEVELS
+from common.masks.alternatives import Alternatives
 from common.masks.values import count_values
 from common.resample import AIR_HU, resample, shrink
 from common.volume import Grid, Volume
@@ -30,7 +31,8 @@ class Crops:
     `images` (L, 2, X, Y, Z) uint8: CT window and mask, each 0..255; axes right, anterior, superior.
     `present` (7,) bool: levels in view. `affines` (L, 4, 4): cell index -> world RAS mm.
     `distance` (L, X', Y', Z') uint8: mm to the nearest fracture box, or None when the study has no boxes.
-    `flags`: level name -> remarks. `notices`: what was said of scan and mask.
+    `flags`: level name -> remarks. `notices`: what was said of scan and mask. `alternatives`: what each level may be
+    instead (common.masks.alternatives), {} where that isn't known.
     L = 7 (a level that isn't in view is all zero), or 1 for a whole study.
     """
 
@@ -40,6 +42,7 @@ class Crops:
     distance: np.ndarray | None
     flags: dict[str, list[str]]
     notices: tuple[str, ...] = ()
+    alternatives: Alternatives = field(default_factory=dict)
 
 
 def cut_study(ct: Volume, mask: Volume, settings: CropSettings, boxes: np.ndarray | None = None) -> Crops:

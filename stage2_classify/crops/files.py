@@ -1,6 +1,7 @@
 """The crops of a cohort as files, `stage2/crops/<uid>.npz`, made in parallel and only where something changed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from common.config import DataSettings
 from common.dataset.cache import CtCache
 from common.dataset.competition import BOX_COLUMNS, UID, Competition
+from common.masks.alternatives import alternatives_beside
 from common.masks.segmentation import segmentation_on
 from common.masks.turned import turned, turned_beside
 from common.outputs import store
@@ -33,7 +35,7 @@ def save(path: Path, crops: Crops) -> None:
     if crops.distance is not None:
         arrays["distance"] = crops.distance
     with store.atomic(path) as scratch:
-        texts = {name: np.array(json.dumps(getattr(crops, name))) for name in ("flags", "notices")}
+        texts = {name: np.array(json.dumps(getattr(crops, name))) for name in ("flags", "notices", "alternatives")}
         np.savez_compressed(scratch, allow_pickle=False, **texts, **arrays)
 
 
@@ -47,6 +49,7 @@ def load(path: Path) -> Crops:
             content.get("distance"),
             json.loads(str(content["flags"])),
             tuple(json.loads(str(content["notices"]))),
+            json.loads(str(content["alternatives"])),
         )
 
 
@@ -114,6 +117,7 @@ def _make_one(
         mask, turn = segmentation_on(ct, masks.path(uid), masks.scheme), turned_beside(masks.path(uid))
         known = None if turn else cache.boxes(uid, boxes)  # boxes lie where the header says
         crops = cut_study(turned(ct, turn), turned(mask, turn), settings, known)
+        crops = replace(crops, alternatives=alternatives_beside(masks.path(uid)))
     path = path_of(data, kind, uid)
     save(path, crops)
     store.write_record(path, provenance, CROPS)

@@ -8,6 +8,7 @@ from common.config import DataSettings
 from common.errors import ConfigError, NothingFound
 from common.image_names import SUFFIXES
 from common.masks import files as mask_files
+from common.masks.alternatives import alternatives_beside
 from common.masks.schemes import NAMES, SCHEMES
 from common.outputs.notices import kept_beside, seen_in_training
 from stage2_classify.settings import MaskSettings
@@ -45,7 +46,8 @@ class Masks:
         """What a mask's use depends on: its bytes, what is said of it, and its scheme."""
         try:
             path = self.path(uid)
-            return {"mask": mask_files.digest(path), "notices": kept_beside(path), "scheme": self.scheme}
+            said = {"notices": kept_beside(path), "alternatives": alternatives_beside(path)}
+            return {"mask": mask_files.digest(path), **said, "scheme": self.scheme}
         except NothingFound:
             return {"mask": "absent", "scheme": self.scheme}
 

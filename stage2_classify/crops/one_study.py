@@ -1,8 +1,10 @@
 """The crops of one study from a scan and a mask that were given, as files or in memory."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from common.masks.alternatives import Alternatives, alternatives_beside
 from common.masks.schemes import whole_numbers
 from common.masks.segmentation import IN_MEMORY, mask_on, segmentation_on
 from common.masks.turned import turned, turned_beside
@@ -36,7 +38,16 @@ def crops_of(scan: Volume, mask: Mask, scheme: str, settings: ClassifySettings) 
     if settings.network.kind == "naive":
         return shrink_study(ct, settings.crops)
     labels, turn = labels_on(ct, mask, scheme)
-    return cut_study(turned(ct, turn), turned(labels, turn), settings.crops)
+    return replace(
+        cut_study(turned(ct, turn), turned(labels, turn), settings.crops), alternatives=alternatives_of(mask)
+    )
+
+
+def alternatives_of(mask: Mask) -> Alternatives:
+    """What each level of a mask may be instead, as far as stage 1 says."""
+    if isinstance(mask, str | Path):
+        return alternatives_beside(Path(mask))
+    return getattr(getattr(mask, "certainty", None), "alternatives", {})
 
 
 def turn_of(mask: Mask) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from common.errors import WeightsError
 from common.labels import LEVELS, OVERALL
 from common.reading.study import Study, volume_of
 from common.volume import Volume
-from stage2_classify.calibration import decide
+from stage2_classify.calibration import decide, mixture
 from stage2_classify.calibration.calibration import Calibration
 from stage2_classify.crops.cut import Crops
 from stage2_classify.crops.one_study import Mask, crops_of, turn_of
@@ -123,6 +123,9 @@ class Classifier:
                 judged[row] = False
                 flags[level].append(f"{NOT_JUDGED}: {', '.join(reasons)}")
         decided = decide.decide(logits, judged, prior, self.calibration)
+        if crops.alternatives:
+            nothing = decide.decide(logits, np.zeros_like(judged), prior, self.calibration)
+            decided = mixture.mixed(decided, nothing, judged, crops.alternatives)
         return Prediction(uid, decided.answer, flags, decided.calibrated, decided.network, notices)
 
 

@@ -66,9 +66,10 @@ def draw_recipe(
     settings: SyntheticSettings,
     rng: np.random.Generator,
     part: str = "neck",
+    wear: np.ndarray | None = None,
 ) -> Recipe:
-    """Of a window of (X, Y, Z) voxels."""
-    wear, contrast = draw_disc_wear(rng), draw_contrast(rng)
+    """Of a window of (X, Y, Z) voxels. `wear`: as `draw_disc_wear` gives it; None: drawn."""
+    wear, contrast = draw_disc_wear(rng) if wear is None else wear, draw_contrast(rng)
     if part == "chest" and rng.random() < 0.3:  # as if of the lumbar spine
         contrast.hu[[tissues.LUNG, tissues.RIB_CORTEX, tissues.RIB_SPONGY]] = contrast.hu[tissues.MUSCLE]
     return Recipe(

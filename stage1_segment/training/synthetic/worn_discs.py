@@ -4,6 +4,8 @@ On loading, every disc voxel of a subject gets a code of its disc, its nearer ve
 table drawn per scan then turns the outer layers of a disc into its vertebra's cortex.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -51,10 +53,12 @@ def with_disc_parts(labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
     return told
 
 
-def draw_disc_wear(rng: np.random.Generator) -> np.ndarray:
-    """(256,) uint8: one scan's code -> what is there: bone, or the disc's one code (`disc_code`)."""
+def draw_disc_wear(rng: np.random.Generator, chance: float | None = None) -> np.ndarray:
+    """(256,) uint8: one scan's code -> what is there: bone, or the disc's one code (`disc_code`). `chance` of a disc's
+    side to lose its next layer; None: drawn."""
     table = np.arange(256, dtype=np.uint8)
-    chance = rng.uniform(0, MOST) if rng.random() < WORN else 0.0
+    if chance is None:
+        chance = rng.uniform(0, MOST) if rng.random() < WORN else 0.0
     for disc in DISCS:
         for side, vertebra in enumerate((disc, disc + 1)):
             first = FIRST + (disc - 1) * PARTS + side * LAYERS
@@ -62,6 +66,17 @@ def draw_disc_wear(rng: np.random.Generator) -> np.ndarray:
             table[first : first + lost] = CORTEX + vertebra
             table[first + lost : first + LAYERS] = disc_code(disc)
     return table
+
+
+def fused(table: np.ndarray, discs: Sequence[int]) -> np.ndarray:
+    """A table as `draw_disc_wear` gives it, with bone in place of the whole of some discs (1 = below C1, ...): a block
+    of vertebrae, each half of the disc its own vertebra's."""
+    blocked = table.copy()
+    for disc in discs:
+        first = FIRST + (disc - 1) * PARTS
+        blocked[first : first + LAYERS] = CORTEX + disc
+        blocked[first + LAYERS : first + PARTS] = CORTEX + disc + 1
+    return blocked
 
 
 def disc_code(disc: int) -> int:
