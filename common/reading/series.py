@@ -36,7 +36,8 @@ class Series:
     @cached_property
     def along(self) -> np.ndarray:
         """(n,) mm, positions along the normal, increasing."""
-        return np.array([self.normal @ item.position for item in self.slices])
+        normal = self.normal
+        return np.array([normal @ item.position for item in self.slices])
 
     @property
     def step(self) -> float:
@@ -128,5 +129,7 @@ def _split(series: Series) -> list[Series]:
 
 
 def _alike(a: Slice, b: Slice) -> bool:
+    if a.rows_along is b.rows_along and a.columns_along is b.columns_along and a.spacing == b.spacing:
+        return True  # of headers that are alike (`alike.Headers`)
     directions = np.abs(a.rows_along - b.rows_along).max(), np.abs(a.columns_along - b.columns_along).max()
     return max(directions) <= SAME_DIRECTION and bool(np.allclose(a.spacing, b.spacing, rtol=1e-3))

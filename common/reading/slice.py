@@ -31,6 +31,8 @@ SET_ASIDE = {
 """Words of ImageType for pictures that aren't slices in HU."""
 MAX_MATRIX = 8192
 """Rows and columns of a slice; the largest CT matrix sold is 2048."""
+FARTHEST_MM = 1e5
+"""From the patient's origin to a slice."""
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 """Transfer syntaxes that always lose something; others say so in LossyImageCompression."""
 
@@ -108,7 +110,7 @@ def one_slice(
             f"{source.name}: impossible geometry: {shape[0]} x {shape[1]} pixels of {column_spacing:g} x "
             f"{row_spacing:g} mm, orientation {axes.tolist()}; export the series again"
         )
-    if abs(along @ down) > 0.01 or np.abs(place).max() > 1e5:
+    if abs(along @ down) > 0.01 or np.abs(place).max() > FARTHEST_MM:
         raise CorruptFile(
             f"{source.name}: rows and columns aren't at right angles, or lie too far away: {axes.tolist()}, "
             f"{place.tolist()}; export the series again"

@@ -96,9 +96,10 @@ def stacked(series: Series) -> Stack:
 def _without_copies(series: Series) -> tuple[tuple[Slice, ...], tuple[str, ...]]:
     """Slices at one place must have the same pixels; one of them is kept."""
     kept, dropped, decoder = [series.slices[0]], 0, Decoder()
+    normal = series.normal
     for item in series.slices[1:]:
         other = kept[-1]
-        if abs(series.normal @ (item.position - other.position)) > SAME_PLACE_MM:
+        if abs(normal @ (item.position - other.position)) > SAME_PLACE_MM:
             kept.append(item)
             continue
         apart = np.abs(item.position - other.position).max() > 10 * SAME_PLACE_MM

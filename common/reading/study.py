@@ -10,8 +10,8 @@ import numpy as np
 
 from common.errors import CorruptFile, NothingFound, StudyError, UnsupportedStudy
 from common.image_names import is_image_file
+from common.reading.alike import Headers
 from common.reading.choice import choose
-from common.reading.header import read_header
 from common.reading.header_hints import fewer_than_counted, instead
 from common.reading.images import NAMES, read_image
 from common.reading.plausibility.judge import HIGHEST_HU, judge, refuse_beyond, sampled
@@ -128,8 +128,9 @@ def _dicom_path(path: Path) -> Path:
 def _contents(sources: list[Source]) -> Contents:
     slices: list[Slice] = []
     others: Counter[str] = Counter()
+    headers = Headers()
     for source in sources:
-        header = read_header(source)
+        header = headers.read(source)
         if isinstance(header, str):
             others[header] += 1
         elif header:

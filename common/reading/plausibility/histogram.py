@@ -19,6 +19,7 @@ BESIDE = 500
 AGAINST_LOWER, AGAINST_UPPER = 2.5, 1.5
 """Soft tissue holds so many times what lies as wide, `BESIDE` below and above it."""
 LEAST_TISSUE = 0.005
+SHORT = np.iinfo(np.int16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,12 @@ class Spread:
     def of(cls, values: np.ndarray) -> "Spread":
         """Of values of any type, so that sums don't wrap round."""
         values = np.asarray(values).reshape(-1)
-        return cls(np.sort(values.astype(np.int64 if values.dtype.kind in "iub" else np.float64)))
+        if values.dtype.kind not in "iub":
+            return cls(np.sort(values.astype(np.float64)))
+        if values.size and SHORT.min <= values.min() and values.max() <= SHORT.max:
+            values = np.sort(values.astype(np.int16), kind="stable")  # by digits: a tenth of the time
+            return cls(values.astype(np.int64))
+        return cls(np.sort(values.astype(np.int64)))
 
     @property
     def lowest(self) -> float:
