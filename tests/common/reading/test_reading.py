@@ -387,8 +387,11 @@ def test_mask_elsewhere_or_with_unknown_labels_is_refused(tmp_path):
 
 @pytest.mark.parametrize("slices", [5, 20])
 def test_each_file_is_opened_for_its_header_and_for_its_pixels_and_no_more(tmp_path, monkeypatch, slices):
+    """The first one's header is parsed, those of the others are alike: looked at, by their first bytes."""
     write_series(tmp_path, random_hu((slices, 8, 8)))
-    opened, own = [], Source.open
+    opened, own, looked_at, own_start = [], Source.open, [], Source.start
     monkeypatch.setattr(Source, "open", lambda source: opened.append(source.name) or own(source))
+    monkeypatch.setattr(Source, "start", lambda source, n: looked_at.append(source.name) or own_start(source, n))
     read_study(tmp_path)
-    assert {opened.count(name) for name in opened} == {2} and len(opened) == 2 * slices
+    assert len(opened) == len(looked_at) == slices + 1
+    assert {opened.count(name) for name in opened} == {looked_at.count(name) for name in looked_at} == {1, 2}

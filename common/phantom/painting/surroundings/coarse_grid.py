@@ -87,7 +87,7 @@ class CoarseGrid:
             return
         first, last = max(int(used[0]) - 1, 0), min(int(used[-1]) + 2, len(wanted))
         arrays = [np.ascontiguousarray(a[first:last], dtype=np.float32) for a in arrays]
-        ranges = [_touched(wanted[first:last].any(axis=other), wanted.shape[3 - other]) for other in (2, 1)]
+        ranges = [_touched(np.any(wanted[first:last], axis=other)) for other in (2, 1)]
         fx, start = int(self.factor[0]), (box[0].start + first) * int(self.factor[0])
         nx = last - first
         for i in range(min(nx * fx, self.canvas.grid.shape[0] - start)):
@@ -117,10 +117,10 @@ class CoarseGrid:
         return cv2.resize(plane, (columns * fz, rows * fy), interpolation=cv2.INTER_LINEAR)
 
 
-def _touched(wanted: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+def _touched(wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`wanted` (n, length) -> first and end (n,) of what each row touches, with one to spare; `length` and 0 where it
     touches nothing, so that the least and the largest of several hold for all."""
-    some = wanted.any(axis=1)
+    some, length = wanted.any(axis=1), wanted.shape[1]
     first = np.where(some, np.maximum(wanted.argmax(axis=1) - 1, 0), length)
     end = np.where(some, np.minimum(length - wanted[:, ::-1].argmax(axis=1) + 1, length), 0)
     return first, end
