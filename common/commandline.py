@@ -27,6 +27,14 @@ def check_least(arguments: argparse.Namespace, **least: int) -> None:
             raise ConfigError(f"--{name.replace('_', '-')} is {found}, expected {value} or more")
 
 
+def probability(word: str) -> float:
+    """A type of argparse: a number above 0 and up to 1."""
+    value = float(word)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{word}: expected a probability above 0 and up to 1")
+    return value
+
+
 def add_series_choice(parser: argparse.ArgumentParser) -> None:
     """Adds `--series-uid UID` and `--list-series`, for commands that read one study."""
     parser.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from common import commandline
 from common.device import Precision, check_device
 from common.masks.schemes import SCHEMES
+from common.operating_point import OPERATING_POINT
 from common.outputs.own_files import outputs_at
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--weights", type=Path, nargs="+", metavar="PATH", help="weights files or folders of folds")
     predict.add_argument("--evidence", type=Path, metavar="MAP.nii.gz", help="also write where fractures are seen")
+    predict.add_argument(
+        "--operating-point", type=commandline.probability, metavar="P",
+        help=f"a fracture of one study is called suspected from this probability on; default: {OPERATING_POINT}",
+    )  # fmt: skip
     predict.add_argument("--device", default=None, help="auto, cpu, cuda or cuda:N")
     commandline.add_overwrite(predict)
     predict.set_defaults(command=_predict, read=None)
@@ -223,10 +228,11 @@ def _predict(args: argparse.Namespace) -> int:
     if args.device is not None:
         settings = settings.model_copy(update={"train": settings.train.model_copy(update={"device": args.device})})
     if args.input is None:
-        if any((args.mask, args.output, args.scheme, args.weights, args.series_uid, args.evidence)):
+        of_one = (args.mask, args.output, args.scheme, args.weights, args.series_uid, args.evidence)
+        if any(of_one) or args.operating_point is not None:
             raise ConfigError(
-                "predict: --mask, --output, --scheme, --weights, --evidence, --series-uid are for one study; name it "
-                "with -i"
+                "predict: --mask, --output, --scheme, --weights, --evidence, --operating-point, --series-uid are for "
+                "one study; name it with -i"
             )
         from stage2_classify.inference.cohort import predict_cohort
 
@@ -247,7 +253,7 @@ def _predict(args: argparse.Namespace) -> int:
     predict_study(
         args.input, args.mask, args.output, weights, scheme, settings.train.device, args.series_uid,
         settings.decision.precision, args.overwrite, settings if configured else None, args.read or read_study,
-        args.evidence,
+        args.evidence, OPERATING_POINT if args.operating_point is None else args.operating_point,
     )  # fmt: skip
     return 0
 

@@ -19,10 +19,12 @@ def answer_study(request: "Request") -> int:
     """result.json from mask.nii.gz, by the run's networks; without any, by the one that comes along, which is said
     aloud. Nothing where no output with probabilities is wanted."""
     out = request.out
-    if not request.wants("result.json", EVIDENCE, "result.html", "report.dcm"):
+    # A labelmap has no room for the segment "suspected fracture".
+    of_evidence = (EVIDENCE, "result.html", "suspected.seg.nrrd", *(() if request.labelmap else ("segmentation.dcm",)))
+    if not request.wants("result.json", "report.dcm", *of_evidence):
         return 0
     files = ["-i", str(request.study), "--mask", str(out / "mask.nii.gz"), "-o", str(out / "result.json")]
-    if request.wants(EVIDENCE, "result.html"):
+    if request.wants(*of_evidence):
         files += ["--evidence", str(out / EVIDENCE)]
     own = own_or_pretrained(request.run_folder / "stage2")
     configured = ["--weights", str(own)] if own == PRETRAINED else request.configured

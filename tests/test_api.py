@@ -165,20 +165,7 @@ def test_a_segmentation_in_memory_turns_scan_and_mask(tmp_path: Path, run: Path,
     assert np.flatnonzero(found.pictures.any(axis=(1, 2, 3))).tolist() == [LEVELS.index(f"C{n}") for n in range(2, 7)]
 
 
-SHOWN = {"README.md": "/scans/one", "docs/python.md": "/scans/one", "docs/python.ipynb": "scan.zip"}
-"""Page -> the scan that it reads."""
-
-
-def lines_in(page: str) -> str:
-    """The Python that a page shows: its block, or all cells of a notebook."""
-    text = (ROOT / page).read_text()
-    if page.endswith(".ipynb"):
-        return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    return block
-
-
-@pytest.mark.parametrize("page", SHOWN)
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_what_the_pages_show_runs(page: str, tmp_path: Path, run: Path, sees: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
@@ -187,6 +174,7 @@ def test_what_the_pages_show_runs(page: str, tmp_path: Path, run: Path, sees: Pa
     monkeypatch.setattr(Segmenter, "pretrained", lambda: blind)
     scan = write_ct(tmp_path / "ct.nii.gz")
     names: dict[str, object] = {}
-    exec(lines_in(page).replace(SHOWN[page], str(scan)), names)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    exec(block.replace("/scans/one", str(scan)), names)
     result = names["result"]
     assert isinstance(result, Result) and "a notice of stage 1" in result.notices

@@ -13,7 +13,7 @@ from common.outputs.lock import only_one
 from common.outputs.own_files import is_unchanged, outputs_at, remove
 
 MASKS = {"mask.nii.gz", "mask.nii", "mask.nrrd", "mask.mha"}
-OBJECTS = {"segmentation.dcm", "report.dcm", "rtstruct.dcm", "mask.seg.nrrd"}
+OBJECTS = {"segmentation.dcm", "report.dcm", "rtstruct.dcm", "mask.seg.nrrd", "suspected.seg.nrrd"}
 TOGETHER = {*MASKS, "mask.json", "preview.png", "result.json", "evidence.nii.gz", "result.html", *OBJECTS}
 """Names that `make predict` gives: in one folder they belong to one study. Under other names several studies may share
 a folder."""

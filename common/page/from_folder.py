@@ -26,7 +26,7 @@ def write_page(
     if not mask.is_file():
         return
     from common.masks.segmentation import onto
-    from common.page.page import save_page
+    from common.page.page import page
     from common.reading.images import read_image
     from common.reading.study import read_study
 
@@ -35,7 +35,8 @@ def write_page(
         scan = (read or read_study)(study, series_uid)
         labels = onto(read_image(mask), scan.volume.grid)
         seen = read_image(evidence) if _is_about(evidence, about) else None
-        save_page(out / NAME, scan.volume, labels, about_study, about_mask, seen, scan.uid or "")
+        text = page(scan.volume, labels, about_study, about_mask, seen, scan.uid or "")
+        store.write_text(out / NAME, text)
         provenance = {path.name: store.digest_file(path) for path in (mask, result, evidence) if path.is_file()}
         store.write_record(out / NAME, {**about, **provenance, "series": series_uid}, PAGE)
 

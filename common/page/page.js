@@ -57,7 +57,7 @@
     mask.setColormapLabel(colours());
     scene.addVolume(mask);
     const evidence = await unpacked("evidence");
-    if (evidence) scene.addVolume(await volume(evidence, "evidence.nii", "warm", layers.evidence.opacity, 0.5, 1));
+    if (evidence) scene.addVolume(await volume(evidence, "evidence.nii", "warm", layers.evidence.opacity, data.evidence_from, 1));
     if (isSlow()) scene.opts.multiplanarShowRender = 0; // 3D is left to its own button
     scene.setRenderAzimuthElevation(120, 12);
     find("#waiting").hidden = true;

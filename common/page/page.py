@@ -15,7 +15,7 @@ from scipy import ndimage
 from common import __version__
 from common.commandline import NOT_MEDICAL
 from common.labels import CLASS_NAMES, COLOURS, LEVELS
-from common.outputs import store
+from common.operating_point import EVIDENCE_FROM
 from common.page.embed import nifti, packed
 from common.page.neck import HU_PER_STEP, WINDOW_HU, neck, on_neck
 from common.page.words import words
@@ -25,19 +25,6 @@ HERE = Path(__file__).parent
 FINEST_MM = 0.5
 LARGEST_PICTURE = 9_500_000
 """Characters of the packed scan, so that a whole page stays under 12 MB; a larger one gets larger voxels."""
-
-
-def save_page(
-    path: Path,
-    scan: Volume,
-    mask: Volume,
-    result: Mapping[str, Any] | None = None,
-    about_mask: Mapping[str, Any] | None = None,
-    evidence: Volume | None = None,
-    study: str = "",
-) -> None:
-    """Writes `page` to `path`, whole or not at all. Raises OutputError."""
-    store.write_text(path, page(scan, mask, result, about_mask, evidence, study))
 
 
 def page(
@@ -124,5 +111,6 @@ def _as_json(said: Any) -> str:
         "colours": colours,
         "names": CLASS_NAMES,
         "window": WINDOW_HU,
+        "evidence_from": EVIDENCE_FROM,
     }
     return json.dumps(content).replace("<", "\\u003c")

@@ -9,9 +9,8 @@ import numpy as np
 from common.commandline import NOT_MEDICAL
 from common.corrections.correction import KEY, sentences
 from common.labels import LEVELS, OVERALL
+from common.operating_point import chances, judged_levels, operating_point, suspected_levels
 
-SUSPECTED_FROM = 0.5
-"""From this probability on a fracture is called suspected: more likely than not, where it is calibrated."""
 CERTAIN_FROM = 0.8
 """Below it a level's name is doubted."""
 NOT_EXAMINED = "Not examined for fractures"
@@ -39,13 +38,15 @@ class LevelWords:
 class Words:
     """`headline`: the one thing that matters, in words; `explained`: a sentence below it; `state`: suspected, clear or
     unknown; `corrected`: what a person has corrected of the mask, a sentence each; `kind`: what the numbers are;
-    `notices`: a sentence each; `banner`: what must always be read."""
+    `suspected_from`: the operating point, such as "50 %"; `notices`: a sentence each; `banner`: what must always be
+    read."""
 
     headline: str
     explained: str
     state: str
     corrected: tuple[str, ...]
     kind: str
+    suspected_from: str
     levels: tuple[LevelWords, ...]
     notices: tuple[str, ...]
     banner: str
@@ -58,25 +59,26 @@ def words(
 ) -> Words:
     """`centres`: level in the mask -> RAS mm. `result`: the content of result.json, None without a stage 2.
     `about_mask`: the content of the mask's JSON file, None without one."""
-    values = _values(result)
     said = dict((result or {}).get("flags") or {})
     of_mask = dict((about_mask or {}).get("levels") or {})
-    not_judged = set((result or {}).get("not_judged") or ())
-    judged = {name: value for name, value in values.items() if name not in not_judged}
+    judged, suspected = judged_levels(result, centres), suspected_levels(result, centres)
     levels = tuple(
-        _level(name, centres.get(name), judged.get(name), said.get(name, ()), of_mask.get(name) or {})
+        _level(
+            name, centres.get(name), judged.get(name), name in suspected, said.get(name, ()), of_mask.get(name) or {}
+        )
         for name in LEVELS
     )
     corrected = sentences((about_mask or {}).get(KEY))
     notices = [*((about_mask or {}).get("notices") or ()), *((result or {}).get("notices") or ())]
     notices = [text for text in notices if text not in corrected]
-    headline, explained, state = _headline(values.get(OVERALL), levels, result)
+    headline, explained, state = _headline(chances(result).get(OVERALL), levels, result)
     return Words(
         headline,
         explained,
         state,
         corrected,
         _kind(result),
+        percent(operating_point(result)),
         levels,
         tuple(dict.fromkeys(notices)),
         str((result or {}).get("notice") or NOT_MEDICAL),
@@ -89,11 +91,6 @@ def percent(value: float) -> str:
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _values(result: Mapping[str, Any] | None) -> dict[str, float]:
-    """Target -> how likely a fracture is; what the score rewards, where nothing is calibrated."""
-    return dict((result or {}).get("calibrated") or (result or {}).get("probabilities") or {})
-
-
 def _kind(result: Mapping[str, Any] | None) -> str:
     if result is None:
         return ""
@@ -104,21 +101,20 @@ def _level(
     name: str,
     centre: Sequence[float] | np.ndarray | None,
     value: float | None,
+    suspected: bool,
     flags: Sequence[str],
     of_mask: Mapping[str, Any],
 ) -> LevelWords:
-    seen = centre is not None
-    value = value if seen else None  # of a level that isn't in view, or not judged, the value is a prior
     certainty = of_mask.get("certainty")
     doubted = certainty is not None and float(certainty) < CERTAIN_FROM
     others = dict(of_mask.get("alternatives") or {})
     certainty = of_mask.get("confidence") if certainty is None else certainty  # of a network that isn't calibrated
     return LevelWords(
         name,
-        seen,
+        centre is not None,
         "" if value is None else percent(value),
         value,
-        value is not None and value >= SUSPECTED_FROM,
+        suspected,
         "" if certainty is None else percent(float(certainty)),
         doubted,
         ", ".join(f"{name} {percent(float(part))}" for name, part in others.items()) if doubted else "",
@@ -146,7 +142,7 @@ def _headline(
     if suspected:
         where = ", ".join(f"{level.name} ({level.chance})" for level in suspected)
         return "Fracture suspected", f"{chance} At {where}.{more}", "suspected"
-    if overall >= SUSPECTED_FROM:
+    if overall >= operating_point(result):
         # Several levels may each be unlikely, and one of them likely.
         first = max(levels, key=lambda level: level.probability or 0)
         return "Fracture suspected", f"{chance} Most likely at {first.name} ({first.chance}).{more}", "suspected"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,14 @@ class Study:
     slices: tuple[str, ...]
     uid: str | None
     file_grid: Grid
+
+    def show(self, mask: Any = None, result: Any = None, figure: bool = False) -> Any:
+        """The neck with `mask` and what `result` says, in a notebook: a widget of ipyniivue (extra `notebook`), without
+        it or with `figure` a matplotlib Figure. `mask`: stage 1's Segmentation, or a Volume of common.labels; `result`:
+        stage 2's. Raises TypeError for a mask of another kind."""
+        from common.show import show
+
+        return show(self.volume, mask, result, figure)
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,6 +34,7 @@ def segmentation(
     elsewhere, NoCervicalLevel when no frame shows a label."""
     planes = on_frames(mask, source)
     beside = None if suspected is None or labelmap else on_frames(suspected, source) != 0
+    beside = beside if beside is not None and beside.any() else None
     shown = (planes != BACKGROUND).any(axis=(1, 2))
     if beside is not None:
         shown |= beside.any(axis=(1, 2))

@@ -1,14 +1,16 @@
 """What `predict` leaves beside mask.nii.gz for a PACS and for viewers."""
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from common.corrections.correction import corrections_beside
 from common.errors import ConfigError, StudyError
 from common.image_names import is_image_file
+from common.labels import LEVEL_IDS
+from common.operating_point import EVIDENCE_FROM, suspected_levels
 from common.outputs import store
 from common.outputs.notices import tell
 from common.outputs.out_folder import MASK as OF_MASK
@@ -16,10 +18,12 @@ from common.outputs.out_folder import STUDY, answer_at, fingerprint
 from common.outputs.schema import PLAIN
 from common.volume import Volume
 
-MASK, RESULT = "mask.nii.gz", "result.json"
-SEG, REPORT, STRUCTURES, SLICER = "segmentation.dcm", "report.dcm", "rtstruct.dcm", "mask.seg.nrrd"
-USUAL = (SEG, REPORT, SLICER)
-ON_REQUEST = (STRUCTURES,)
+MASK, RESULT, EVIDENCE = "mask.nii.gz", "result.json", "evidence.nii.gz"
+SEG, REPORT, STRUCTURES = "segmentation.dcm", "report.dcm", "rtstruct.dcm"
+SLICER, SUSPECTED = "mask.seg.nrrd", "suspected.seg.nrrd"
+COLOUR_TABLE, LABEL_FILE = "colors.ctbl", "labels.txt"
+USUAL = (SEG, REPORT, SLICER, SUSPECTED)
+ON_REQUEST = (STRUCTURES, COLOUR_TABLE, LABEL_FILE)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,21 @@ class Asked:
     overwrite: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What the stages made of a study: `mask` of common.labels; `result`, the content of result.json, None without one
+    about this mask; `suspected`, as `suspected_bone` makes it, None where nothing is."""
+
+    mask: Volume
+    result: Mapping[str, Any] | None
+    suspected: Volume | None
+
+    @property
+    def in_view(self) -> list[str]:
+        """The levels that the mask holds."""
+        return [level for level, value in LEVEL_IDS.items() if (self.mask.array == value).any()]
+
+
 def check_outputs(study: Path, names: Sequence[str] | None) -> None:
     """Raises ConfigError for `names` that `study` can't get; None, as many as can be, is always right."""
     objects = [name for name in names or () if name.endswith(".dcm")]
@@ -43,21 +62,17 @@ def check_outputs(study: Path, names: Sequence[str] | None) -> None:
         )
 
 
-def write_outputs(
-    out: Path, study: Path, series_uid: str | None = None, asked: Asked = Asked(), suspected: Volume | None = None
-) -> None:
-    """Writes what is `asked` of `out`'s mask.nii.gz and result.json, each file with a record; a notice says which of
-    the usual ones the study doesn't allow. Without a mask.nii.gz there is nothing to do. `suspected` (X, Y, Z): not
-    zero where a fracture is suspected.
+def write_outputs(out: Path, study: Path, series_uid: str | None = None, asked: Asked = Asked()) -> None:
+    """Writes what is `asked` of `out`'s mask.nii.gz, result.json and evidence.nii.gz, each file with a record; a notice
+    says which of the usual ones the study doesn't allow. Without a mask.nii.gz there is nothing to do.
 
     Raises StudyError when one of the names can't be made, and OutputError, RunBusy as `answer_at` does."""
-    mask_path, result_path = out / MASK, out / RESULT
-    if not mask_path.is_file():
+    inputs = [out / name for name in (MASK, RESULT, EVIDENCE)]
+    if not inputs[0].is_file():
         return
-    wanted, notices = _wanted(study, asked.names, _is_of(result_path, study))
-    inputs = [mask_path, result_path]
+    wanted, notices = _wanted(study, asked.names, _is_of(out / RESULT, study))
     if wanted:
-        with answer_at([out / name for name in wanted], study, mask_path, inputs, asked.overwrite) as about:
+        with answer_at([out / name for name in wanted], study, inputs[0], inputs, asked.overwrite) as about:
             provenance = {
                 **about,
                 **{path.name: store.digest_file(path) for path in inputs if path.is_file()},
@@ -65,21 +80,17 @@ def write_outputs(
                 "labelmap": asked.labelmap,
                 "anonymous": asked.anonymous,
             }
-            from common.masks.files import read_mask_files
-            from common.writing.seg_nrrd import write_seg_nrrd
-
-            mask = read_mask_files(mask_path)
-            if SLICER in wanted:
-                write_seg_nrrd(mask, out / SLICER)
-                store.write_record(out / SLICER, provenance, PLAIN)
+            made, about_made = _made(out, study, wanted, asked.labelmap)
+            for name in _write_files(made, out, wanted):
+                store.write_record(out / name, provenance, PLAIN)
             try:
-                made, about_source = _objects(wanted, study, series_uid, mask, out, asked, suspected)
+                objects, about_source = _objects(wanted, study, series_uid, made, out, asked)
             except StudyError as error:
                 if asked.names is not None:
                     raise
-                made, about_source = {}, (f"no DICOM objects: {error}",)
-            notices += about_source
-            for name, thing in made.items():
+                objects, about_source = {}, (f"no DICOM objects: {error}",)
+            notices += [*about_made, *about_source]
+            for name, thing in objects.items():
                 with store.atomic(out / name) as scratch, warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # they would quote values of the source
                     thing.save_as(scratch, enforce_file_format=True)
@@ -87,10 +98,10 @@ def write_outputs(
     tell(study.name, notices)
 
 
-def _is_of(result: Path, study: Path) -> bool:
-    """Whether a result.json is there and its record says that it is about `study` and the mask beside it."""
-    provenance = store.provenance_of(result)
-    return result.is_file() and provenance.get(OF_MASK) == MASK and provenance.get(STUDY) == fingerprint(study)
+def _is_of(path: Path, study: Path) -> bool:
+    """Whether a file is there and its record says that it is about `study` and the mask beside it."""
+    provenance = store.provenance_of(path)
+    return path.is_file() and provenance.get(OF_MASK) == MASK and provenance.get(STUDY) == fingerprint(study)
 
 
 def _wanted(study: Path, names: tuple[str, ...] | None, has_result: bool) -> tuple[list[str], list[str]]:
@@ -106,38 +117,72 @@ def _wanted(study: Path, names: tuple[str, ...] | None, has_result: bool) -> tup
     return wanted, notices
 
 
+def _made(out: Path, study: Path, wanted: Sequence[str], labelmap: bool) -> tuple[Made, list[str]]:
+    """What the stages left in `out`, and what is to be said of the suspected bone."""
+    from common.masks.files import read_mask_files
+
+    result = store.read_json(out / RESULT) if _is_of(out / RESULT, study) else None
+    made = Made(read_mask_files(out / MASK), result, None)
+    levels = suspected_levels(made.result, made.in_view)
+    if not levels or not {SEG, SUSPECTED} & set(wanted) or not _is_of(out / EVIDENCE, study):
+        return made, []
+    from common.reading.images import read_image
+    from common.writing.suspected import suspected_bone
+
+    bone = suspected_bone(read_image(out / EVIDENCE), made.mask, levels)
+    if bone is None:
+        where = f"suspected at {', '.join(levels)}, where the evidence nowhere reaches {EVIDENCE_FROM:g}"
+        return made, [f"{where}: no segment shows the place"]
+    no_room = labelmap and SEG in wanted
+    return replace(made, suspected=bone), [f"{SEG} as a labelmap has no room for what is suspected"] if no_room else []
+
+
+def _write_files(made: Made, out: Path, wanted: Sequence[str]) -> Iterator[str]:
+    """Writes those of `wanted` that aren't DICOM, and gives their names."""
+    from common.writing import colour_tables
+    from common.writing.seg_nrrd import write_seg_nrrd
+
+    for name, volume in ((SLICER, made.mask), (SUSPECTED, made.suspected)):
+        if name in wanted and volume is not None:
+            write_seg_nrrd(volume, out / name)
+            yield name
+    for name, text in ((COLOUR_TABLE, colour_tables.of_slicer), (LABEL_FILE, colour_tables.of_itk_snap)):
+        if name in wanted:
+            store.write_text(out / name, text())
+            yield name
+
+
 def _objects(
-    wanted: Sequence[str],
-    study: Path,
-    series_uid: str | None,
-    mask: Volume,
-    out: Path,
-    asked: Asked,
-    suspected: Volume | None,
+    wanted: Sequence[str], study: Path, series_uid: str | None, made: Made, out: Path, asked: Asked
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The DICOM objects among `wanted`, by name; what is to be said of their source."""
+    """The DICOM objects among `wanted`, by name; what is to be said of their source. Each brings libraries that take
+    a second to import, so that they are imported for those alone."""
     if not any(name.endswith(".dcm") for name in wanted):
         return {}, ()
-    from common.writing.algorithm import Algorithm  # the library behind these takes a second to import
-    from common.writing.dicom_seg import segmentation
-    from common.writing.dicom_sr import report
-    from common.writing.rtstruct import structure_set
+    from common.writing.algorithm import Algorithm
     from common.writing.source import scan_source
 
     source = scan_source(study, series_uid)
     by_hand = bool(corrections_beside(out / MASK))
     name = "cervical-fracture segment" + (", corrected by hand" if by_hand else "")
     named = Algorithm(name, _digests(store.provenance_of(out / MASK).get("weights")), by_hand=by_hand)
-    made: dict[str, Any] = {}
+    objects: dict[str, Any] = {}
     if SEG in wanted:
-        made[SEG] = segmentation(mask, source, named, asked.labelmap, suspected, asked.anonymous)
-    if REPORT in wanted:
-        result = store.read_json(out / RESULT)
-        classify = Algorithm("cervical-fracture classify", _digests(result.get("weights")))
-        made[REPORT] = report(result, source, [named, classify], made.get(SEG), asked.anonymous)
+        from common.writing.dicom_seg import segmentation
+
+        objects[SEG] = segmentation(made.mask, source, named, asked.labelmap, made.suspected, asked.anonymous)
+    if REPORT in wanted and made.result is not None:
+        from common.writing.dicom_sr import report
+
+        classify = Algorithm("cervical-fracture classify", _digests(made.result.get("weights")))
+        objects[REPORT] = report(
+            made.result, source, [named, classify], objects.get(SEG), asked.anonymous, made.in_view
+        )
     if STRUCTURES in wanted:
-        made[STRUCTURES] = structure_set(mask, source, named, asked.anonymous)
-    return made, source.notices
+        from common.writing.rtstruct import structure_set
+
+        objects[STRUCTURES] = structure_set(made.mask, source, named, asked.anonymous)
+    return objects, source.notices
 
 
 def _digests(weights: Any) -> tuple[str, ...]:

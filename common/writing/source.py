@@ -71,6 +71,18 @@ class ScanSource:
         affine[:3] *= LPS_TO_RAS[:, None]
         return Grid((*self.shape, 1), affine)
 
+    def pixel_at(self, place: np.ndarray) -> tuple[SourceFrame, float, float] | None:
+        """The frame that lies nearest to `place` (3,) RAS mm, and its column and row there, as fractions from the first
+        pixel's centre; None where no frame shows it."""
+        lps = np.asarray(place) * LPS_TO_RAS
+        normal = np.cross(self.rows_along, self.columns_along)
+        apart = np.abs([(lps - frame.position) @ normal for frame in self.frames])
+        frame = self.frames[int(apart.argmin())]
+        offset = lps - frame.position
+        column, row = offset @ self.rows_along / self.spacing[0], offset @ self.columns_along / self.spacing[1]
+        inside = -0.5 <= column <= self.shape[0] - 0.5 and -0.5 <= row <= self.shape[1] - 0.5
+        return (frame, float(column), float(row)) if inside and apart.min() <= self.step else None
+
 
 def scan_source(study: Path, series_uid: str | None = None) -> ScanSource:
     """The frames of the series that `common.read_study` reads of a DICOM folder or zip. Raises as it does, and

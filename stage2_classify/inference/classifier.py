@@ -84,10 +84,12 @@ class Classifier:
         that isn't in the mask is flagged, and without any the prediction is the prior. Raises GridMismatch (a mask of
         another scan), UnsupportedStudy (values that aren't the scheme's), CorruptFile, NothingFound, ConfigError (no
         such scheme), TypeError."""
-        from stage2_classify.inference.evidence_map import evidence_map
+        from stage2_classify.inference.evidence_map import evidence_of
 
         crops = crops_of(volume_of(study), mask, scheme, self.predictors[0].settings)
         uid = (study.uid if isinstance(study, Study) else None) or ""
+        # Of a header that turns the patient, evidence would lie at wrong places.
+        evidence = None if turn_of(mask) else evidence_of(self.predictors, crops, volume_of(study).grid)
         return Result(
             self.predict(uid, crops),
             self.digests,
@@ -95,7 +97,8 @@ class Classifier:
             self.caveats,
             self.predictors[0].precision,
             crops.images[:, 0] if len(crops.images) == len(crops.present) else None,
-            None if turn_of(mask) else evidence_map(self.predictors, crops, volume_of(study).grid),
+            evidence and evidence.map,
+            evidence.peaks if evidence else {},
         )
 
     @property

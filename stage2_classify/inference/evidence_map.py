@@ -1,10 +1,12 @@
 """Where in the bone a prediction comes from, on the scan's own voxels."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from common.labels import LEVELS
 from common.resample import resample
 from common.volume import Grid, Volume
 from stage2_classify.crops.batch import as_batch
@@ -12,18 +14,42 @@ from stage2_classify.crops.cut import Crops
 from stage2_classify.predictor import Predictor
 
 
-def evidence_map(predictors: Sequence[Predictor], crops: Crops, grid: Grid) -> Volume | None:
-    """Crops of a study -> (X, Y, Z) float32 on the scan's `grid`: 0..1, the sigmoid of the voxel logits (mean over the
-    networks) in and beside each vertebra, 0 elsewhere. None for networks that have no voxel logits of a vertebra."""
+@dataclass(frozen=True, eq=False)
+class Peak:
+    """The largest evidence of a vertebra: `value` 0..1, `place` (3,) RAS mm."""
+
+    value: float
+    place: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """`map`: (X, Y, Z) float32 on the scan's grid, 0..1 in and beside each vertebra, 0 elsewhere. `peaks`: level in
+    view -> its peak."""
+
+    map: Volume
+    peaks: dict[str, Peak]
+
+
+def evidence_of(predictors: Sequence[Predictor], crops: Crops, grid: Grid) -> Evidence | None:
+    """Crops of a study -> the sigmoid of the voxel logits (mean over the networks), laid on the scan's `grid`. None for
+    networks that have no voxel logits of a vertebra."""
     if not all(predictor.settings.network.kind == "vertebra3d" for predictor in predictors):
         return None
-    found = np.zeros(grid.shape, np.float32)
+    found, peaks = np.zeros(grid.shape, np.float32), {}
     rows = np.flatnonzero(crops.present)
     if len(rows):
         heat = np.mean([_voxel_probabilities(predictor, crops, rows) for predictor in predictors], axis=0)
         for one, row in zip(heat, rows):
-            _add(found, grid, Volume(one, _coarse_affine(crops.affines[row], crops.images.shape[2:], one.shape)))
-    return Volume(found, grid.affine)
+            part = Volume(one, _coarse_affine(crops.affines[row], crops.images.shape[2:], one.shape))
+            _add(found, grid, part)
+            peaks[LEVELS[row]] = _peak(part)
+    return Evidence(Volume(found, grid.affine), peaks)
+
+
+def _peak(heat: Volume) -> Peak:
+    at = np.unravel_index(int(heat.array.argmax()), heat.array.shape)
+    return Peak(float(heat.array[at]), heat.grid.to_world(at))
 
 
 @torch.inference_mode()

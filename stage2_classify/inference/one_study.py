@@ -1,10 +1,12 @@
 """The prediction for one study, as JSON."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from common.corrections.correction import KEY, corrections_beside
 from common.errors import NoCervicalLevel
 from common.masks import files as mask_files
+from common.operating_point import OPERATING_POINT
 from common.outputs import store
 from common.outputs.notices import json_beside, tell
 from common.outputs.out_folder import answer_at
@@ -28,14 +30,16 @@ def predict_study(
     settings: ClassifySettings | None = None,
     read: Reader = read_study,
     evidence: Path | None = None,
+    operating_point: float = OPERATING_POINT,
 ) -> None:
     """One CT (DICOM folder, zip, NIfTI) and its mask (a NIfTI whose values follow `scheme`, or a folder with
     one file per vertebra) -> RESULT.json.
 
     Everything else comes out of the weights files, and from decision.json beside their folders where it lies, which
     must have been fitted on these networks. `settings`: what the weights must have been trained with, if given.
-    `evidence`: a NIfTI to write as well, see `Result.evidence`. What older results left there goes first; `overwrite`:
-    so do files that aren't ours. Raises NoCervicalLevel after the result is written when no level is in view;
+    `evidence`: a NIfTI to write as well, see `Result.evidence`. `operating_point`: as in `Result`. What older results
+    left there goes first; `overwrite`: so do files that aren't ours. Raises NoCervicalLevel after the result is written
+    when no level is in view;
     StudyError, WeightsError, OutputError, RunBusy, ConfigError (no such device or precision): nothing is there then.
     """
     folders = [folder for path in weights for folder in (path, path / "stage2", *path.parents[:2])]
@@ -44,7 +48,7 @@ def predict_study(
     with answer_at([output, evidence], study, mask, inputs, overwrite) as about:
         classifier = Classifier.load(weights, device, precision, settings)
         scan = read(study, series_uid)
-        result = classifier(scan, mask, scheme)
+        result = replace(classifier(scan, mask, scheme), operating_point=operating_point)
         tell(scan.uid or study.name, result.notices)
         corrections = corrections_beside(mask)
         store.write_json(output, {**result.to_json(), **({KEY: corrections} if corrections else {})})

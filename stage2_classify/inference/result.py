@@ -1,6 +1,7 @@
 """One study's prediction as people and programs read it: a table, a figure, JSON."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ from common import __version__
 from common.commandline import NOT_MEDICAL
 from common.labels import LEVELS, OVERALL, TARGETS
 from common.masks.files import is_own
+from common.operating_point import OPERATING_POINT
 from common.outputs.notices import json_beside
-from common.outputs.store import read_json
-from common.page.page import save_page
+from common.outputs.store import read_json, write_text
+from common.page.page import page
 from common.reading.study import Study, volume_of
 from common.volume import Volume
 from stage2_classify.crops.one_study import Mask, labels_on
@@ -21,6 +23,8 @@ from stage2_classify.prediction import Prediction
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from stage2_classify.inference.evidence_map import Peak
 
 NO_LEVEL = "no level in view, prior"
 NOT_JUDGED = "not judged, prior"
@@ -35,7 +39,8 @@ class Result:
     learned from, where their user must know.
     `precision`: of their predictions. `pictures` (7, X, Y, Z) uint8: each level's CT window, axes right, anterior,
     superior, all 0 where it isn't in view (None: not kept). `evidence` (X, Y, Z) 0..1 on the scan's grid along right,
-    anterior, superior: where a fracture is seen (None: no such networks, or a wrong header)."""
+    anterior, superior: where a fracture is seen (None: no such networks, or a wrong header). `peaks`: level in view ->
+    where its evidence is largest. `operating_point`: from this probability on a fracture is called suspected."""
 
     prediction: Prediction
     weights: tuple[str, ...]
@@ -44,6 +49,8 @@ class Result:
     precision: str = "32-true"
     pictures: np.ndarray | None = None
     evidence: Volume | None = None
+    peaks: "Mapping[str, Peak]" = field(default_factory=dict)
+    operating_point: float = OPERATING_POINT
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -92,28 +99,32 @@ class Result:
         figure.supxlabel(self.to_json()["notice"], fontsize=7)
         return figure
 
-    def save_page(
-        self, path: Path | str, study: Study | Volume, mask: Mask, evidence: Volume | None = None, name: str = ""
-    ) -> None:
+    def save_page(self, path: Path | str, study: Study | Volume, mask: Mask, name: str = "") -> None:
         """Writes an HTML file that opens offline: the scan around the neck with its mask, and what is said here.
 
-        `study`, `mask`: what this is the result of; `evidence`: a map 0..1 (X, Y, Z) on any grid; `name`: of the study,
-        to be shown. Raises OutputError, and what a mask raises that isn't the scan's (`Classifier`)."""
+        `study`, `mask`: what this is the result of; `name`: of the study, to be shown. Raises OutputError, and what a
+        mask raises that isn't the scan's (`Classifier`)."""
         scan = volume_of(study)
         labels, _ = labels_on(scan, mask, self.scheme)
         file = Path(mask) if isinstance(mask, str | Path) else None
         about_mask = read_json(json_beside(file)) if file and is_own(file) else None
-        save_page(Path(path), scan, labels, self.to_json(), about_mask, evidence, name)
+        write_text(Path(path), page(scan, labels, self.to_json(), about_mask, self.evidence, name))
 
     def to_json(self) -> dict[str, Any]:
         """The content of result.json. `probabilities`: what the competition's score rewards; `calibrated`: how likely
-        each fracture is, for people (None without a fitted calibration)."""
+        each fracture is, for people (None without a fitted calibration); `evidence_peaks`: where each level's evidence
+        is largest."""
         given = self.prediction
         return {
             "probabilities": _by_target(given.probabilities),
             "calibrated": None if given.calibrated is None else _by_target(given.calibrated),
             "flags": given.flags,
             "not_judged": list(self.not_judged),
+            "operating_point": self.operating_point,
+            "evidence_peaks": {
+                level: {"value": round(peak.value, 4), "ras_mm": [round(float(x), 2) for x in peak.place]}
+                for level, peak in self.peaks.items()
+            },
             "notices": list(self.notices),
             "mask_scheme": self.scheme,
             "precision": self.precision,

@@ -5,7 +5,7 @@ import torch
 
 from common.volume import Grid
 from stage2_classify.crops.cut import Crops
-from stage2_classify.inference.evidence_map import evidence_map
+from stage2_classify.inference.evidence_map import evidence_of
 from stage2_classify.predictor import Predictor
 from stage2_classify.settings import ClassifySettings
 
@@ -41,12 +41,16 @@ def test_evidence_lies_where_it_was_seen() -> None:
     crops = Crops(images, np.arange(7) == 3, affines, None, {})
     scan = Grid((80, 80, 60), np.array([[-0.6, 0, 0, 30.0], [0, -0.6, 0, 20], [0, 0, 0.8, 10], [0, 0, 0, 1]]))
     one = Predictor(Bright(), ClassifySettings(), np.full(8, 0.5), "", torch.device("cpu"))
-    found = evidence_map([one], crops, scan)
-    assert found is not None and found.grid.matches(scan) and 0.6 < found.array.max() <= 1
+    evidence = evidence_of([one], crops, scan)
+    found = evidence.map
+    assert found.grid.matches(scan) and 0.6 < found.array.max() <= 1
     peak = scan.to_world(np.argwhere(found.array > 0.5))
     assert np.linalg.norm(peak - white, axis=1).max() < 3
     assert np.linalg.norm(peak.mean(axis=0) - white) < 1.6  # within a block of 2 mm
-    assert evidence_map([one], Crops(images, np.zeros(7, bool), affines, None, {}), scan).array.max() == 0
+    assert list(evidence.peaks) == ["C4"] and evidence.peaks["C4"].value > 0.99
+    assert np.linalg.norm(evidence.peaks["C4"].place - white) < 1.8  # half the diagonal of a block of 2 mm
+    nothing = evidence_of([one], Crops(images, np.zeros(7, bool), affines, None, {}), scan)
+    assert nothing.map.array.max() == 0 and nothing.peaks == {}
     naive = ClassifySettings(network={"kind": "naive"})
     other = Predictor(Bright(), naive, np.full(8, 0.5), "", torch.device("cpu"))
-    assert evidence_map([other], crops, scan) is None
+    assert evidence_of([other], crops, scan) is None

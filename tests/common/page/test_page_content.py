@@ -14,7 +14,7 @@ import pytest
 from common.labels import COLOURS, LEVELS
 from common.page import page as page_module
 from common.page.neck import WINDOW_HU, neck
-from common.page.page import centres, page, save_page
+from common.page.page import centres, page
 from common.page.words import percent, words
 from common.volume import Volume
 
@@ -185,11 +185,6 @@ def test_a_page_without_labels_shows_the_whole_scan() -> None:
     assert len(re.findall(r"<button[^>]* disabled\s", text)) == 7
 
 
-def test_the_file_is_whole_or_absent(tmp_path: Path) -> None:
-    save_page(tmp_path / "result.html", *study())
-    assert (tmp_path / "result.html").read_text().endswith("</html>")
-
-
 SEEN = {level: (0, 0, number) for number, level in enumerate(LEVELS)}
 CALIBRATED = {**dict.fromkeys(LEVELS, 0.02), "C5": 0.67, "C7": 0.004, "patient_overall": 0.74}
 
@@ -206,6 +201,16 @@ def test_the_headline_says_whether_a_fracture_is_suspected() -> None:
     assert (calm.headline, calm.state) == ("No fracture suspected", "clear") and "30\xa0%" in calm.explained
     many = words(SEEN, {**result, "calibrated": {**CALIBRATED, "C5": 0.4, "patient_overall": 0.5}}, None)
     assert many.headline == "Fracture suspected" and "Most likely at C5 (40\xa0%)" in many.explained
+
+
+def test_the_operating_point_is_that_of_the_result() -> None:
+    result = {"calibrated": {**CALIBRATED, "patient_overall": 0.74}, "operating_point": 0.75}
+    assert words(SEEN, result, None).state == "clear"
+    result["operating_point"] = 0.02
+    said = words(SEEN, result, None)
+    assert [level.suspected for level in said.levels] == [True] * 6 + [False]
+    assert said.suspected_from.replace("\xa0", " ") == "2 %" and words(SEEN, None, None).suspected_from[:2] == "50"
+    assert "suspected from 2\xa0% on" in page(*study(), result)
 
 
 def test_what_is_not_known_is_not_said() -> None:

@@ -9,7 +9,8 @@ from common.reading.selftest.specimens import AXIAL, random_hu, write_enhanced, 
 from common.reading.stack import LPS_TO_RAS
 from common.volume import Volume
 
-ROWS, COLUMNS, COUNT = 30, 36, 18
+ROWS, COLUMNS, COUNT = 32, 36, 18
+"""Their product is a multiple of 16: cornerstone's adapters refuse packed bits that need a byte of padding."""
 SPACING = (1.5, 1.2)
 """mm between rows and between columns."""
 CORNER = np.array([-17.0, 33.0, -241.0])

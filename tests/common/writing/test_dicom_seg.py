@@ -1,5 +1,5 @@
-"""DICOM SEG: every label lies in the world where the mask has it, whichever way the slices lie, as three readers that
-share no code see it."""
+"""DICOM SEG: every label lies in the world where the mask has it, whichever way the slices lie, as four readers that
+share no code see it: highdicom, dcmqi, cornerstone's adapters (OHIF's), and one written here."""
 
 import json
 import shutil
@@ -44,6 +44,15 @@ PLACES = {
     "tilted": (Place(aside=0.61), HALF),
     "tilted, oblique, one missing": (Place(aside=-0.43, directions=turned(5), gone=(9,)), HALF),
 }
+CORNERSTONE = Path(__file__).parents[2] / "cornerstone"
+"""Reads a SEG by npm's packages; CONTRIBUTING.md says how to install them."""
+NO_CORNERSTONE = (
+    "node isn't installed"
+    if not shutil.which("node")
+    else "npm's @cornerstonejs/adapters isn't installed: npm install --prefix tests/cornerstone --no-package-lock"
+    if not (CORNERSTONE / "node_modules" / "@cornerstonejs" / "adapters").is_dir()
+    else ""
+)
 KINDS = [("single frames", "BINARY"), ("Enhanced", "LABELMAP")]
 ALL = [(name, *kind) for name in PLACES for kind in KINDS]
 ALL += [("oblique", "single frames", "LABELMAP"), ("oblique", "Enhanced", "BINARY")]
@@ -100,6 +109,11 @@ def test_dcmqi_sees_each_label_in_its_place(made: Made) -> None:
     check_balls(_by_dcmqi(made.path), made.slices, made.place, made.tolerance)
 
 
+@pytest.mark.skipif(bool(NO_CORNERSTONE), reason=NO_CORNERSTONE)
+def test_cornerstone_sees_each_label_on_the_source_that_is_referred_to(made: Made) -> None:
+    check_balls(_by_cornerstone(made.path), made.slices, made.place, made.tolerance)
+
+
 @pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dicom3tools isn't installed")
 def test_dciodvfy_finds_no_error(made: Made) -> None:
     done = subprocess.run(["dciodvfy", made.path], capture_output=True, text=True)
@@ -148,6 +162,8 @@ def test_a_suspected_fracture_is_a_segment_over_its_vertebra(tmp_path) -> None:
     truth = mask.grid.to_world(np.argwhere(evidence > 0)) * LPS_TO_RAS
     _same_points(found[NAMES["suspected fracture"]], truth)
     assert len(found[4]) == (mask.array == 4).sum()
+    if not NO_CORNERSTONE:
+        _same_points(_by_cornerstone(path)[NAMES["suspected fracture"]], truth)
     kind = pydicom.dcmread(path).SegmentSequence[-1].SegmentedPropertyTypeCodeSequence[0]
     assert (kind.CodeValue, kind.CodingSchemeDesignator) == ("72704001", "SCT")
 
@@ -262,6 +278,13 @@ def _by_dcmqi(path: Path) -> dict[int, np.ndarray]:
             if len(index):
                 found[NAMES[segment["SegmentLabel"]]] = index @ affine.T + image.GetOrigin()
     return found
+
+
+def _by_cornerstone(path: Path) -> dict[int, np.ndarray]:
+    """The same by cornerstone's adapters, on the pixels of the source as dcmjs reads it."""
+    words = ["node", CORNERSTONE / "read_seg.mjs", path, *sorted(path.with_name("in").iterdir())]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    return {NAMES[label]: np.array(points) for label, points in json.loads(done.stdout).items()}
 
 
 def _same_points(found: np.ndarray, truth: np.ndarray) -> None:

@@ -6,21 +6,25 @@ import subprocess
 from pathlib import Path
 
 import highdicom as hd
+import numpy as np
 import pydicom
 import pytest
-from dicom_study import Place, balls, write_study
+from dicom_study import Place, balls, turned, write_study
 
 from common.labels import LEVELS, OVERALL, TARGETS
+from common.reading.stack import LPS_TO_RAS
 from common.reading.study import read_study
 from common.writing.algorithm import Algorithm
 from common.writing.dicom_seg import segmentation
-from common.writing.dicom_sr import CALIBRATED, NOT_CALIBRATED, report
+from common.writing.dicom_sr import CALIBRATED, NOT_CALIBRATED, NOTHING_SAID, report
 from common.writing.source import scan_source
 
 WHO = [Algorithm("a segmenter", ("aaa",)), Algorithm("a classifier", ("bbb", "ccc"), "4.5")]
 RESULT = {
     "probabilities": {target: 0.9 - 0.1 * k for k, target in enumerate(TARGETS)},
     "calibrated": {target: 0.01 * (k + 1) for k, target in enumerate(TARGETS)},
+    "operating_point": 0.035,
+    "evidence_peaks": {"C1": {"value": 0.834, "ras_mm": [900.0, 0.0, 0.0]}},
     "flags": {"C2": ["cut by the scan's edge"], OVERALL: []},
     "notices": ["the files were compressed with loss"],
 }
@@ -66,6 +70,10 @@ def test_each_level_with_its_number_and_flags(objects, calibrated: bool) -> None
         assert value.MeasurementUnitsCodeSequence[0].CodeValue == "%"
         assert _texts(group, "Comment") == [
             CALIBRATED if calibrated else NOT_CALIBRATED,
+            "suspected: at the operating point of 4% or above it"
+            if expected >= 0.035
+            else "not suspected: below the operating point of 4%",
+            *(["largest evidence of a fracture: 0.83 (0 to 1)"] if target == "C1" else []),
             *RESULT["flags"].get(target, []),
         ]
         assert _texts(group, "Algorithm Name") == ["a classifier"] and _texts(group, "Algorithm Version") == ["4.5"]
@@ -73,6 +81,41 @@ def test_each_level_with_its_number_and_flags(objects, calibrated: bool) -> None
     text = " ".join(_texts(made, "Comment"))
     assert all(words in text for words in ("Research use only", "aaa", "bbb, ccc", *RESULT["notices"]))
     assert (made.CompletionFlag, made.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
+
+
+def test_a_prior_is_no_certainty(objects) -> None:
+    _, source, seg = objects
+    made = report({**RESULT, "not_judged": ["C2"]}, source, WHO, seg, in_view=["C1", "C2", "C4"])
+    said = {_texts(group, "Tracking Identifier")[0]: group for group in groups_of(made)}
+    numbers = {name for name, group in said.items() if any(item.ValueType == "NUM" for item in group.ContentSequence)}
+    assert numbers == {"C1", "C4", "any level"}
+    assert _texts(said["C2"], "Comment") == [NOTHING_SAID, "cut by the scan's edge"]
+    assert _texts(said["C3"], "Comment") == [NOTHING_SAID]
+    nothing = report(RESULT, source, WHO, seg, in_view=["thoracic"])
+    assert not any(item.ValueType == "NUM" for group in groups_of(nothing) for item in group.ContentSequence)
+
+
+@pytest.mark.parametrize("enhanced", [False, True])
+@pytest.mark.parametrize(
+    "place",
+    [Place(directions=turned(3)), Place(step=-2.0), Place(aside=0.61), Place(gone=(10,))],
+    ids=["oblique", "head to feet", "tilted", "one missing"],
+)
+def test_the_peak_of_the_evidence_is_a_point_on_the_frame_that_shows_it(tmp_path, place: Place, enhanced: bool) -> None:
+    """0.3 mm beside pixel (row 8, column 5) of slice 11."""
+    slices = write_study(tmp_path / "in", place, enhanced)
+    lps = place.points(place.position(11))[8, 5] + 0.3 * place.normal
+    peaks = {"C4": {"value": 0.9, "ras_mm": list(lps * LPS_TO_RAS)}, "C5": {"value": 0.4, "ras_mm": [500.0, 0.0, 0.0]}}
+    made = report({**RESULT, "evidence_peaks": peaks}, scan_source(tmp_path / "in"), WHO)
+    numbers = [item for group in groups_of(made) for item in group.ContentSequence if item.ValueType == "NUM"]
+    points = [item.ContentSequence for item in numbers if "ContentSequence" in item]
+    ((point,),) = points
+    assert (point.ValueType, point.RelationshipType, point.GraphicType) == ("SCOORD", "INFERRED FROM", "POINT")
+    np.testing.assert_allclose(point.GraphicData, [5.5, 8.5], atol=1e-3)  # the first pixel's centre is 0.5, 0.5
+    (image,) = point.ContentSequence[0].ReferencedSOPSequence
+    positions = {(uid, number): position for uid, number, position in slices}
+    found = positions[image.ReferencedSOPInstanceUID, image.get("ReferencedFrameNumber")]
+    np.testing.assert_allclose(found, place.position(11))
 
 
 def test_levels_with_a_segment_refer_to_it(objects) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,17 @@ import SimpleITK as sitk
 from dicom_study import Place, balls, write_study
 
 from common.errors import ConfigError, OutputError, UnsupportedStudy
-from common.labels import TARGETS
+from common.labels import CLASS_NAMES, COLOURS, TARGETS
 from common.outputs import store
 from common.outputs.out_folder import MASK, STUDY, answer_at, fingerprint
 from common.outputs.schema import PLAIN
+from common.reading.images import read_image
 from common.reading.nifti import write_nifti
 from common.reading.study import read_study
+from common.volume import Volume
 from common.writing.outputs import Asked, check_outputs, write_outputs
 from common.writing.patient import MUST_BE_THERE
+from common.writing.suspected import suspected_bone
 
 SECRETS = {
     "PatientName": "Müller^Änne",
@@ -75,6 +80,107 @@ def test_all_that_the_study_allows_with_records(tmp_path) -> None:
     assert sitk.ReadImage(str(out / "mask.seg.nrrd")).GetMetaData("Segment0_Name") == "C1"
     write_outputs(out, study, asked=Asked(labelmap=True))  # again: what is ours may be replaced
     assert pydicom.dcmread(out / "segmentation.dcm").SegmentationType == "LABELMAP"
+
+
+def suspects(out: Path, study: Path, spots: dict[str, tuple[int, int, int]], **said) -> None:
+    """A result.json that says so, and evidence of 0.9 in 3 x 3 x 3 voxels about the `spots`."""
+    chances = {**dict.fromkeys(TARGETS, 0.1), "C1": 0.8, "C4": 0.4}
+    mask = read_image(out / "mask.nii.gz")
+    evidence = np.zeros(mask.array.shape, np.float32)
+    for x, y, z in spots.values():
+        evidence[x - 1 : x + 2, y - 1 : y + 2, z - 1 : z + 2] = 0.9
+        evidence[x - 2, y, z] = 0.3
+    with answer_at([out / "result.json", out / "evidence.nii.gz"], study, out / "mask.nii.gz") as about:
+        write_nifti(Volume(evidence, mask.affine), out / "evidence.nii.gz")
+        store.write_json(out / "result.json", {"probabilities": chances, "weights": ["c1a5"], "flags": {}, **said})
+        for name in ("result.json", "evidence.nii.gz"):
+            store.write_record(out / name, about, PLAIN)
+
+
+SPOTS = {"C1": (9, 8, 5), "C4": (20, 12, 9)}
+"""The middles of the two balls, which are voxels of the repaired volume, too."""
+
+
+def test_what_is_suspected_is_a_segment_in_dicom_and_in_slicer(tmp_path) -> None:
+    study, out = predicted(tmp_path, Place())
+    suspects(out, study, SPOTS)
+    write_outputs(out, study)
+    assert made(out) == {"segmentation.dcm", "report.dcm", "mask.seg.nrrd", "suspected.seg.nrrd", "evidence.nii.gz"}
+    seg = pydicom.dcmread(out / "segmentation.dcm")
+    assert [item.SegmentLabel for item in seg.SegmentSequence] == ["C1", "C4", "thoracic", "suspected fracture"]
+    bone = sitk.ReadImage(str(out / "suspected.seg.nrrd"))
+    assert bone.GetMetaData("Segment0_Name") == "suspected fracture"
+    index = np.argwhere(sitk.GetArrayFromImage(bone).T)
+    assert len(index) == 27 and index.mean(axis=0).tolist() == [9, 8, 5]  # C1, and not C4, which is below 50 %
+    assert "evidence.nii.gz" in store.provenance_of(out / "suspected.seg.nrrd")
+    suspects(out, study, SPOTS, operating_point=0.4)
+    write_outputs(out, study)
+    assert np.count_nonzero(read_image(out / "suspected.seg.nrrd").array) == 54
+
+
+def test_nothing_is_suspected_below_the_operating_point_or_of_another_mask(tmp_path, capsys) -> None:
+    study, out = predicted(tmp_path, Place())
+    for said in ({"operating_point": 0.81}, {"not_judged": ["C1"]}, {"calibrated": dict.fromkeys(TARGETS, 0.2)}):
+        suspects(out, study, SPOTS, **said)
+        write_outputs(out, study)
+        assert "suspected.seg.nrrd" not in made(out), said
+        assert len(pydicom.dcmread(out / "segmentation.dcm").SegmentSequence) == 3
+    suspects(out, study, {})
+    write_outputs(out, study)
+    assert "suspected at C1, where the evidence nowhere reaches 0.5" in capsys.readouterr().err
+    suspects(out, study, SPOTS)
+    write_outputs(out, study, asked=Asked(labelmap=True))
+    assert "no room" in capsys.readouterr().err and "suspected.seg.nrrd" in made(out)
+    provenance = store.provenance_of(out / "evidence.nii.gz")
+    store.write_record(out / "evidence.nii.gz", {**provenance, MASK: "another.nii.gz"}, PLAIN)
+    write_outputs(out, study)
+    assert "suspected.seg.nrrd" not in made(out)
+
+
+def test_evidence_beside_a_vertebra_is_of_the_nearest_one() -> None:
+    """Voxels of 1 x 1 x 2 mm; C3 ends at 9, C4 begins at 20: index 13 is 4 mm from C3 and 7 from C4."""
+    labels, evidence = np.zeros((30, 8, 6), np.uint8), np.zeros((30, 8, 6), np.float32)
+    labels[2:10], labels[20:28] = 3, 4
+    labels[28:] = 8
+    evidence[13, 4, 3], evidence[16, 4, 3], evidence[5, 2, 2], evidence[28, 2, 2] = 0.5, 0.6, 0.49, 1
+    evidence[0, 0, 0] = np.nan
+    affine = np.diag([1.0, 1, 2, 1])
+    scan, mask = Volume(evidence, affine), Volume(labels[::-1].copy(), affine @ _flipped(30))
+    assert np.argwhere(suspected_bone(scan, mask, ["C3"]).array).tolist() == [[13, 4, 3]]
+    assert np.argwhere(suspected_bone(scan, mask, ["C4"]).array).tolist() == [[16, 4, 3], [28, 2, 2]]
+    assert suspected_bone(scan, mask, ["C5"]) is None and suspected_bone(scan, mask, []) is None
+
+
+def _flipped(count: int) -> np.ndarray:
+    affine = np.diag([-1.0, 1, 1, 1])
+    affine[0, 3] = count - 1
+    return affine
+
+
+def test_colour_tables_on_request(tmp_path) -> None:
+    study, out = predicted(tmp_path, Place())
+    write_outputs(out, study, asked=Asked(("colors.ctbl", "labels.txt")))
+    assert made(out) == {"colors.ctbl", "labels.txt"}
+    slicer = [line.split() for line in (out / "colors.ctbl").read_text().splitlines() if line[0] != "#"]
+    snap = [line.split(maxsplit=7) for line in (out / "labels.txt").read_text().splitlines() if line[0] != "#"]
+    assert [row[1] for row in slicer] == [row[7].strip('"') for row in snap] == list(CLASS_NAMES)
+    for value, (row, other) in enumerate(zip(slicer, snap)):
+        rgb = [str(round(255 * part)) for part in COLOURS.get(value, (0, 0, 0))]
+        assert row == [str(value), CLASS_NAMES[value], *rgb, "255" if value else "0"]
+        assert other[:7] == [str(value), *rgb, *("111" if value else "000")]
+
+
+def test_libraries_are_imported_for_what_is_asked_alone(tmp_path) -> None:
+    study, out = predicted(tmp_path, Place())
+    code = f"""
+import sys
+from pathlib import Path
+from common.writing.outputs import Asked, write_outputs
+for name, brought in (("mask.seg.nrrd", set()), ("segmentation.dcm", {{"highdicom"}})):
+    write_outputs(Path({str(out)!r}), Path({str(study)!r}), asked=Asked((name,)))
+    assert {{"highdicom", "cv2"}} & set(sys.modules) == brought, name
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_only_what_is_named(tmp_path) -> None:

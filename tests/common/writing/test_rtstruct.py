@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pydicom
 import pytest
-from dicom_study import SPACING, Place, balls, check_balls, turned, write_study
+from dicom_study import COLUMNS, ROWS, SPACING, Place, balls, check_balls, turned, write_study
 
 from common.reading.study import read_study
 from common.writing.algorithm import Algorithm
@@ -57,7 +57,7 @@ def test_contours_lie_where_the_labels_are(tmp_path, place: Place, enhanced: boo
             offsets = np.array(contour.ContourData, float).reshape(-1, 3) - position
             assert np.abs(offsets @ place.normal).max() < 1e-3
             pixels = np.stack([offsets @ place.directions[0] / SPACING[1], offsets @ place.directions[1] / SPACING[0]])
-            inside = filled(pixels.T, (30, 36))
+            inside = filled(pixels.T, (ROWS, COLUMNS))
             found.setdefault(values[names[roi.ReferencedROINumber]], []).append(place.points(position)[inside])
     tolerance = 2.2 if place.aside else 1e-4
     check_balls({k: np.concatenate(parts) for k, parts in found.items()}, slices, place, tolerance)
