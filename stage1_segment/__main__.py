@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
             help="where what is seen in them is kept (%(default)s)",
         )  # fmt: skip
         command.add_argument("--weights", type=Path, help="default: those of the run's first trained fold")
+        command.add_argument("--precision", choices=get_args(Precision), help="default: that of the weights")
         command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
         commandline.add_overwrite(command)
 
@@ -254,8 +255,9 @@ def _calibrate_levels(arguments: argparse.Namespace) -> int:
     weights = _weights(arguments, *_settings(arguments))
     with outputs_at([arguments.output], [weights, arguments.config], arguments.overwrite):
         content = calibrate_levels(
-            arguments.examples, weights, arguments.necks, arguments.seed, arguments.device, arguments.output
-        )
+            arguments.examples, weights, arguments.necks, arguments.seed, arguments.device, arguments.precision,
+            arguments.output,
+        )  # fmt: skip
     print(json.dumps(content, indent=1))
     return 0
 
@@ -274,8 +276,9 @@ def _evaluate_certainty(arguments: argparse.Namespace) -> int:
     outputs = [arguments.output, arguments.picture]
     with outputs_at(outputs, [weights, arguments.config], arguments.overwrite):
         content = evaluate_certainty(
-            arguments.examples, weights, model, arguments.necks, arguments.seed, arguments.device, arguments.picture
-        )
+            arguments.examples, weights, model, arguments.necks, arguments.seed, arguments.device,
+            arguments.precision, arguments.picture,
+        )  # fmt: skip
         if arguments.output is not None:
             store.write_json(arguments.output, content)
     print(json.dumps(content, indent=1))

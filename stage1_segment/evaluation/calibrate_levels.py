@@ -29,11 +29,12 @@ HELD_OUT = 1_000_000
 
 
 def calibrate_levels(
-    folder: Path, weights: Path, necks: int, seed: int, device: str = "auto", output: Path | None = None
-) -> dict[str, Any]:
+    folder: Path, weights: Path, necks: int, seed: int, device: str = "auto", precision: str | None = None,
+    output: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Fits to `necks` hard necks, made or found in `folder`, and writes `output` (None: beside the weights): the
     parameters, what they were fitted on, and the log loss before and after. Raises WeightsError, ConfigError."""
-    given = examples(folder, seed, range(necks), weights, device)
+    given = examples(folder, seed, range(necks), weights, device, precision)
     if len({example.right for example in given}) < 2:
         raise ConfigError(f"{len(given)} hard necks, all right or all wrong: nothing to fit; ask for more (--necks)")
     start = LevelModel()
@@ -41,7 +42,8 @@ def calibrate_levels(
     content = {
         "parameters": {name: round(value, 5) for name, value in model.to_json().items()},
         "fitted": {
-            "weights": store.digest_file(weights), "seed": seed, "necks": necks, "examples": len(given),
+            "weights": store.digest_file(weights), "precision": precision or "of the weights", "seed": seed,
+            "necks": necks, "examples": len(given),
             "wrong": sum(not example.right for example in given),
             "log_loss": [round(log_loss(given, of), 4) for of in (start, model)],
             "command": f"python -m stage1_segment calibrate-levels --necks {necks} --seed {seed}",
@@ -94,11 +96,11 @@ def certainties(given: Sequence[Example], model: LevelModel) -> np.ndarray:
 
 def evaluate_certainty(
     folder: Path, weights: Path, model: LevelModel, necks: int, seed: int, device: str = "auto",
-    picture: Path | None = None,
+    precision: str | None = None, picture: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Figures on `necks` hard necks that the fit hasn't seen: of the necks as they are, of masks with drifted borders,
     of each kind; and how many the chain's own likeliest names would get wrong. `picture`: reliability as PNG."""
-    given = examples(folder, seed + HELD_OUT, range(necks), weights, device)
+    given = examples(folder, seed + HELD_OUT, range(necks), weights, device, precision)
     certain, right = certainties(given, model), np.array([example.right for example in given])
     kinds = np.array([example.kind for example in given])
     parts = {"all": kinds != "", "as they are": kinds != "drifted"} | {kind: kinds == kind for kind in np.unique(kinds)}

@@ -26,6 +26,8 @@ def evaluate_landmarks(
     """Predicts every scan of `marks_path` that lies in `folder`, prints a table and writes the same as JSON. `only`
     picks cases. Exit code 0, or PARTLY_FAILED when a scan can't be read. Raises DatasetError, ConfigError."""
     from common.reading.study import read_study
+    from stage1_segment.inference.levels.certainty import certainty_of
+    from stage1_segment.inference.levels.model import model_beside
     from stage1_segment.inference.segmenter import Segmenter, segment
 
     marks = read_marks(marks_path)
@@ -33,7 +35,7 @@ def evaluate_landmarks(
     if unknown:
         raise ConfigError(f"--only: {', '.join(unknown)}: not in {marks_path}, which has {', '.join(marks)}")
     chosen = {case: marks[case] for case in (only or marks)}
-    segmenter = Segmenter.load(weights, device, predict)
+    segmenter, levels = Segmenter.load(weights, device, predict), model_beside(weights)
     cases: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     for case, places in progress(chosen.items(), len(chosen), "marked scans"):
@@ -42,10 +44,12 @@ def evaluate_landmarks(
             failed[case] = result.message
             continue
         found = compare_marks(result.mask, places)
+        certainty = None if levels is None else certainty_of(result.profile, levels)
         cases[case] = {
             "marks": {level: asdict(mark) for level, mark in found.items()},
             "out_of_order": out_of_order(result.mask),
             "notices": list(result.notices),
+            "certainty": None if certainty is None else asdict(certainty),
         }
     content = {"weights": store.digest_file(weights), "totals": totals(cases), "cases": cases, "failed": failed}
     if report is not None:
@@ -61,7 +65,8 @@ def table(content: dict[str, Any]) -> str:
     lines = [f"{'case':14}" + "".join(f"{level:>13}" for level in MARKED)]
     for case, found in content["cases"].items():
         cells = [_cell(found["marks"].get(level)) for level in MARKED]
-        lines.append(f"{case:14}" + "".join(f"{cell:>13}" for cell in cells))
+        certainty = "" if found.get("certainty") is None else f"   certainty {found['certainty']['study']:.0%}"
+        lines.append(f"{case:14}" + "".join(f"{cell:>13}" for cell in cells) + certainty)
         lines += [f"{'':14}{pair}" for pair in found["out_of_order"]]
     total = content["totals"]
     lines.append(

@@ -10,9 +10,10 @@ import torch
 from common.labels import THORACIC
 from common.phantom.bank import variants
 from common.phantom.bank.analytic_subject import make_analytic
-from common.phantom.tissues import LEVEL_CODES
+from common.phantom.tissues import CORTEX, LEVEL_CODES
 from common.volume import Grid, Volume
 from stage1_segment.settings import SyntheticSettings
+from stage1_segment.training.synthetic.contrast import Contrast
 from stage1_segment.training.synthetic.placement import Placement, place
 from stage1_segment.training.synthetic.scan import draw_recipe, make_scans
 from stage1_segment.training.synthetic.scanner import Scanner
@@ -30,6 +31,8 @@ COARSE, COARSE_MM = 0.7, (3.0, 5.0)
 """Part of the scans whose voxels are that large."""
 SEVERE = (0.6, 0.97)
 """Chance of a disc's side to lose its next layer to bone, in worn spines."""
+SPONGY_HU, CORTEX_HU = (80.0, 400.0), (450.0, 900.0)
+"""Of the spongy bone, and how much denser the cortex is at least."""
 VIEWS = SyntheticSettings(cropped_neck=0.25, scale=(0.85, 1.2), elastic_mm=2.0, field_of_view_mm=(130.0, 550.0))
 PER_SUBJECT = 8
 """Necks made of one subject: drawing one takes longer than scanning it."""
@@ -58,7 +61,9 @@ def make_neck(subject: Volume, seed: int, number: int) -> HardNeck:
     bank = Subject(kind, with_disc_parts(np.ascontiguousarray(changed.array), changed.affine), changed.affine)
     views = VIEWS.model_copy(update={"rotate_deg": (36.0, 16.0, 18.0)}) if kind == "bent" else VIEWS
     placement = _about_the_neck(bank, place(bank, np.array(WINDOW) * VOXEL_MM, True, views, rng))
-    recipe = draw_recipe(bank, placement, WINDOW, VOXEL_MM, views, rng, wear=_wear(kind, rng))
+    wear = _wear(kind, rng)
+    recipe = draw_recipe(bank, placement, WINDOW, VOXEL_MM, views, rng, wear=wear)
+    recipe = replace(recipe, contrast=_with_cortex(recipe.contrast, wear, rng))
     if rng.random() < COARSE:
         recipe = replace(recipe, scanner=_coarse(recipe.scanner, rng))
     if kind == "six":  # the seventh bears the first ribs
@@ -96,6 +101,17 @@ def _coarse(scanner: Scanner, rng: np.random.Generator) -> Scanner:
     return replace(
         scanner, voxel=np.array([in_plane, in_plane, slices]), thickness=np.array([in_plane, in_plane, slices])
     )
+
+
+def _with_cortex(contrast: Contrast, wear: np.ndarray, rng: np.random.Generator) -> Contrast:
+    """With cortices that coarse voxels still show: stage 1 takes what is of one density for no bone."""
+    hu = contrast.hu.copy()
+    for code in LEVEL_CODES.values():
+        hu[code] = np.clip(hu[code], *SPONGY_HU)
+        hu[code + CORTEX] = max(hu[code + CORTEX], hu[code] + rng.uniform(*CORTEX_HU))
+    bone = np.isin(wear, [code + CORTEX for code in LEVEL_CODES.values()])
+    hu[bone] = hu[wear[bone]]  # what has become bone of a disc, too
+    return replace(contrast, hu=hu)
 
 
 def _about_the_neck(subject: Subject, placement: Placement) -> Placement:

@@ -2,12 +2,13 @@
 on. Kept in a folder, a file for each neck, so that a second call makes only what is missing."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from common.device import prediction_precision
 from common.errors import CorruptFile
 from common.outputs import store
 from common.progress import progress
@@ -33,10 +34,13 @@ class Example:
     right: bool
 
 
-def examples(folder: Path, seed: int, necks: range, weights: Path, device: str = "auto") -> list[Example]:
-    """Of the necks in whose scan a line and a cervical level was found, and their drifted variants."""
+def examples(
+    folder: Path, seed: int, necks: range, weights: Path, device: str = "auto", precision: str | None = None
+) -> list[Example]:
+    """Of the necks in whose scan a line and a cervical level was found, and their drifted variants. `precision`: of the
+    network, None for that of its weights."""
     found = []
-    for number, (kind, seen, truth) in zip(necks, _necks(folder, seed, necks, weights, device)):
+    for number, (kind, seen, truth) in zip(necks, _necks(folder, seed, necks, weights, device, precision)):
         if seen is None or not (seen.names > 0).any():
             continue
         right = named_rightly(seen.names, truth)
@@ -48,19 +52,21 @@ def examples(folder: Path, seed: int, necks: range, weights: Path, device: str =
 
 
 def _necks(
-    folder: Path, seed: int, necks: range, weights: Path, device: str
+    folder: Path, seed: int, necks: range, weights: Path, device: str, precision: str | None
 ) -> Iterator[tuple[str, Profile | None, np.ndarray]]:
-    own = store.digest_file(weights)[:12]
+    own = "-".join([store.digest_file(weights)[:12], *([precision] if precision else []), str(seed)])
     for number in progress(necks, len(necks), "hard necks"):
-        path = folder / f"{own}-{seed}-{number:05d}.npz"
+        path = folder / f"{own}-{number:05d}.npz"
         if not path.is_file():
-            _make(path, seed, number, _segmenter(weights, device))
+            _make(path, seed, number, _segmenter(weights, device, precision))
         yield _load(path)
 
 
 @lru_cache(maxsize=1)
-def _segmenter(weights: Path, device: str) -> Segmenter:
-    return Segmenter.load(weights, device)
+def _segmenter(weights: Path, device: str, precision: str | None) -> Segmenter:
+    segmenter = Segmenter.load(weights, device)
+    update = {"precision": prediction_precision(precision, device)} if precision else {}
+    return replace(segmenter, predict=segmenter.predict.model_copy(update=update))
 
 
 @lru_cache(maxsize=1)
