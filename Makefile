@@ -5,6 +5,15 @@ joined        = $(subst $(empty) $(empty),?,$(1))
 spaced        = $(subst ?, ,$(1))
 PYTHON       ?= $(shell command -v python3.11 || command -v python3)
 CONFIG       ?= configs/phantom.yaml
+ifneq ($(QUICK),)   # a first look: few studies, short trainings; its figures say nothing
+RUN          ?= runs/quick
+DATA         ?= data/quick
+STUDIES      ?= 16
+TEST_STUDIES ?= 8
+SEGMENT      ?= train.steps=40 train.warmup=5
+CLASSIFY     ?= encoder.steps=30 encoder.warmup=5 train.steps=20 train.warmup=3
+FOLDS        ?= data.folds=2
+endif
 RUN          ?= runs/$(call spaced,$(basename $(notdir $(call joined,$(CONFIG)))))
 DATA         ?= data/phantom
 STUDIES      ?= 88
@@ -20,7 +29,7 @@ NAIVE        ?= train.steps=1500 train.lr=2e-3 train.warmup=50 train.ema=0.99
 endif
 # Another PY=python is an environment of one's own, and setup has nothing to do.
 PY           := .venv/bin/python
-DATA_ARGS     = --config "$(CONFIG)" "data.root=$(DATA)" "data.run=$(RUN)"
+DATA_ARGS     = --config "$(CONFIG)" "data.root=$(DATA)" "data.run=$(RUN)" $(FOLDS)
 # For one study the stage 1 that comes with the project, unless a run or a configuration is named.
 STUDY_ARGS    = $(if $(filter command environment,$(origin RUN) $(origin CONFIG)),--config "$(CONFIG)" --run "$(RUN)") \
                 $(if $(SEGMENT),--segment $(SEGMENT)) $(if $(CLASSIFY),--classify $(CLASSIFY))
@@ -62,7 +71,7 @@ setup: $(if $(filter .venv/bin/python,$(PY)),.venv/bin/cervical-fracture) ## mak
 	@touch $@
 
 cohort: setup ## make the synthetic studies in data/phantom (nothing to do when DATA is given)
-ifeq ($(DATA),data/phantom)
+ifneq ($(filter file,$(origin DATA))$(filter data/phantom,$(DATA)),)
 	@"$(PY)" -m common.phantom --out "$(DATA)" --studies $(STUDIES) --test-studies $(TEST_STUDIES) --seed $(SEED)
 endif
 
@@ -85,7 +94,7 @@ classify: cohort ## stage 2 on the masks that segment left, or on MASKS=dir (SCH
 submit: setup ## submission.csv, metrics.json and report.html from what the stages left
 	$(call submit_and_report)
 
-submission: cohort ## the main job: both stages, then RUN/submission.csv, metrics.json and report.html
+submission: cohort ## the main job: both stages, then RUN/submission.csv, metrics.json and report.html (QUICK=1: a first look)
 	$(call step,"$(PY)" -m stage1_segment train $(DATA_ARGS) $(SEGMENT))
 	$(call step,"$(PY)" -m stage1_segment predict $(DATA_ARGS) $(SEGMENT))
 	$(call step,"$(PY)" -m stage1_segment evaluate $(DATA_ARGS) $(SEGMENT))
@@ -136,4 +145,4 @@ docs: setup ## the documentation as a site in site/ (first: .venv/bin/python -m 
 	@NO_MKDOCS_2_WARNING=1 "$(PY)" -m mkdocs build --strict --quiet
 
 clean: ## remove runs/ and the synthetic cohort; .venv stays
-	rm -rf runs data/phantom
+	rm -rf runs data/phantom data/quick

@@ -99,3 +99,18 @@ def test_an_environment_without_the_script_is_told(tmp_path: Path) -> None:
 def test_the_script_ends_with_the_code_that_is_documented(words: list[str], code: int, tmp_path: Path) -> None:
     done = make(*words, f"OUT={tmp_path / 'my out'}", of="./make.sh")
     assert done.returncode == code, done.stderr
+
+
+def test_a_quick_submission_is_of_few_studies_in_folders_of_its_own():
+    quick, usual = (make("-n", "submission", *words).stdout for words in (["QUICK=1"], []))
+    cohort = next(line for line in quick.splitlines() if "common.phantom" in line)
+    assert '--out "data/quick" --studies 16 --test-studies 8' in cohort
+    trainings = [line for line in quick.splitlines() if " train " in line]
+    assert len(trainings) == 2 and all('"data.run=runs/quick" data.folds=2' in line for line in trainings)
+    assert "train.steps=40" in trainings[0] and "encoder.steps=30" in trainings[1] and "train.steps=20" in trainings[1]
+    assert "quick" not in usual and "folds" not in usual and '--out "data/phantom" --studies 88' in usual
+
+
+@pytest.mark.parametrize("words", [["DATA=/data/rsna"], ["DATA=/data/rsna", "QUICK=1"]])
+def test_no_cohort_is_made_into_data_that_were_given(words):
+    assert "common.phantom" not in make("-n", "submission", *words).stdout

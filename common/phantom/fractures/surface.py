@@ -44,11 +44,11 @@ class RoughSurface:
 
     def rough_plane(self, points: np.ndarray) -> np.ndarray:
         """Distance (n,) of points (n, 3) along the normal from the bowed plane, without the waves."""
+        if not self.bow:
+            return points @ self.normal - self.centre @ self.normal
         offset = points - self.centre
         along = offset @ self.normal
-        if self.bow:
-            along = along - self.bow / 2 * (np.einsum("ij,ij->i", offset, offset) - along**2)
-        return along
+        return along - self.bow / 2 * (np.einsum("ij,ij->i", offset, offset) - along**2)
 
     def distance(self, points: np.ndarray) -> np.ndarray:
         """Signed distance (n,) mm to the surface, positive on the fragment's side; the height above the surface

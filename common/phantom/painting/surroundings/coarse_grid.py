@@ -95,7 +95,7 @@ class CoarseGrid:
             below = min(int(at), nx - 2) if nx > 1 else 0
             weight = at - below
             pair = slice(below, below + (2 if weight > 0 else 1))
-            part = [slice(int(low[pair].min()), int(high[pair].max())) for low, high in ranges]
+            part = [slice(min(low[pair]), max(high[pair])) for low, high in ranges]
             if part[0].stop > part[0].start:
                 planes = [self._refined(array[pair][(slice(None), *part)], weight) for array in arrays]
                 where, size = [], []
@@ -117,10 +117,10 @@ class CoarseGrid:
         return cv2.resize(plane, (columns * fz, rows * fy), interpolation=cv2.INTER_LINEAR)
 
 
-def _touched(wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _touched(wanted: np.ndarray) -> tuple[list[int], list[int]]:
     """`wanted` (n, length) -> first and end (n,) of what each row touches, with one to spare; `length` and 0 where it
     touches nothing, so that the least and the largest of several hold for all."""
     some, length = wanted.any(axis=1), wanted.shape[1]
     first = np.where(some, np.maximum(wanted.argmax(axis=1) - 1, 0), length)
     end = np.where(some, np.minimum(length - wanted[:, ::-1].argmax(axis=1) + 1, length), 0)
-    return first, end
+    return first.tolist(), end.tolist()

@@ -215,7 +215,7 @@ def paint_muscles(coarse: CoarseGrid, neck: Neck, person: Person, skin: np.ndarr
     fill = np.interp(neck.levels, [-1, 1, 3, 7, 9, 11], [1.2, 1.8, 2.4, 2.6, 2.0, 1.5]) * (1.25 - 0.7 * person.fatness)
     nearest -= fill.astype(np.float32)
     second -= fill.astype(np.float32)
-    below_fat = skin + fat * (0.85 + 0.5 * (v < -20))
+    below_fat = skin + fat * np.where(v < -20, np.float32(1.35), np.float32(0.85))
     trapezius = np.abs(below_fat + 3.2) - np.interp(neck.levels, [-1.5, 0, 3, 6, 9], [0.2, 1.2, 1.6, 2.4, 4]).astype(
         np.float32
     )
@@ -230,7 +230,7 @@ def paint_muscles(coarse: CoarseGrid, neck: Neck, person: Person, skin: np.ndarr
     muscle = np.maximum(nearest, septum - 0.5 * (second - nearest))
     muscle = np.maximum(muscle, below_fat + 0.8)
     muscle = np.minimum(muscle, platysma)
-    wasting = np.clip(0.25 + person.age / 100 + 0.4 * person.fatness, 0.3, 1.4)
+    wasting = float(np.clip(0.25 + person.age / 100 + 0.4 * person.fatness, 0.3, 1.4))
     streaks = smooth_field(coarse.shape, np.array([2.4, 2.4, 9.0]) / coarse.step, rng)
     marbling = np.clip(streaks - 1.25 + 0.45 * wasting, 0, 1.2)
     hu = 57 + 6 * grain(coarse.shape, rng) + 4 * streaks - 75 * wasting * marbling

@@ -55,12 +55,13 @@ def depth_below_skin(neck: Neck, person: Person) -> tuple[np.ndarray, np.ndarray
     turn = np.arctan2(u, v) * np.float32(180 / np.pi)
     turn[turn < 0] += 360
     low = np.minimum(turn.astype(np.int32), 359)
-    part = turn - low
+    part = turn - low.astype(np.float32)
     low += (np.arange(len(neck.levels), dtype=np.int32) * 361)[None, None]
     flat = by_plane.ravel()
     radius = flat[low] * (1 - part) + flat[low + 1] * part
     gap = np.sqrt(u * u + v * v) - radius
-    slopes = [np.diff(gap, axis=k, append=gap.take([-1], axis=k)) / (neck.coarse.step[k] / neck.size) for k in range(3)]
+    steps = [float(step) / neck.size for step in neck.coarse.step]
+    slopes = [np.diff(gap, axis=k, append=gap.take([-1], axis=k)) / steps[k] for k in range(3)]
     steep = np.sqrt(slopes[0] ** 2 + slopes[1] ** 2 + slopes[2] ** 2)
     return gap / np.clip(steep, 1, 3) * np.float32(neck.size), fat.astype(np.float32)[None, None]
 
