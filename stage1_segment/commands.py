@@ -1,5 +1,6 @@
 """What stage 1 registers for the installed command (pyproject.toml): its step for one study, and what it has."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from common.cli.info import weights_entry
@@ -9,6 +10,7 @@ from stage1_segment.pretrained import PRETRAINED, PRETRAINED_PHANTOM
 
 if TYPE_CHECKING:
     from common.cli.predict import Request
+    from common.doctor.likeness import StageView
 
 SOURCES = (
     "BodyParts3D, (c) The Database Center for Life Science, CC Attribution-Share Alike 2.1 Japan",
@@ -33,6 +35,14 @@ def answer_study(request: "Request") -> int:
     mask, picture = (str(request.out / name) for name in ("mask.nii.gz", "preview.png"))
     files = ["-i", str(request.study), "-o", mask, *(["--preview", picture] if request.wants("preview.png") else [])]
     return main(["predict", *files, *request.common, *weights, *request.words.get("segment", ())], request.read)
+
+
+def examine_study(request: "Request", facts: Mapping[str, Any], quick: bool) -> "StageView":
+    """What is to be expected of a study; without `quick` it is segmented, and the mask is in the request's folder."""
+    from stage1_segment.inference.expectation import expectation
+
+    weights = None if request.run is None and request.config is None else request.run_folder
+    return expectation(request.out, facts, weights, None if quick else lambda: answer_study(request))
 
 
 def about() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What stage 2 registers for the installed command (pyproject.toml): its step for one study, and what it has."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from common.cli.info import weights_entry
@@ -10,6 +11,7 @@ from stage2_classify.pretrained.encoder import PRETRAINED, PRETRAINED_PHANTOM, o
 
 if TYPE_CHECKING:
     from common.cli.predict import Request
+    from common.doctor.likeness import StageView
 
 EVIDENCE = "evidence.nii.gz"
 SOURCES = ("Visible Human Project CT, female and male (U.S. National Library of Medicine; no licence asked for)",)
@@ -29,6 +31,16 @@ def answer_study(request: "Request") -> int:
     own = own_or_pretrained(request.run_folder / "stage2")
     configured = ["--weights", str(own)] if own == PRETRAINED else request.configured
     return main(["predict", *files, *request.common, *configured, *request.words.get("classify", ())], request.read)
+
+
+def examine_study(request: "Request", facts: Mapping[str, Any], quick: bool) -> "StageView":
+    """What is to be expected of a study; which levels would be judged where there is a mask in the request's folder."""
+    from stage2_classify.inference.expectation import expectation
+
+    weights = own_or_pretrained(request.run_folder / "stage2")
+    mask = request.out / "mask.nii.gz"
+    study = request.read(request.study, request.series_uid) if mask.is_file() else None
+    return expectation(weights, facts, study, mask)
 
 
 def about() -> dict[str, Any]:

@@ -79,6 +79,11 @@ class Request:
         return [*device, *series, *(["--overwrite"] if self.overwrite else [])]
 
 
+def read_once() -> Callable[[Path, str | None], "Study"]:
+    """`read_study` that keeps the last study, for steps that all ask for it."""
+    return lru_cache(maxsize=1)(_read)
+
+
 def main(words: Sequence[str]) -> int:
     """Both stages on one study: a mask, and where a stage 2 is trained the probabilities of fracture.
 
@@ -107,7 +112,7 @@ def main(words: Sequence[str]) -> int:
     add_overwrite(parser)
     given = vars(parser.parse_args(own))
     correction = _correction(given)
-    request = Request(**given, correction=correction, words=told, read=lru_cache(maxsize=1)(_read))
+    request = Request(**given, correction=correction, words=told, read=read_once())
     check_outputs(request.study, request.outputs)
     request = _as_before(request)
     for step in steps.values():

@@ -11,6 +11,10 @@ COMMANDS = "cervical_fracture.commands"
 STEPS = "cervical_fracture.steps"
 """Group of functions (`predict.Request`) -> exit code, each named `NUMBER-NAME`: what is done with one study, in the
 order of the numbers."""
+DOCTOR = "cervical_fracture.doctor"
+"""Group of functions (`predict.Request`, the study's facts, whether quickly, without networks) -> `StageView`: what a
+stage has to say of a study before it predicts, named as the steps are. A mask that one leaves in the request's folder
+is there for those after it."""
 ABOUT = "cervical_fracture.about"
 """Group of functions () -> what a part has to say of itself, for `info`."""
 

@@ -8,6 +8,7 @@ from scipy import ndimage
 from common.labels import LEVEL_IDS, LEVELS
 from common.masks.alternatives import Alternatives
 from common.masks.values import count_values
+from common.reading.plausibility.judge import METAL_HU
 from common.resample import AIR_HU, resample, shrink
 from common.volume import Grid, Volume
 from stage2_classify.crops import vertebra_axes
@@ -17,7 +18,7 @@ CUT_OFF, THICK, METAL = "cut off", "thick voxels", "metal"
 """Flags of a level: it reaches the scan's first or last slice; the scan has a voxel edge of more than THICK_MM; more
 than METAL_MM3 near it are brighter than bone."""
 THICK_MM = 2.0
-METAL_HU, METAL_MM3 = 2600, 40.0
+METAL_MM3 = 40.0
 COARSE = 4
 """Distances to boxes are kept on a grid this many times coarser than the crop's."""
 FAR_MM = 255

@@ -18,7 +18,8 @@ BROKEN = "synthetic fracture"
 """The flag of a level that was broken, with the kind after it."""
 MARGIN_MM = 4.0
 FINE_MM, SLICE_MM = (0.3, 0.9), (0.4, 1.2)
-"""Voxels of the virtual scanners."""
+SLICE_TO_FINE = (0.8, 1.5)
+"""Voxels of the virtual scanners: across, along, and at least so much along for what they have across."""
 SHOWS_HAIRLINES_MM = 0.6
 TILT_DEG, OFF_AXES_DEG, OFF_CENTRE_MM = 8.0, 4.0, 1.5
 """Standard deviations: of a vertebra against the scanner; of a crop against the vertebra's true axes and middle."""
@@ -62,7 +63,7 @@ def _on_scanner(ct: Volume, mask: Volume, grid: Grid, level: str, rng: np.random
     ground's world where no scanner's would."""
     axes = grid.affine[:3, :3] / grid.spacing
     fine = rng.uniform(*FINE_MM)
-    spacing = np.array([fine, fine, max(fine * rng.uniform(0.8, 1.5), rng.uniform(*SLICE_MM))])
+    spacing = np.array([fine, fine, max(fine * rng.uniform(*SLICE_TO_FINE), rng.uniform(*SLICE_MM))])
     tilt = Rotation.from_rotvec(np.radians(rng.normal(0, TILT_DEG, 3))).as_matrix()
     size = np.array(grid.shape) * grid.spacing + 2 * MARGIN_MM
     scanner = Grid.around(grid.centre, size, spacing, axes @ tilt)

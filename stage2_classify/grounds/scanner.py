@@ -5,6 +5,8 @@ from scipy import ndimage
 
 from stage2_classify.grounds.bone import Bone, fine_noise
 
+NOISE_HU = (4.0, 70.0)
+
 
 def sharpen_bone(bone: Bone, rng: np.random.Generator) -> Bone:
     """A ground of 1 mm and a smooth kernel, made more like one of a sharp kernel: edges raised, and texture in the bone
@@ -34,5 +36,5 @@ def scan(ct: np.ndarray, spacing: np.ndarray, rng: np.random.Generator) -> np.nd
     if rng.random() < 0.7:
         noise = ndimage.gaussian_filter(noise, rng.uniform(0.2, 0.7) / spacing, truncate=2.5)
         noise /= max(float(noise.std()), 1e-6)
-    ct = ct + np.float32(np.exp(rng.uniform(np.log(4), np.log(70)))) * noise
+    ct = ct + np.float32(np.exp(rng.uniform(*np.log(NOISE_HU)))) * noise
     return (ct * np.float32(rng.uniform(0.8, 1.2)) + np.float32(rng.uniform(-50, 50))).astype(np.float32)

@@ -46,6 +46,8 @@ USUAL_MUSCLE = (25.0, 58.0)
 """What lies at -1000 then is air; at -1024 it is what a maker fills in."""
 LOWEST, CEILING, AIR = -1024, 3071, -1000
 """Where scanners cut HU off, and where air lies."""
+METAL_HU = 2600
+"""Bone and teeth are darker."""
 AIR_NEAR = 120.0
 """How far above the low end air outside of the body is looked for."""
 NARROW = 0.72

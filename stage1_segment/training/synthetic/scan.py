@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from common.labels import THORACIC
 from common.phantom import tissues
+from stage1_segment.scanner_ranges import VALUES_HU
 from stage1_segment.settings import SyntheticSettings
 from stage1_segment.training.synthetic.artefacts import (
     AIR_HU,
@@ -99,7 +100,7 @@ def make_scans(
     inside = field_of_view([recipe.placement for recipe in recipes], window, voxel_mm, device)
     inside &= _in_part(levels, [recipe.part for recipe in recipes])
     hu = _scanned(codes, recipes, window, voxel_mm)
-    hu = torch.where(inside, hu.clamp(-1024, 3071), AIR_HU)
+    hu = torch.where(inside, hu.clamp(*VALUES_HU), AIR_HU)
     return hu, window_levels(levels) * inside
 
 

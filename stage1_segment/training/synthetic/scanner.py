@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.special import ndtr
 
+from stage1_segment.scanner_ranges import COARSE_MM, FINE_MM, NOISE_HU, SLICE_MM
 from stage1_segment.training.synthetic.batch import stacked, to_device
 from stage1_segment.training.synthetic.interpolate import linear_weights, random_fields
 
@@ -50,10 +51,10 @@ class ScanAxis:
 
 def draw_scanner(rng: np.random.Generator) -> Scanner:
     """A fine scan, or one whose voxels have been made coarse in the plane too, as for planning a radiotherapy."""
-    in_plane = rng.uniform(0.3, 1.2) if rng.random() < 0.5 else rng.uniform(1.2, 5.0)
-    slices = np.exp(rng.uniform(np.log(0.5), np.log(5.0)))
-    if in_plane > 1.2:
-        slices = rng.uniform(1.5, 5.0)
+    in_plane = rng.uniform(*FINE_MM) if rng.random() < 0.5 else rng.uniform(*COARSE_MM)
+    slices = np.exp(rng.uniform(*np.log(SLICE_MM)))
+    if in_plane > COARSE_MM[0]:
+        slices = rng.uniform(1.5, SLICE_MM[1])
     overlap = rng.choice([1.0, rng.uniform(0.5, 1.0), rng.uniform(1.0, 1.5)])  # with gaps, contiguous, overlapping
     averaged = rng.random() < 0.6  # else taken at points, as by a plain interpolation
     flat = in_plane if averaged else min(in_plane, 1.0)
@@ -62,7 +63,7 @@ def draw_scanner(rng: np.random.Generator) -> Scanner:
         thickness=np.array([flat, flat, slices * overlap]),
         blur=np.array([*np.full(2, rng.uniform(0.5, 1.5)), rng.uniform(0.3, 1.0)]),
         sharpening=rng.uniform(0, 0.8) if rng.random() < 0.4 else 0.0,
-        noise=60 * rng.random() ** 2,
+        noise=NOISE_HU * rng.random() ** 2,
         grain=rng.uniform(0, 1.0),
         streaks=rng.exponential(15) if rng.random() < 0.5 else 0.0,
         phase=rng.random(3),

@@ -2,15 +2,13 @@
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pydicom
 import pytest
 import yaml
+from installed_command import ROOT, install, run
 from small_study import write_blind_weights, write_ct, write_mask, write_untrained_classifier
 
 from common.cli import registry
@@ -25,27 +23,12 @@ from common.reading.stack import LPS_TO_RAS
 from common.volume import Volume
 from stage1_segment.inference.segmenter import Segmentation
 
-ROOT = Path(__file__).parents[3]
-COMMANDS = ("classify", "info", "phantom", "predict", "segment", "verify")
+COMMANDS = ("classify", "doctor", "info", "phantom", "predict", "segment", "verify")
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """A folder that, on the path, makes what pyproject.toml registers known, whatever is installed here."""
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
-    parts = [[f"[{group}]", *(f"{name} = {what}" for name, what in found.items())] for group, found in groups.items()]
-    place = tmp_path / "site" / "cervical_fracture-0.dist-info"
-    place.mkdir(parents=True)
-    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: cervical-fracture\nVersion: 0\n")
-    (place / "entry_points.txt").write_text("\n".join(line for part in parts for line in part))
-    return place.parent
-
-
-def run(installed: Path, *words: object, code: str = "") -> subprocess.CompletedProcess:
-    """`python -m common.cli words`, or `code`, in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": f"{installed}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    line = [sys.executable, *(("-c", code) if code else ("-m", "common.cli")), *map(str, words)]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, cwd=installed)
+    return install(tmp_path)
 
 
 def test_help_and_info_load_no_torch(installed: Path) -> None:
