@@ -19,6 +19,15 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="dotted overrides, such as train.lr=1e-3")
 
 
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Adds `--cluster`, for commands that work on a whole cohort; `common.workers.cluster.use` takes its value."""
+    parser.add_argument(
+        "--cluster", metavar="WHERE", default="local",
+        help="where studies are worked on: local (processes of this machine), tcp://HOST:8786 (a Dask scheduler), or a "
+        "YAML file for SLURM, PBS or SGE (docs/scale.md)",
+    )  # fmt: skip
+
+
 def check_least(arguments: argparse.Namespace, **least: int) -> None:
     """Raises ConfigError for a number on the command line that is below its `least`."""
     for name, value in least.items():

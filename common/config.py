@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from common.errors import ConfigError
+from common.outputs.fingerprints import digest_value
 
 PARTS = ("data", "segment", "classify")
 """The parts a configuration file may have: where the data is, and one part for each stage."""
@@ -75,6 +76,12 @@ def load(path: Path | None, part: str, model: type[S], overrides: list[str]) -> 
     )
 
 
+def digest(work: str, data: DataSettings, settings: Settings, *more: Any) -> str:
+    """Of a command and all that its results depend on in settings: for `only_one` in a run that several share."""
+    of_all = [data.model_dump(mode="json", exclude={"workers"}), settings.model_dump(mode="json"), *map(str, more)]
+    return f"{work} {digest_value(of_all)}"
+
+
 def found(path: Path) -> Path:
     """The file, or of a bare name (`phantom`) that is no file here the configuration of that name that comes along."""
     known = COME_ALONG / f"{path.name}.yaml"
@@ -104,7 +111,8 @@ def _todays(content: Any, model: type[BaseModel]) -> Any:
             for key, value in named.items()}  # fmt: skip
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of plain keys and values; {} for an empty one. Raises ConfigError."""
     try:
         with Path(path).open("rb") as stream:
             text = stream.read(LARGEST + 1).decode("utf-8")
@@ -116,9 +124,14 @@ def _read(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: can't be read as YAML: {error}") from None
     content = _plain_yaml(text, str(path))
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(v, dict | None) for v in content.values()):
+    if not isinstance(content, dict | None):
+        raise ConfigError(f"{path}: expected keys with values")
+    return content or {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_yaml(path)
+    if not all(isinstance(v, dict | None) for v in content.values()):
         raise ConfigError(f"{path}: expected the parts {', '.join(PARTS)}, each with keys and values")
     return content
 

@@ -79,6 +79,10 @@ class RunBusy(ProjectError):
     exit_code = 13
 
 
+class StudyBusy(RunBusy):
+    """Another process makes just this output of a study; a cohort comes back to it."""
+
+
 class NoCervicalLevel(StudyError):
     """A study was read and segmented, and no cervical vertebra was found in it; the empty mask is written."""
 
@@ -89,6 +93,12 @@ class WrongOrientation(StudyError):
     """What is seen in a study contradicts its header: upside down, front to back, or both."""
 
     exit_code = 15
+
+
+class ClusterError(ProjectError):
+    """The cluster can't be reached, has gone, or its workers don't see the run."""
+
+    exit_code = 16
 
 
 PARTLY_FAILED = 20

@@ -11,6 +11,7 @@ from common.device import Precision, check_device
 from common.errors import ConfigError
 from common.outputs.lock import only_one
 from common.outputs.own_files import outputs_at
+from common.workers import cluster
 
 if TYPE_CHECKING:
     from common.reading.study import Reader
@@ -28,7 +29,8 @@ def main(words: list[str] | None = None, read: "Reader | None" = None) -> int:
         arguments.read = read
     if "device" in arguments:
         check_device(arguments.device)
-    return arguments.command(arguments)
+    with cluster.use(getattr(arguments, "cluster", cluster.LOCAL)):
+        return arguments.command(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (train, predict, evaluate, set_pretrained, gallery, no_neck, calibrate, certainty):
         commandline.add_config(command)
+    for command in (train, predict, evaluate):
+        commandline.add_cluster(command)
     return parser
 
 
@@ -155,7 +159,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         named = {"orientation": arguments.orientation, "certain": arguments.certain}
         own = settings.predict.model_copy(update={key: value for key, value in named.items() if value is not None})
         settings = settings.model_copy(update={"predict": own})
-        with only_one(data.run):
+        with only_one(data.run, together=config.digest("segment predict", data, settings, arguments.weights)):
             return predict_cohort(data, settings, arguments.device, arguments.weights)
     from stage1_segment.inference.one_study import predict_study
 

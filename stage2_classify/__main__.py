@@ -26,7 +26,10 @@ def main(arguments: list[str] | None = None, read: "Reader | None" = None) -> in
         args.read = read
     if getattr(args, "device", None) is not None:
         check_device(args.device)
-    return args.command(args) or 0
+    from common.workers import cluster
+
+    with cluster.use(getattr(args, "cluster", cluster.LOCAL)):
+        return args.command(args) or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(command=_report)
     for command in (train, pretrain, set_pretrained, encoder, predict, submit, report):
         commandline.add_config(command)
+    for command in (train, pretrain, predict):
+        commandline.add_cluster(command)
 
     score = commands.add_parser("score", help="the competition's score of a submission")
     score.add_argument("submission", type=Path, metavar="SUBMISSION.csv")
@@ -234,9 +239,10 @@ def _predict(args: argparse.Namespace) -> int:
                 "predict: --mask, --output, --scheme, --weights, --evidence, --operating-point, --series-uid are for "
                 "one study; name it with -i"
             )
+        from common.config import digest
         from stage2_classify.inference.cohort import predict_cohort
 
-        with only_one(data.run):
+        with only_one(data.run, together=digest("classify predict", data, settings)):
             return predict_cohort(data, settings)
     if args.mask is None or args.output is None:
         raise ConfigError("predict -i STUDY needs --mask MASK.nii.gz and -o RESULT.json as well")

@@ -1,5 +1,7 @@
-"""Predictions as CSV: StudyInstanceUID, the targets, the same as calibrated_* and network_*, flags, notices."""
+"""Predictions as CSV: StudyInstanceUID, the targets, the same as calibrated_* and network_*, flags, notices; and each
+study's as JSON, to the last bit."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,22 @@ from stage2_classify.prediction import Prediction
 
 CALIBRATED = tuple(f"calibrated_{target}" for target in TARGETS)
 NETWORK = tuple(f"network_{target}" for target in TARGETS)
+
+
+def write_prediction(path: Path, prediction: Prediction) -> None:
+    """Writes one study's prediction as JSON, atomically."""
+    content = asdict(prediction)
+    store.write_json(path, {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in content.items()})
+
+
+def read_prediction(path: Path) -> Prediction:
+    """What `write_prediction` wrote. Raises OSError, KeyError, TypeError or ValueError when the file is no such."""
+    content = store.read_json(path)
+    arrays = {
+        name: None if content[name] is None else np.array(content[name], dtype=float)
+        for name in ("probabilities", "calibrated", "network")
+    }
+    return Prediction(**{**content, **arrays, "notices": tuple(content["notices"])})
 
 
 def write_predictions(path: Path, predictions: list[Prediction]) -> None:

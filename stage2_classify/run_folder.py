@@ -24,6 +24,11 @@ def stage_folder(data: DataSettings, settings: ClassifySettings) -> Path:
     return data.run / "stage2" if kind == "vertebra3d" else data.run / "stage2" / kind
 
 
+def prediction_path(data: DataSettings, settings: ClassifySettings, uid: str) -> Path:
+    """Where the prediction of a test study lies."""
+    return stage_folder(data, settings) / "predictions" / f"{uid}.json"
+
+
 def fold_folder(data: DataSettings, settings: ClassifySettings, fold: int) -> Path:
     return stage_folder(data, settings) / f"fold{fold}"
 

@@ -82,7 +82,7 @@ def test_a_tiny_job_far_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
         assert run("-c", f"import {package}; print({package}.__file__)").strip() == str(home / package / "__init__.py")
 
     script = home / "bin" / "cervical-fracture"
-    for name in ("segment", "classify", "predict", "phantom", "verify", "info"):
+    for name in ("segment", "classify", "predict", "phantom", "verify", "info", "status"):
         assert f"  {name} " in run(script, "--help")
     weights = json.loads(run(script, "info", "--json"))["parts"]["segment"]["weights"]
     assert all(Path(entry["file"]).is_relative_to(home) for entry in weights)

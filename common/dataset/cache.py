@@ -10,14 +10,16 @@ import pandas as pd
 
 from common.dataset.boxes import world_boxes
 from common.errors import CorruptFile, NothingFound
+from common.outputs.ledger import Step
 from common.outputs.schema import CT_CACHE
 from common.outputs.store import Files, atomic, is_current, is_intact, record_path, recorded_digest, write_record
+from common.outputs.study_lock import only_one_makes
 from common.progress import progress
 from common.reading.study import Study, read_study
 from common.resample import canonical
 from common.volume import Grid, Volume
 from common.workers.failing import LOG
-from common.workers.pool import HERE, failures
+from common.workers.pool import failures, here_or
 
 CHUNK = 64
 BLOCK = 16
@@ -83,6 +85,8 @@ class CtCache:
     def fill(self, studies: dict[str, Path], workers: int = 1) -> dict[str, str]:
         """Stores every study (uid -> DICOM folder, zip or NIfTI) that isn't current; returns uid -> message of
         those that can't be read. What is stored doesn't depend on `workers`."""
+        step = Step(Path(self.folder).parent, 1, "cache", Path(self.folder).name, ".b2nd", CT_CACHE)
+        step.begin(studies)
         due = {}
         for uid, source in studies.items():
             provenance = {"source": Files(source)}
@@ -90,8 +94,8 @@ class CtCache:
                 due[uid] = (Path(source), self.path(uid), provenance)
         failed = {}
         log = Path(self.folder).parent / LOG
-        stored = failures(store_scan, due, HERE if workers <= 1 or len(due) <= 1 else workers, log)
-        for uid, message in progress(stored, len(due), "reading studies"):
+        stored = failures(store_scan, due, here_or(workers, few=len(due) <= 1), log)
+        for uid, message in progress(step.noted(stored), len(due), "reading studies"):
             self._open.pop(uid, None)
             if message is not None:
                 failed[uid] = message
@@ -123,11 +127,15 @@ class CtCache:
 
 
 def store_scan(source: Path, path: Path, provenance: dict) -> None:
-    """Reads a study and writes its cache entry with its record. Raises StudyError."""
-    stored = _compressed(read_study(source))
-    with atomic(path) as scratch:
-        scratch.write_bytes(stored.to_cframe())
-    write_record(path, provenance, CT_CACHE, by_digest=False)
+    """Reads a study and writes its cache entry with its record, unless another command has just done so. Raises
+    StudyError, StudyBusy."""
+    with only_one_makes(path):
+        if is_current(path, provenance, CT_CACHE, by_digest=False):
+            return
+        stored = _compressed(read_study(source))
+        with atomic(path) as scratch:
+            scratch.write_bytes(stored.to_cframe())
+        write_record(path, provenance, CT_CACHE, by_digest=False)
 
 
 def _compressed(study: Study) -> blosc2.NDArray:

@@ -17,7 +17,7 @@ from common.dataset.verify_tables import check_boxes, check_labels, check_test
 from common.errors import DatasetError
 from common.labels import TARGETS
 from common.progress import progress
-from common.workers.pool import HERE, Failed, shared
+from common.workers.pool import Failed, here_or, shared
 
 IN_PROCESS = 8
 """Up to this many studies are looked at without starting processes."""
@@ -112,7 +112,7 @@ def _jobs(
 
 
 def _checked(jobs: list[Job], workers: int) -> Iterator[list[Fault]]:
-    workers = HERE if workers <= 1 or len(jobs) <= IN_PROCESS else workers
+    workers = here_or(workers, few=len(jobs) <= IN_PROCESS)
     for number, found in shared(check_study, {number: (job,) for number, job in enumerate(jobs)}, workers):
         yield [Fault("scan", jobs[number].uid, found.message)] if isinstance(found, Failed) else found
 

@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""One process at a time in a folder, or several that do the same work together."""
 
 import fcntl
 import json
@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from common.errors import RunBusy
 from common.outputs.store import can_be_written
@@ -19,8 +20,10 @@ _held: set[Path] = set()
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Holds `folder`/.lock while the block runs; within one process it may be taken again.
+def only_one(folder: Path, together: str = "") -> Iterator[None]:
+    """Holds `folder`/.lock while the block runs; within one process it may be taken again. `together` names the work,
+    such as a digest of its settings: processes that name the same may hold it at once, and share its studies by
+    `study_lock`.
 
     The system itself drops the lock when its process ends, however it ends, so that a lock left by a killed
     process is stale at once and simply taken over; what the file says (process, machine, since when) is only for
@@ -35,11 +38,12 @@ def only_one(folder: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        _take(descriptor, path)
+        _take(descriptor, path, together)
         _held.add(path)
         yield
-        with can_be_written(path):
-            os.ftruncate(descriptor, 0)
+        if not together:
+            with can_be_written(path):
+                os.ftruncate(descriptor, 0)
     finally:
         _held.discard(path)
         os.close(descriptor)
@@ -61,26 +65,55 @@ def belongs_to_another(environment: Mapping[str, str]) -> bool:
     return (meets and (several or number("NODE_RANK") > 0)) or of_step
 
 
-def _take(descriptor: int, path: Path) -> None:
+def _take(descriptor: int, path: Path, together: str) -> None:
+    # Record locks: unlike flock's they are not inherited by the processes that a loader forks.
     try:
-        # A record lock: unlike flock's it is not inherited by the processes that a loader forks.
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if not isinstance(error, BlockingIOError | PermissionError):
-            return  # a file system without locks: better to run without one than not at all
-        raise RunBusy(
-            f"{path.parent}: {_holder(descriptor)} is at work here; wait for it, or give this run a folder of its "
-            "own (data.run)"
-        ) from None
+        if not _locked(descriptor, fcntl.LOCK_EX):
+            _join(descriptor, path, together)
+            return
+    except OSError:
+        return  # a file system without locks: better to run without one than not at all
     about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     with can_be_written(path):
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, (json.dumps(about) + "\n").encode(), 0)
+        os.pwrite(descriptor, (json.dumps({**about, "together": together}) + "\n").encode(), 0)
+    if together:
+        _locked(descriptor, fcntl.LOCK_SH)
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    """Whether the lock could be had; OSError where there are none."""
+    try:
+        fcntl.lockf(descriptor, kind | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _join(descriptor: int, path: Path, together: str) -> None:
+    """Takes part in a lock that others hold for the same work; RunBusy where it is for another."""
+    for _ in range(20):  # the first one of them may be about to say what it is for
+        if together and _locked(descriptor, fcntl.LOCK_SH):
+            if _about(descriptor).get("together") == together:
+                return
+            break
+        time.sleep(0.05 if together else 0)
+    raise RunBusy(
+        f"{path.parent}: {_holder(descriptor)} is at work here; wait for it, or give this run a folder of its own "
+        "(data.run)"
+    )
 
 
 def _holder(descriptor: int) -> str:
+    about = _about(descriptor)
+    if not about.keys() >= {"pid", "host", "since"}:
+        return "another process"
+    return f"process {about['pid']} on {about['host']} (since {about['since']})"
+
+
+def _about(descriptor: int) -> dict[str, Any]:
     try:
         about = json.loads(os.pread(descriptor, 1000, 0))
-        return f"process {about['pid']} on {about['host']} (since {about['since']})"
-    except (ValueError, KeyError, TypeError):
-        return "another process"
+    except ValueError:
+        return {}
+    return about if isinstance(about, dict) else {}

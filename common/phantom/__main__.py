@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from common.commandline import NOT_MEDICAL, add_overwrite, check_least, run
+from common.commandline import NOT_MEDICAL, add_cluster, add_overwrite, check_least, run
 
 
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
@@ -22,6 +22,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--preview", type=Path, metavar="PNG", help="also draw a contact sheet of the first studies")
+    add_cluster(parser)
     add_overwrite(parser)
     parser.add_argument("--preview-studies", type=int, default=8, help="how many of them (%(default)s)")
     return parser.parse_args(words)
@@ -35,9 +36,10 @@ def main(words: list[str] | None = None) -> int:
     from common.outputs.own_files import outputs_at
     from common.phantom.cohort import make_cohort
     from common.phantom.make_in_parallel import say_what_was_made
+    from common.workers import cluster
 
     out = arguments.out
-    with outputs_at([arguments.preview], overwrite=arguments.overwrite):
+    with cluster.use(arguments.cluster), outputs_at([arguments.preview], overwrite=arguments.overwrite):
         made, failures = make_cohort(
             out,
             arguments.studies,

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from common.dataset.competition import SYNTHETIC
 from common.errors import OutputError
+from common.outputs.study_lock import only_one_makes
 from common.phantom.files.tables import TABLES, write_tables
 from common.phantom.make_in_parallel import make_each
-from common.phantom.study import is_made, make_study, read_boxes, remove_study
-from common.phantom.study_plan import plan_cohort
+from common.phantom.study import is_made, make_study, manifest_path, read_boxes, remove_study
+from common.phantom.study_plan import StudyPlan, plan_cohort
 from common.progress import progress
 from common.workers.failing import LOG
 
@@ -28,11 +29,18 @@ def make_cohort(
     _remove_others(out, {plan.uid for plan in plans})
     missing = [plan for plan in plans if not is_made(out, plan, matrix)]
     jobs = {plan.uid: (out, plan, matrix) for plan in missing}
-    failures = dict(progress(make_each(make_study, jobs, workers, out / LOG), len(jobs), "synthetic studies"))
+    failures = dict(progress(make_each(make_unless_made, jobs, workers, out / LOG), len(jobs), "synthetic studies"))
     failures = {uid: reason for uid, reason in failures.items() if reason}
     present = [plan for plan in plans if plan.uid not in failures]
     write_tables(out, present, {plan.uid: read_boxes(out, plan.uid) for plan in present if plan.has_boxes})
     return len(missing) - len(failures), failures
+
+
+def make_unless_made(out: Path, plan: StudyPlan, matrix: int) -> None:
+    """`make_study`, unless another command has just made it. Raises StudyBusy while one does."""
+    with only_one_makes(manifest_path(out, plan.uid)):
+        if not is_made(out, plan, matrix):
+            make_study(out, plan, matrix)
 
 
 def _remove_others(out: Path, wanted: set[str]) -> None:

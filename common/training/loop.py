@@ -1,6 +1,7 @@
 """The one training loop, on one CPU, one GPU or many machines alike (Lightning Fabric)."""
 
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,11 @@ def make_fabric(settings: TrainSettings, begun_in: str | None = None) -> Fabric:
     cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
     check_device("cuda" if cuda else "cpu")
     world = settings.devices * settings.nodes
+    if "TORCHELASTIC_RUN_ID" in os.environ and (started := os.environ.get("WORLD_SIZE")) != str(world):
+        raise ConfigError(
+            f"torchrun started {started} processes, but devices x nodes is {settings.devices} x {settings.nodes}; set "
+            "train.devices to its --nproc-per-node and train.nodes to its --nnodes"
+        )
     if settings.batch % world:
         raise ConfigError(f"batch is {settings.batch}, which {world} processes can't share evenly; make it a multiple")
     return Fabric(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import ConfigError, OutputError, ProjectError, WeightsError
+from common.errors import ClusterError, ConfigError, OutputError, ProjectError, StudyBusy, WeightsError
 from common.outputs.store import NO_PLACE, can_be_written
 
 LOG = "failures.log"
@@ -23,20 +23,24 @@ READERS = ("pydicom", "nibabel", "gdcm", "SimpleITK")
 @dataclass(frozen=True)
 class Failed:
     """Stands for the result of a job that failed: `message` says why in one line; `traceback` "" where the error is one
-    of this project's, which says all there is to know."""
+    of this project's, which says all there is to know. `busy`: it has only to be asked for again, another process is at
+    it."""
 
     message: str
     traceback: str = ""
+    busy: bool = False
 
 
 def attempt(function: Callable[..., Any], *arguments: Any) -> Any | Failed:
     """function(*arguments), or `Failed` whatever it raises: MemoryError, errors of libraries, their attempts to end
     the process. Raised is only what the next study would meet as well: OutputError or no room on a disk, ConfigError,
-    WeightsError, Ctrl-C."""
+    WeightsError, ClusterError, Ctrl-C."""
     try:
         return function(*arguments)
-    except (KeyboardInterrupt, OutputError, ConfigError, WeightsError):
+    except (KeyboardInterrupt, OutputError, ConfigError, WeightsError, ClusterError):
         raise
+    except StudyBusy as error:
+        return Failed(str(error), busy=True)
     except ProjectError as error:
         return Failed(f"{type(error).__name__}: {error}")
     except BaseException as error:

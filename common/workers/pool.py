@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from common.errors import ProjectError
+from common.workers import cluster
 from common.workers.failing import Failed, attempt, keep_traceback
 from common.workers.processes import WorkerProcesses
+from common.workers.queue import Queue
 
 K = TypeVar("K", bound=Hashable)
 """A job's key."""
@@ -21,11 +23,18 @@ HERE = 0
 """As `workers`: no other process, the jobs one after another in this one."""
 
 
+def here_or(workers: int, few: bool) -> int:
+    """`HERE` for `few` jobs or one worker, which aren't worth starting processes; never where there is a cluster."""
+    return HERE if (few or workers <= 1) and cluster.used() is None else workers
+
+
 def shared(
-    function: Callable[..., Any], jobs: dict[K, tuple], workers: int, log: Path | None = None
+    function: Callable[..., Any], jobs: dict[K, tuple], workers: int, log: Path | None = None, gpu: bool = False
 ) -> Iterator[tuple[K, Any | Failed]]:
-    """Yields (key, function(*arguments)) of every job key -> arguments, as they are done, from `workers` processes, or
-    from this one (`HERE`).
+    """Yields (key, function(*arguments)) of every job key -> arguments, as they are done, from `workers` processes,
+    from this one (`HERE`), or from the cluster in use (`cluster.use`; `gpu`: its workers with a GPU, if it has some).
+
+    A job whose output another command is just making (StudyBusy) is asked for again when the others are done.
 
     A job that raises yields `Failed` and the others go on; so does one whose process dies (out of memory, a crash in a
     library): the jobs that were under way are tried again, each in a process by itself, and one that dies there, too,
@@ -33,7 +42,13 @@ def shared(
     ProjectError when processes can't start. `function` must be importable: processes are spawned. They end with this
     one.
     """
-    answers = _one_by_one(function, jobs) if workers == HERE else _in_processes(function, jobs, workers)
+    on = cluster.used()
+    if workers == HERE:
+        answers = _one_by_one(function, jobs)
+    elif on is not None:
+        answers = on.answers(function, jobs, log.parent if log else Path(), gpu)
+    else:
+        answers = _in_processes(function, jobs, workers)
     for key, result in answers:
         if isinstance(result, Failed) and log is not None:
             keep_traceback(log, str(key), result)
@@ -41,17 +56,25 @@ def shared(
 
 
 def failures(
-    function: Callable[..., str | None], jobs: dict[K, tuple], workers: int, log: Path | None = None
+    function: Callable[..., str | None], jobs: dict[K, tuple], workers: int, log: Path | None = None, gpu: bool = False
 ) -> Iterator[tuple[K, str | None]]:
     """As `shared`, of a function that returns what went wrong, None or "" when nothing did: what it raised, or what
     killed its process, is then said in its place."""
-    for key, reason in shared(function, jobs, workers, log):
+    for key, reason in shared(function, jobs, workers, log, gpu):
         yield key, reason.message if isinstance(reason, Failed) else reason
 
 
 def _one_by_one(function: Callable[..., Any], jobs: dict[K, tuple]) -> Iterator[tuple[K, Any | Failed]]:
-    for key, arguments in jobs.items():
-        yield key, attempt(function, *arguments)
+    queue = Queue(jobs)
+    while True:
+        while (job := queue.next()) is not None:
+            result = attempt(function, *job[1])
+            if isinstance(result, Failed) and result.busy:
+                queue.again(job[0])
+            else:
+                yield job[0], result
+        if not queue.pause():
+            return
 
 
 def _in_processes(
@@ -71,8 +94,9 @@ def _in_processes(
                     pool.shutdown(wait=True)
                     processes.raise_unless_started()
                     result = Failed(processes.how_one_died())
-            del left[key]
-            yield key, result
+            if not (isinstance(result, Failed) and result.busy):
+                del left[key]
+                yield key, result
 
 
 def _until_one_dies(
@@ -80,24 +104,28 @@ def _until_one_dies(
 ) -> Iterator[tuple[K, Any]]:
     """Yields results until the jobs are done or a process dies; then `suspects` holds the jobs that were under way
     (at most two for each process). Only so many are handed out at a time that this can be told."""
-    waiting = iter(list(jobs.items()))
+    queue = Queue(jobs)
     running: dict[Future, K] = {}
     with _pool(workers) as (pool, processes):
         try:
             while True:
-                for key, arguments in waiting:
-                    running[_submit(pool, function, arguments)] = key
-                    if len(running) >= 2 * workers:
-                        break
-                if not running:
+                while len(running) < 2 * workers and (job := queue.next()) is not None:
+                    running[_submit(pool, function, job[1])] = job[0]
+                if not running and not queue.pause():
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     result = future.result()
-                    yield running.pop(future), result
+                    key = running.pop(future)
+                    if isinstance(result, Failed) and result.busy:
+                        queue.again(key)
+                    else:
+                        yield key, result
         except BrokenProcessPool:
             done = [f for f in running if f.done() and f.exception() is None]
             for future in done:
-                yield running.pop(future), future.result()
+                key, result = running.pop(future), future.result()
+                if not (isinstance(result, Failed) and result.busy):  # else it stays in `jobs` and comes again
+                    yield key, result
             pool.shutdown(wait=True)
             processes.raise_unless_started()
             suspects.update({key: jobs[key] for key in running.values()})

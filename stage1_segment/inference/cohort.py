@@ -14,10 +14,13 @@ from common.dataset.folds import stored_folds
 from common.device import check_device, prediction_precision
 from common.errors import PARTLY_FAILED
 from common.outputs import store
+from common.outputs.ledger import Step
 from common.outputs.notices import tell
 from common.outputs.own_files import refuse_unrecorded, remove, run_outputs_at
+from common.outputs.study_lock import is_being_made, only_one_makes
 from common.progress import progress
 from common.reading.nifti import write_nifti
+from common.workers import cluster
 from common.workers.cores import usable_cores
 from common.workers.failing import LOG
 from common.workers.pool import failures
@@ -68,6 +71,7 @@ def predict_cohort(
     uids = dict.fromkeys([*competition.train_studies(), *competition.test_studies()])
     failed = CtCache(data.run / "cache").fill({uid: competition.images(uid) for uid in uids}, data.workers)
     all_jobs = _jobs(list(uids), competition, networks, data, settings, device)
+    step = _step(all_jobs, data)
     jobs = [job for job in all_jobs if job.uid not in failed]
     due = [job for job in jobs if not job.is_current()]
     if not due and not failed:
@@ -75,12 +79,14 @@ def predict_cohort(
         return 0
     outputs = {job.uid: job.outputs() for job in all_jobs}
     for job in due:
-        for path in job.outputs():
-            refuse_unrecorded(path)
-    for uid, reason in _run(due, data.workers, device):
+        if not is_being_made(job.outputs()[0]):
+            for path in job.outputs():
+                refuse_unrecorded(path)
+    for uid, reason in step.noted(_run(due, data.workers, device)):
         if reason is not None:
             failed[uid] = reason
     for uid, reason in failed.items():
+        step.note(uid, reason)
         print(f"{uid}: {reason}", file=sys.stderr)
         for path in outputs[uid]:
             remove(path)  # an older prediction would pass for this one
@@ -129,28 +135,42 @@ def _jobs(
     return jobs
 
 
+def _step(jobs: list[Job], data: DataSettings) -> Step:
+    """The ledger's, begun: masks by these networks in this way."""
+    step = Step(data.run, 2, "masks", "masks", ".nii.gz", MASK)
+    alike = {key: [job.provenance[key] for job in jobs] for key in ("weights", "predict")}
+    step.begin([job.uid for job in jobs], {"weights": sorted(set(alike["weights"])), "predict": alike["predict"][:1]})
+    return step
+
+
 def _run(jobs: list[Job], workers: int, device: str) -> Iterator[tuple[str, str | None]]:
     """Yields (uid, None or the reason why it failed)."""
     if not jobs:
         return
-    jobs_by_uid = {job.uid: (job, workers) for job in jobs}
-    made = failures(_segment_job, jobs_by_uid, workers, jobs[0].run.root / LOG)
+    jobs_by_uid = {job.uid: (job, workers if cluster.used() is None else None) for job in jobs}
+    made = failures(_segment_job, jobs_by_uid, workers, jobs[0].run.root / LOG, gpu=device != "cpu")
     yield from progress(made, len(jobs), "segmenting")
 
 
-def _segment_job(job: Job, workers: int) -> None:
-    segmenter = _segmenter(job.weights, job.device, job.predict, workers)
-    scan = job.cache.volume(job.uid)
-    write_study(scan, segmenter(scan), job)
+def _segment_job(job: Job, workers: int | None) -> None:
+    """`workers`: how many processes share this machine's cores; None: each has been told how many threads it has."""
+    with only_one_makes(job.outputs()[0]):
+        if job.is_current():
+            return
+        segmenter = _segmenter(job.weights, job.provenance["weights"], job.device, job.predict, workers)
+        scan = job.cache.volume(job.uid)
+        write_study(scan, segmenter(scan), job)
 
 
 @lru_cache(maxsize=8)
-def _segmenter(weights: Path, device: str, predict: PredictSettings, workers: int) -> "Segmenter":
+def _segmenter(weights: Path, digest: str, device: str, predict: PredictSettings, workers: int | None) -> "Segmenter":
+    """`digest`: of the weights, since a worker of a cluster outlives a command and keeps what it has loaded."""
     import torch
 
     from stage1_segment.inference.segmenter import Segmenter
 
-    torch.set_num_threads(max(usable_cores() // max(workers, 1), 1))
+    if workers is not None:
+        torch.set_num_threads(max(usable_cores() // max(workers, 1), 1))
     return Segmenter.load(weights, device, predict)
 
 

@@ -10,6 +10,7 @@ from common.dataset.cache import CtCache
 from common.masks.segmentation import segmentation_on
 from common.outputs import store
 from common.outputs.notices import tell
+from common.outputs.study_lock import only_one_makes
 from common.resample import AIR_HU, canonical, resample
 from common.volume import Volume
 from stage1_segment.network_input import covering_grid
@@ -54,9 +55,12 @@ def load_sample(path: Path) -> Sample:
 def write_sample(
     cache: CtCache, uid: str, segmentation: Path, path: Path, provenance: dict[str, Any], spacing_mm: float
 ) -> None:
-    """Makes a study's sample from its cached CT and its mask file (scheme rsna), and tells its notices. Raises
-    StudyError, OutputError."""
-    ct = cache.volume(uid)
-    tell(uid, ct.notices)
-    save_sample(path, make_sample(ct, segmentation_on(ct, segmentation, "rsna"), spacing_mm))
-    store.write_record(path, provenance, SAMPLE)
+    """Makes a study's sample from its cached CT and its mask file (scheme rsna), and tells its notices, unless another
+    process has just made it. Raises StudyError, OutputError, StudyBusy."""
+    with only_one_makes(path):
+        if store.is_current(path, provenance, SAMPLE):
+            return
+        ct = cache.volume(uid)
+        tell(uid, ct.notices)
+        save_sample(path, make_sample(ct, segmentation_on(ct, segmentation, "rsna"), spacing_mm))
+        store.write_record(path, provenance, SAMPLE)

@@ -15,6 +15,8 @@ from common.masks.alternatives import alternatives_beside
 from common.masks.segmentation import segmentation_on
 from common.masks.turned import turned, turned_beside
 from common.outputs import store
+from common.outputs.ledger import Step
+from common.outputs.study_lock import only_one_makes
 from common.progress import progress
 from common.workers.failing import LOG
 from common.workers.pool import failures
@@ -85,6 +87,7 @@ def make_crops(
     scans that aren't there. Returns uid -> error for the studies that failed; they are left out."""
     cache = CtCache(data.run / "cache")
     failed = cache.fill({uid: competition.images(uid) for uid in uids}, data.workers)
+    step = _step(uids, data, settings, kind, failed)
     boxes = competition.boxes()
     provenances = {uid: crop_provenance(uid, data, masks, settings, kind, boxes) for uid in uids if uid not in failed}
     current = {uid: store.is_current(path_of(data, kind, uid), provenances[uid], CROPS) for uid in provenances}
@@ -93,10 +96,20 @@ def make_crops(
         return failed
     jobs = {uid: (uid, data, masks, settings, kind, boxes[boxes[UID] == uid], due[uid]) for uid in due}
     made = failures(_make_one, jobs, data.workers, data.run / LOG)
-    for uid, error in progress(made, len(jobs), "cutting vertebrae"):
+    for uid, error in progress(step.noted(made), len(jobs), "cutting vertebrae"):
         if error is not None:
             failed[uid] = error
     return failed
+
+
+def _step(uids: list[str], data: DataSettings, settings: CropSettings, kind: str, failed: dict[str, str]) -> Step:
+    """The ledger's, begun: crops cut in this way; without those whose scans have `failed`."""
+    folder = path_of(data, kind, "").parent
+    step = Step(data.run, 3, folder.name, str(folder.relative_to(data.run)), ".npz", CROPS)
+    step.begin(uids, {} if kind == "naive" else {"crops": [_of_a_vertebra(settings)]})
+    for uid, reason in failed.items():
+        step.note(uid, reason)
+    return step
 
 
 def _make_one(
@@ -108,16 +121,19 @@ def _make_one(
     boxes: pd.DataFrame,
     provenance: dict[str, Any],
 ) -> None:
-    """Cuts one study. Raises StudyError, OutputError."""
-    cache = CtCache(data.run / "cache")
-    ct = cache.volume(uid)
-    if kind == "naive":
-        crops = shrink_study(ct, settings)
-    else:
-        mask, turn = segmentation_on(ct, masks.path(uid), masks.scheme), turned_beside(masks.path(uid))
-        known = None if turn else cache.boxes(uid, boxes)  # boxes lie where the header says
-        crops = cut_study(turned(ct, turn), turned(mask, turn), settings, known)
-        crops = replace(crops, alternatives=alternatives_beside(masks.path(uid)))
+    """Cuts one study, unless another command has just done so. Raises StudyError, OutputError, StudyBusy."""
     path = path_of(data, kind, uid)
-    save(path, crops)
-    store.write_record(path, provenance, CROPS)
+    with only_one_makes(path):
+        if store.is_current(path, provenance, CROPS):
+            return
+        cache = CtCache(data.run / "cache")
+        ct = cache.volume(uid)
+        if kind == "naive":
+            crops = shrink_study(ct, settings)
+        else:
+            mask, turn = segmentation_on(ct, masks.path(uid), masks.scheme), turned_beside(masks.path(uid))
+            known = None if turn else cache.boxes(uid, boxes)  # boxes lie where the header says
+            crops = cut_study(turned(ct, turn), turned(mask, turn), settings, known)
+            crops = replace(crops, alternatives=alternatives_beside(masks.path(uid)))
+        save(path, crops)
+        store.write_record(path, provenance, CROPS)

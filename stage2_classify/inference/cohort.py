@@ -1,7 +1,10 @@
-"""Predictions for a cohort's test studies, as a table."""
+"""Predictions for a cohort's test studies: a file for each, and all of them as a table."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,24 +14,49 @@ from common.dataset.folds import stored_folds
 from common.device import check_device, prediction_precision
 from common.errors import PARTLY_FAILED, WeightsError
 from common.outputs import store
+from common.outputs.ledger import Step
 from common.outputs.notices import tell
 from common.outputs.own_files import refuse_unrecorded, run_outputs_at
+from common.outputs.study_lock import only_one_makes
 from common.progress import progress
 from common.training import train as training
 from common.training.task import WEIGHTS
 from common.workers.failing import LOG, Failed
-from common.workers.pool import HERE, shared
+from common.workers.pool import here_or, shared
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.masks import masks_of
 from stage2_classify.inference.classifier import Classifier, existing
 from stage2_classify.inference.compatibility import check_described
 from stage2_classify.prediction import Prediction
-from stage2_classify.predictions import write_predictions
-from stage2_classify.run_folder import chosen_folds, fold_folder, stage_folder, weights_paths
+from stage2_classify.predictions import read_prediction, write_prediction, write_predictions
+from stage2_classify.run_folder import chosen_folds, fold_folder, prediction_path, stage_folder, weights_paths
 from stage2_classify.schema import PREDICTIONS
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training import studies as training_studies
 from stage2_classify.training.out_of_fold import decision_provenance
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Which networks predict, and how; `digest`: of their files and the decision's, since a worker of a cluster
+    outlives a command and keeps what it has loaded."""
+
+    weights: tuple[Path, ...]
+    digest: str
+    device: str
+    precision: str
+    flip: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """One study to predict: its `crops`, and what its file, `output`, is to be made from."""
+
+    uid: str
+    crops: Path
+    output: Path
+    networks: Networks
+    provenance: dict[str, Any]
 
 
 def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
@@ -61,24 +89,34 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
         "settings": settings.decision.model_dump(mode="json"),
         "precision": precision,
     }
+    step = _step(uids, data, settings, provenance, failed)
     if not store.is_current(output, provenance, PREDICTIONS):
-        classifier = Classifier.load(weights, settings.train.device, precision)
-        classifier = replace(classifier, flip=settings.decision.test_time_augmentation)
-
-        def predict_file(uid: str, path: Path) -> Prediction:
-            return classifier.predict(uid, crop_files.load(path))
-
-        predictions, not_predicted = [], {}
-        made = shared(predict_file, {uid: (uid, path) for uid, path in paths.items()}, HERE, data.run / LOG)
-        for uid, prediction in progress(made, len(paths), "predicting"):
+        flip, device = settings.decision.test_time_augmentation, settings.train.device
+        digest = store.digest_value([provenance["weights"], provenance["decision"]])
+        networks = Networks(tuple(weights), digest, device, precision, flip)
+        jobs = {
+            uid: Job(
+                uid,
+                path,
+                prediction_path(data, settings, uid),
+                networks,
+                {**provenance, "crops": store.recorded_digest(path)},
+            )
+            for uid, path in paths.items()
+        }
+        found: dict[str, Prediction] = {}
+        not_predicted: dict[str, str] = {}
+        for uid, prediction in progress(_predicted(jobs, data, device), len(jobs), "predicting"):
+            step.note(uid, prediction.message if isinstance(prediction, Failed) else None)
             if isinstance(prediction, Failed):
                 not_predicted[uid] = prediction.message
                 print(f"not predicted: {uid}: {prediction.message}")
             else:
-                predictions.append(prediction)
-        for prediction in predictions:
-            tell(prediction.uid, prediction.notices)
-        tell("all studies", classifier.caveats)
+                found[uid] = prediction
+        predictions = [found[uid] for uid in jobs if uid in found]
+        for one in predictions:
+            tell(one.uid, one.notices)
+        tell("all studies", _classifier(networks).caveats)
         with run_outputs_at([output]):
             write_predictions(output, predictions)
             # A table that lacks studies for other reasons than their files' is made again by the next call.
@@ -86,6 +124,45 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
             store.write_record(output, {**provenance, **lacking}, PREDICTIONS)
         failed |= not_predicted
     return PARTLY_FAILED if failed else 0
+
+
+def _step(
+    uids: list[str],
+    data: DataSettings,
+    settings: ClassifySettings,
+    provenance: dict[str, Any],
+    failed: dict[str, str],
+) -> Step:
+    """The ledger's, begun: predictions by these networks in this way; without those whose crops have `failed`."""
+    kind, folder = settings.network.kind, prediction_path(data, settings, "").parent
+    name = folder.name if kind == "vertebra3d" else f"{folder.name}-{kind}"
+    step = Step(data.run, 4, name, str(folder.relative_to(data.run)), ".json", PREDICTIONS)
+    step.begin(uids, {key: [value] for key, value in provenance.items() if key != "crops"})
+    for uid, reason in failed.items():
+        step.note(uid, reason)
+    return step
+
+
+def _predicted(jobs: dict[str, Job], data: DataSettings, device: str) -> Iterator[tuple[str, Prediction | Failed]]:
+    """In this process unless there is a cluster: the networks are small, and loaded once."""
+    of_each = {uid: (job,) for uid, job in jobs.items()}
+    yield from shared(predict_one, of_each, here_or(1, few=True), data.run / LOG, gpu=device != "cpu")
+
+
+def predict_one(job: Job) -> Prediction:
+    """A study's prediction, from its file where that is current; else it is made and written. Raises StudyBusy."""
+    with only_one_makes(job.output):
+        if not store.is_current(job.output, job.provenance, PREDICTIONS):
+            prediction = _classifier(job.networks).predict(job.uid, crop_files.load(job.crops))
+            with run_outputs_at([job.output]):
+                write_prediction(job.output, prediction)
+                store.write_record(job.output, job.provenance, PREDICTIONS)
+        return read_prediction(job.output)
+
+
+@lru_cache(maxsize=2)
+def _classifier(networks: Networks) -> Classifier:
+    return replace(Classifier.load(networks.weights, networks.device, networks.precision), flip=networks.flip)
 
 
 def check_run(

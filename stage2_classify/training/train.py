@@ -1,5 +1,6 @@
 """Training of stage 2: crops, a network for each fold, predictions for the studies that a fold leaves out."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.dataset.folds import stored_folds
 from common.errors import PARTLY_FAILED, DatasetError
+from common.outputs.lock import belongs_to_another
 from common.training import train as training
 from stage2_classify.run_folder import chosen_folds, fold_folder
 from stage2_classify.settings import KIND, ClassifySettings
@@ -35,6 +37,8 @@ def train(data: DataSettings, settings: ClassifySettings) -> int:
         examples = training_studies.load_examples(usable, data, settings)
         for fold in due:
             _train_fold(folders[fold], provenances[fold], fold, examples, folds, settings, competition.synthetic)
+    if belongs_to_another(os.environ):
+        return 0  # the rest is for the first of the processes that trained together
     not_predicted = predict_out_of_fold(folders, usable, folds, data, settings)
     return PARTLY_FAILED if failed or not_predicted else 0
 

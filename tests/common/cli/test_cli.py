@@ -23,7 +23,7 @@ from common.reading.stack import LPS_TO_RAS
 from common.volume import Volume
 from stage1_segment.inference.segmenter import Segmentation
 
-COMMANDS = ("classify", "doctor", "info", "phantom", "predict", "segment", "verify")
+COMMANDS = ("classify", "doctor", "info", "phantom", "predict", "segment", "status", "verify")
 
 
 @pytest.fixture

@@ -20,6 +20,9 @@ QUICK = {"steps": 6, "batch": 2, "warmup": 2, "lr": 0.05, "workers": 0, "precisi
 QUICK |= {"checkpoint_every": 2, "log_every": 2}
 
 
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "N", "--master-port", "0"]
+
+
 class TinyTask:
     """Fits y = sum(x) with dropout; can be interrupted at a draw."""
 
@@ -112,7 +115,9 @@ def test_checkpoint_of_another_training_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("devices", "started"), [(2, []), (2, TORCHRUN), (4, TORCHRUN)], ids=["2", "torchrun 2", "4"])
+def test_several_processes_equal_one(tmp_path: Path, devices: int, started: list[str]) -> None:
+    """Weights and the curve of the loss, however they are started."""
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
@@ -128,18 +133,30 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         run(Path(sys.argv[2]), task, batch=4, devices=int(sys.argv[3]))
         """)
     )
-    results = []
-    for devices in ("1", "2"):
-        folder = tmp_path / devices
-        command = [sys.executable, str(script), str(Path(__file__).parent), str(folder), devices]
-        done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr
-        results.append(load_weights(folder / "weights.safetensors")[0])
-        rows = (folder / "csv" / "metrics.csv").read_text().splitlines()
-        assert len(rows) == 1 + 4, "a header, three steps and a validation: one process writes"
-        assert len(list((folder / "tensorboard").iterdir())) == 1
-    for name, value in results[0].items():
-        torch.testing.assert_close(results[1][name], value, rtol=1e-5, atol=1e-6)
+    here, folder = tmp_path / "1", tmp_path / "several"
+    task = TinyTask()
+    task.network[2] = nn.Identity()
+    expected = run(here, task, batch=4)
+    words = [str(devices) if word == "N" else word for word in started]
+    command = [sys.executable, *words, str(script), str(Path(__file__).parent), str(folder), str(devices)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr
+    rows = (folder / "csv" / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 1 + 4, "a header, three steps and a validation: one process writes"
+    assert len(list((folder / "tensorboard").iterdir())) == 1
+    found = load_weights(folder / "weights.safetensors")[0]
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
+    curves = [[json.loads(line).get("loss") for line in (f / "log.jsonl").open()] for f in (here, folder)]
+    assert len(curves[0]) == 4
+    assert curves[1] == [pytest.approx(value, rel=1e-5) for value in curves[0]]
+
+
+def test_torchrun_and_the_settings_must_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=r"started 2 processes, but devices x nodes is 1 x 1; set train\.devices"):
+        run(tmp_path, TinyTask())
 
 
 def test_batch_that_cannot_be_shared(tmp_path: Path) -> None:

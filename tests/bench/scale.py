@@ -1,0 +1,87 @@
+"""`python -m tests.bench.scale`: what a cohort costs as it grows, on thin studies of 24 x 24 x 24 voxels."""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+STEPS = ("cache", "crops", "nothing to do", "status")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description=__doc__)
+    parser.add_argument("--studies", type=int, nargs="+", default=[8, 64, 512])
+    parser.add_argument("--one", nargs=2, metavar=("STEP", "DIR"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        step(arguments.one[0], Path(arguments.one[1]), arguments.studies[0])
+        return 0
+    print(f"{'step':<15}{'studies':>8}{'core-s':>9}{'ms a study':>12}{'peak MB':>9}{'wall s':>9}")
+    for studies in arguments.studies:
+        with tempfile.TemporaryDirectory(prefix="scale-") as place:
+            make(Path(place), studies)
+            for name in STEPS:
+                words = [sys.executable, "-m", "tests.bench.scale", "--studies", str(studies), "--one", name, place]
+                began = time.monotonic()
+                done = subprocess.run(words, capture_output=True, text=True, check=True)
+                wall = time.monotonic() - began
+                core_s, own, peak = json.loads(done.stdout.splitlines()[-1])
+                each = 1000 * own / studies
+                print(f"{name:<15}{studies:>8}{core_s:>9.2f}{each:>12.1f}{peak:>9.0f}{wall:>9.1f}", flush=True)
+    return 0
+
+
+def make(place: Path, studies: int) -> None:
+    """One scan and one mask, under as many names as there are studies."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from small_study import write_ct, write_mask
+
+    for folder, write in (("scans", write_ct), ("masks", write_mask)):
+        (place / folder).mkdir()
+        first = write(place / folder / "1.0.nii.gz")
+        for number in range(1, studies):
+            (place / folder / f"1.{number}.nii.gz").hardlink_to(first)
+
+
+def step(name: str, place: Path, studies: int) -> None:
+    """Prints core-seconds of this process, those without importing, and its peak memory in MB."""
+    from common.config import DataSettings
+    from common.outputs.status import as_table, status
+
+    if name != "status":
+        import pandas as pd
+
+        from common.dataset.competition import BOX_COLUMNS, UID
+        from stage2_classify.crops.files import make_crops
+        from stage2_classify.crops.masks import Masks
+        from stage2_classify.settings import CropSettings
+
+        boxes = pd.DataFrame(columns=[UID, *BOX_COLUMNS])
+    began = time.process_time()
+    uids = [f"1.{number}" for number in range(studies)]
+    if name == "status":
+        as_table(status(place / "run"))
+    else:
+        from common.dataset.cache import CtCache
+
+        data = DataSettings(run=place / "run", workers=1)
+        images = {uid: place / "scans" / f"{uid}.nii.gz" for uid in uids}
+        assert not CtCache(data.run / "cache").fill(images, workers=1)
+        if name != "cache":
+            cohort = SimpleNamespace(images=images.get, boxes=lambda: boxes)
+            masks = Masks(place / "masks", "merged")
+            assert not make_crops(uids, data, masks, CropSettings(spacing_mm=4), "vertebra3d", cohort)
+    own = time.process_time() - began
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own += children.ru_utime + children.ru_stime
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    print(json.dumps([time.process_time() + children.ru_utime + children.ru_stime, own, peak]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
