@@ -121,8 +121,8 @@ predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir
 set-pretrained: setup ## make RUN's stage-1 weights those that come with the project (then write their CARD.md)
 	@"$(PY)" -m stage1_segment set-pretrained $(DATA_ARGS) $(SEGMENT)
 
-bench: setup ## how fast, beside others that do the same work (minutes; ONLY='reading commands', ROUNDS=n)
-	@"$(PY)" -m tests.bench $(ONLY) --rounds $(or $(ROUNDS),5)
+bench: setup ## how fast, beside others that do the same work (minutes; ONLY='reading segment', ROUNDS=n, SMALL=1)
+	@SMALL="$(SMALL)" "$(PY)" -m tests.bench $(ONLY) --rounds $(or $(ROUNDS),5)
 
 bench-readers: setup ## broken series, as this reader and others that are installed read them
 	@"$(PY)" -m common.reading.selftest.compare

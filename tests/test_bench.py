@@ -3,9 +3,11 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.bench import __main__ as bench
+from tests.bench import nnunet, recipe25d
 from tests.bench.compare import Figures, Way, measured, ratios, table
 
 
@@ -42,3 +44,41 @@ def test_a_peer_that_is_not_installed_is_left_out_with_what_to_install(
     monkeypatch.setattr(sys, "argv", ["bench", "nothing"])
     with pytest.raises(SystemExit):
         bench.main()
+
+
+@pytest.mark.parametrize(("shape", "step", "count"), [((154, 154, 128), 0.8, 4), ((300, 154, 128), 0.5, 8)])
+def test_the_peers_windows_cover_the_scan_at_most_a_step_apart(
+    shape: tuple[int, int, int], step: float, count: int
+) -> None:
+    """300 voxels: (300 - 128) / 64, rounded up, and one: four windows."""
+    places, seen = list(nnunet.places(shape, step, 128)), np.zeros(shape, bool)
+    for place in places:
+        seen[place] = True
+    assert len(places) == count and seen.all()
+    starts = sorted({place[0].start for place in places})
+    assert max(np.diff(starts)) <= step * 128
+
+
+def test_the_peer_s_labels_lie_on_the_scan_s_grid() -> None:
+    """A network that calls what is bright class 3: the mask is where the scan is bright."""
+    hu = np.zeros((40, 30, 12), np.int16)
+    hu[10:30, 10:20, 3:9] = 1000
+
+    def bright(window):
+        logits = window.new_zeros(1, nnunet.CLASSES, *window.shape[2:])
+        logits[:, 3] = window[:, 0]
+        return logits
+
+    found = nnunet.segment(bright, hu, np.array([0.75, 0.75, 1.5]), 1.5, 0.5, 16)
+    both = np.sum((found == 3) & (hu > 0))
+    assert found.shape == hu.shape and both > 0.9 * np.sum(hu > 0) and both > 0.7 * np.sum(found == 3)
+
+
+def test_the_recipe_sees_fifteen_slices_with_neighbours_and_the_mask() -> None:
+    hu = np.broadcast_to(np.arange(40) * 10, (50, 50, 40)).astype(np.int16)
+    mask = np.zeros(hu.shape, np.uint8)
+    mask[20:30, 20:30, 5:34] = 2
+    crop = recipe25d._crop(hu, mask, 2, np.array([0.5, 0.5, 1.0]), 32)
+    assert crop.shape == (15, 6, 32, 32)
+    np.testing.assert_allclose(crop[0, :5, 0, 0] * 3000 - 1000, [30, 40, 50, 60, 70], atol=0.1)
+    assert crop[7, 5].max() == 1 and 0 < crop[7, 5].mean() < 0.2

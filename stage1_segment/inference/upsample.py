@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SLAB = 2**24
+SLAB = 2**22
+"""Logits at a time: arrays of more bytes than a few of these get new pages of the system each time they are made."""
 
 
 def upsampled_labels(logits: Tensor, shape: np.ndarray, slab: int | None = None) -> np.ndarray:

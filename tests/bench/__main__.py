@@ -9,13 +9,15 @@ from pathlib import Path
 from common import __version__
 from common.workers.cores import usable_cores
 from tests.bench.compare import measured, ratios, table
-from tests.bench.comparisons import COMPARISONS
+from tests.bench.comparisons import COMPARISONS, SMALL
+
+OUT = Path("runs/bench-small" if SMALL else "runs/bench")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(COMPARISONS)}; default: all")
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), metavar="DIR", help="default: runs/bench")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"default: {OUT}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (default: 5)")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(COMPARISONS):
