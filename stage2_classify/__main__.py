@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     submit.set_defaults(command=_submit)
 
     report = commands.add_parser("report", help="write metrics.json and report.html")
+    report.add_argument("--pages", action="store_true", help="and a page for each study that it shows with pictures")
     report.set_defaults(command=_report)
     for command in (train, pretrain, set_pretrained, encoder, predict, submit, report):
         commandline.add_config(command)
@@ -273,7 +274,7 @@ def _submit(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     from stage2_classify.report.page import make_report
 
-    return make_report(*_load(args))
+    return make_report(*_load(args), with_pages=args.pages)
 
 
 def _score(args: argparse.Namespace) -> int:

@@ -26,5 +26,5 @@ FOLDS = Schema("folds", 1)
 TRAINING = Schema("training", 1)
 """The loop; the stage's own number for its weights comes beside it."""
 PHANTOM_STUDY = Schema("synthetic study", 2)
-PAGE = Schema("page of one study", 1)
+PAGE = Schema("page of one study", 2)
 BANK_SUBJECT = Schema("subject of an anatomy bank", 3)

@@ -19,7 +19,8 @@ from stage2_classify.evaluation.evaluate_submission import report
 from stage2_classify.evaluation.metrics import FOLDERS, KINDS, collect, folder_of
 from stage2_classify.evaluation.roc import ALL
 from stage2_classify.report import plots
-from stage2_classify.report.studies import ShownStudy, page_files, studies
+from stage2_classify.report.studies import ShownStudy, ranked, studies
+from stage2_classify.report.study_pages import page_files, write_study_pages
 from stage2_classify.run_folder import weights_paths
 from stage2_classify.schema import REPORT
 from stage2_classify.settings import ClassifySettings
@@ -32,9 +33,9 @@ ENTRY_NAMES = {
 NAMES = {OVERALL: "any", ALL: "all vertebrae"}
 
 
-def make_report(data: DataSettings, settings: ClassifySettings) -> int:
-    """Writes metrics.json and report.html into the run's folder where they aren't current; returns 0, or
-    PARTLY_FAILED where a study lacks its picture. Without a
+def make_report(data: DataSettings, settings: ClassifySettings, with_pages: bool = False) -> int:
+    """Writes metrics.json and report.html into the run's folder where they aren't current, `with_pages` after a page
+    for each study that has pictures; returns 0, or PARTLY_FAILED where a study lacks its picture or page. Without a
     submission they tell of the training studies alone, and SubmissionError is raised after; before, where these have no
     predictions either."""
     # The submission is that of the default kind, whatever entry the command names.
@@ -44,11 +45,13 @@ def make_report(data: DataSettings, settings: ClassifySettings) -> int:
     missing = SubmissionError(f"{submission}: no submission yet; run `python -m stage2_classify submit` first")
     if not submission.is_file() and not (folder_of(data, "vertebra3d") / "out_of_fold.csv").is_file():
         raise missing
+    said_failed.clear()
+    if with_pages and (found := ranked(data)) is not None:
+        write_study_pages(found.reasons, data, settings)
     notices = inconsistencies(Competition.open(data.root))
     notices += [] if submission.is_file() else ["there is no submission: what follows is of the training studies alone"]
     provenance = {**_provenance(data, settings), "notices": notices}
     outputs = (data.run / "metrics.json", data.run / "report.html")
-    said_failed.clear()
     if not all(store.is_current(output, provenance, REPORT) for output in outputs):
         with run_outputs_at(outputs):
             _write(outputs, data, settings, notices, provenance)

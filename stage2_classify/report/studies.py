@@ -1,7 +1,6 @@
 """The report's list of studies: every study's prediction, and pictures of the best, the median and the worst."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -20,13 +19,13 @@ from stage2_classify.evaluation.evaluate_submission import read_submission
 from stage2_classify.evaluation.metrics import folder_of
 from stage2_classify.predictions import CALIBRATED, read_predictions
 from stage2_classify.report import plots
+from stage2_classify.report.study_pages import PAGES, page_files
 from stage2_classify.run_folder import weights_paths
 from stage2_classify.settings import ClassifySettings
 
 if TYPE_CHECKING:
     from stage2_classify.predictor import Predictor
 
-PAGES = "pages"
 SHOWN = 4
 """Studies with pictures: so many of the worst, the median one, and so many of the best that have a fracture."""
 
@@ -53,28 +52,43 @@ class ShownStudy:
         return None if truth is None else truth == 1
 
 
-def studies(data: DataSettings, settings: ClassifySettings) -> list[ShownStudy]:
-    """All studies of the submission, the worst predicted first; in its order where the truth isn't known. [] without a
-    submission."""
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """The submission's studies. `predictions`: a row each; `truth`: the same where it is known, or None; `scores`:
+    the worst first, NaN and in the submission's order where it isn't; `reasons`: study -> why it has pictures."""
+
+    predictions: pd.DataFrame
+    truth: pd.DataFrame | None
+    scores: pd.Series
+    reasons: dict[str, str]
+
+
+def ranked(data: DataSettings) -> Ranked | None:
+    """None without a submission."""
     if not (data.run / "submission.csv").is_file():
-        return []
+        return None
     predictions = read_submission(data.run / "submission.csv")
     truth = Competition.open(data.root).test_labels()
     if truth is not None:
         truth = truth.loc[truth.index.intersection(predictions.dropna().index)]
         truth = None if truth.empty else truth
-    said = read_predictions(folder_of(data, "vertebra3d") / "test.csv").reindex(predictions.index)
     if truth is None:
-        scores, reasons = (
-            pd.Series(np.nan, index=predictions.index),
-            dict.fromkeys(predictions.index[: 2 * SHOWN], "first"),
-        )
-    else:
-        predictions = predictions.loc[truth.index]
-        scores = pd.Series(row_scores(predictions.to_numpy(), truth.to_numpy()), truth.index).sort_values(
-            ascending=False
-        )
-        reasons = chosen(scores, truth[OVERALL])
+        scores = pd.Series(np.nan, index=predictions.index)
+        return Ranked(predictions, None, scores, dict.fromkeys(predictions.index[: 2 * SHOWN], "first"))
+    predictions = predictions.loc[truth.index]
+    scores = pd.Series(row_scores(predictions.to_numpy(), truth.to_numpy()), truth.index)
+    scores = scores.sort_values(ascending=False)
+    return Ranked(predictions, truth, scores, chosen(scores, truth[OVERALL]))
+
+
+def studies(data: DataSettings, settings: ClassifySettings) -> list[ShownStudy]:
+    """All studies of the submission, the worst predicted first; in its order where the truth isn't known. [] without a
+    submission."""
+    found = ranked(data)
+    if found is None:
+        return []
+    predictions, truth, scores, reasons = found.predictions, found.truth, found.scores, found.reasons
+    said = read_predictions(folder_of(data, "vertebra3d") / "test.csv").reindex(predictions.index)
     predictors = _predictors(data, settings)
     pages = {path.stem: f"{PAGES}/{quote(path.name)}" for path in page_files(data)}
     rows = []
@@ -98,11 +112,6 @@ def studies(data: DataSettings, settings: ClassifySettings) -> list[ShownStudy]:
             )
         )
     return rows
-
-
-def page_files(data: DataSettings) -> list[Path]:
-    """Pages of single studies beside the report (docs/page.md), `pages/<uid>.html`."""
-    return sorted((data.run / PAGES).glob("*.html"))
 
 
 def chosen(scores: pd.Series, fractured: pd.Series) -> dict[str, str]:

@@ -9,14 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from small_study import write_ct, write_mask, write_untrained_classifier
 
 from common.config import DataSettings
-from common.errors import SubmissionError
+from common.errors import PARTLY_FAILED, SubmissionError
 from common.labels import LEVELS, TARGETS
+from common.reading.nifti import read_nifti
+from common.reading.selftest.specimens import write_slice
 from stage2_classify.evaluation.operating_points import operating_point, operating_points, threshold_for
 from stage2_classify.evaluation.roc import aucs, discrimination
 from stage2_classify.report.page import make_report, page
 from stage2_classify.report.studies import ShownStudy, chosen
+from stage2_classify.report.study_pages import page_files
+from stage2_classify.run_folder import weights_paths
 from stage2_classify.settings import ClassifySettings
 
 CHROMIUM = shutil.which("chromium")
@@ -192,6 +197,30 @@ def test_a_study_with_a_page_of_its_own_is_a_link_to_it(answered):
     make_report(answered, ClassifySettings())
     text = (answered.run / "report.html").read_text()
     assert re.findall(r'<a href="(.*?)">(.*?)</a>', text) == [("pages/t2.html", "t2")]
+
+
+def test_pages_are_made_of_the_studies_that_are_shown(answered, tmp_path, capsys):
+    """t0 has a scan and a mask; of the others nothing can be shown."""
+    ct = read_nifti(write_ct(tmp_path / "ct.nii.gz"))  # axes R, A, S; a slice's columns run to the left, rows back
+    for k in range(24):
+        where = answered.root / "test_images" / "t0" / f"{k}.dcm"
+        write_slice(where, ct.array[::-1, ::-1, k].T.copy(), (-92, -92, 4 * k), spacing=(4.0, 4.0))
+    (answered.run / "masks").mkdir()
+    write_mask(answered.run / "masks" / "t0.nii.gz")
+    settings = ClassifySettings()
+    for weights in weights_paths(answered, settings):
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        write_untrained_classifier(weights)
+    assert make_report(answered, settings, with_pages=True) == PARTLY_FAILED
+    assert [path.name for path in page_files(answered)] == ["t0.html"]
+    page_of_t0 = (answered.run / "pages" / "t0.html").read_text()
+    assert "Study t0" in page_of_t0 and 'data-layer="evidence"' in page_of_t0
+    assert re.findall(r'data-level="(C\d)" disabled', page_of_t0) == ["C1", "C7"]
+    text = (answered.run / "report.html").read_text()
+    assert re.findall(r'<a href="(.*?)">', text) == ["pages/t0.html"] and "t1: no page" in capsys.readouterr().err
+    before = (answered.run / "pages" / "t0.html").stat().st_mtime_ns
+    make_report(answered, settings, with_pages=True)
+    assert (answered.run / "pages" / "t0.html").stat().st_mtime_ns == before
 
 
 @pytest.mark.slow
