@@ -1,6 +1,7 @@
 """DICOM SR (TID 1500): what stage 2 says of each level, as a report that a PACS stores."""
 
 from collections.abc import Collection, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import highdicom as hd
@@ -41,9 +42,9 @@ def report(
     in_view: Collection[str] = LEVELS,
 ) -> sr.ComprehensiveSR:
     """`result`: the content of result.json. A finding for each of C1..C7 and for the cervical spine: its certainty in
-    percent (calibrated where there is a calibration) with the source's frame and pixel where its evidence is largest;
-    whether that is calibrated and suspected, and the flags as comments. Of a level that isn't `in_view`, or wasn't
-    judged, there is no certainty: it would be a prior.
+    percent (calibrated where there is a calibration); whether that is calibrated and suspected, and the flags as
+    comments. Of a level that isn't `in_view`, or wasn't judged, there is no certainty: it would be a prior. After
+    these, for each judged level a point on the source's frame where its evidence is largest.
     `algorithms`: who found it, the last of them the levels' fractures. `segments`: the DICOM SEG of the same study, to
     which findings then refer."""
     judged = judged_levels(result, in_view)
@@ -57,12 +58,12 @@ def report(
             _comments(target, result, judged.get(target)),
             algorithms[-1],
             source,
-            _peak(result, target),
             segments,
             numbers.get(target),
         )
         for target in TARGETS
     ]
+    groups += [group for target in judged for group in _peak(target, result, algorithms[-1], source)]
     uid = generate_uid(entropy_srcs=[MODEL, *(digest for algorithm in algorithms for digest in algorithm.weights)])
     device = sr.DeviceObserverIdentifyingAttributes(uid, MODEL, MANUFACTURER, MODEL, algorithms[-1].version)
     observer = sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device))
@@ -93,22 +94,13 @@ def _finding(
     comments: Sequence[str],
     algorithm: Algorithm,
     source: ScanSource,
-    peak: np.ndarray | None,
     segments: pydicom.Dataset | None,
     number: int | None,
 ) -> Any:
     """A measurement group; with a segment it refers to it (TID 1411), else to the level by name alone (TID 1501)."""
-    points = _points(source, peak)
-    described: dict[str, Any] = {
-        "tracking_identifier": sr.TrackingIdentifier(hd.UID(), target if target != OVERALL else "any level"),
-        "finding_type": FRACTURE,
-        "finding_category": ABNORMAL,
-        "finding_sites": [sr.FindingSite(VERTEBRAE.get(target, CERVICAL_SPINE))],
-        "algorithm_id": algorithm.for_report(),
-    }
+    described = _described(target if target != OVERALL else "any level", target, algorithm)
     if value is not None:
-        certainty = sr.Measurement(CERTAINTY, round(100 * value, 4), PERCENT, referenced_coordinates=points or None)
-        described["measurements"] = [certainty]
+        described["measurements"] = [sr.Measurement(CERTAINTY, round(100 * value, 4), PERCENT)]
     if segments is not None and number is not None:
         series = sr.SourceSeriesForSegmentation(source.frames[0].series_uid)
         segment = sr.ReferencedSegment(segments.SOPClassUID, segments.SOPInstanceUID, number, source_series=series)
@@ -127,26 +119,35 @@ def _comments(target: str, result: Mapping[str, Any], value: float | None) -> li
         least = operating_point(result)
         said = [CALIBRATED if result.get("calibrated") else NOT_CALIBRATED]
         said.append((SUSPECTED if value >= least else NOT_SUSPECTED).format(least))
-        if peak := result.get("evidence_peaks", {}).get(target):
-            said.append(PEAK.format(peak["value"]))
     return [*said, *result.get("flags", {}).get(target, ())]
 
 
-def _peak(result: Mapping[str, Any], target: str) -> np.ndarray | None:
-    """RAS mm of a level's largest evidence, where it is known."""
-    peaks = result.get("evidence_peaks") or {}
-    return np.array(peaks[target]["ras_mm"], float) if target in peaks else None
-
-
-def _points(source: ScanSource, peak: np.ndarray | None) -> list[Any]:
-    """A place (RAS mm) as a point on the frame that shows it (TID 320; PS3.3 C.18.6: the first pixel's centre is 0.5,
-    0.5)."""
-    if peak is None or (found := source.pixel_at(peak)) is None:
+def _peak(target: str, result: Mapping[str, Any], algorithm: Algorithm, source: ScanSource) -> list[Any]:
+    """A group of its own (TID 1410; one that refers to a segment may have no point): a level's largest evidence, as a
+    point on the frame that shows it. [] where it isn't known, or no frame does."""
+    peak = result.get("evidence_peaks", {}).get(target)
+    if peak is None or (found := source.pixel_at(np.array(peak["ras_mm"], float))) is None:
         return []
     frame, column, row = found
     image = sr.SourceImageForRegion(frame.sop_class, frame.sop_instance, [frame.number] if frame.number else None)
+    # PS3.3 C.18.6: the first pixel's corner is 0, 0.
     pixel = np.clip([column + 0.5, row + 0.5], 0, source.shape)
-    return [sr.CoordinatesForMeasurement(sr.GraphicTypeValues.POINT, pixel[None], image)]
+    region = sr.ImageRegion(sr.GraphicTypeValues.POINT, pixel[None], image)
+    described = _described(f"{target}, largest evidence", target, algorithm)
+    group: Any = sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, **described)
+    group[0].ContentSequence.append(_comment(PEAK.format(peak["value"])))
+    return [group]
+
+
+def _described(name: str, target: str, algorithm: Algorithm) -> dict[str, Any]:
+    """What every group has: what is found, where, by whom."""
+    return {
+        "tracking_identifier": sr.TrackingIdentifier(hd.UID(), name),
+        "finding_type": FRACTURE,
+        "finding_category": ABNORMAL,
+        "finding_sites": [sr.FindingSite(VERTEBRAE.get(target, CERVICAL_SPINE))],
+        "algorithm_id": algorithm.for_report(),
+    }
 
 
 def _about(algorithms: Sequence[Algorithm]) -> list[str]:
@@ -162,8 +163,7 @@ def _comment(text: str) -> sr.TextContentItem:
 
 def _bare(segments: pydicom.Dataset, instance: pydicom.Dataset) -> pydicom.Dataset:
     """The SEG as a thing to refer to: without its pixels and patient."""
-    bare = pydicom.Dataset()
-    bare.update(instance)
+    bare = deepcopy(instance)  # `update` would share its elements
     bare.SOPClassUID, bare.SOPInstanceUID = segments.SOPClassUID, segments.SOPInstanceUID
     bare.SeriesInstanceUID = segments.SeriesInstanceUID
     return bare
