@@ -23,12 +23,14 @@ from common.outputs.out_folder import answer_at
 from common.outputs.own_files import is_unchanged, refuse_unrecorded
 from common.reading.images import write_image
 from common.volume import Volume
-from stage1_segment.inference.mask_report import describe
+from stage1_segment.inference.mask_report import UNCERTAIN, describe
 from stage1_segment.schema import MASK
 
 if TYPE_CHECKING:
     from common.reading.study import Reader
 
+LEAST_KEPT = 0.5
+"""Of a vertebra's voxels that an edit leaves, for it to be the same vertebra."""
 BY_HAND = "named or edited by hand"
 BEFORE = "of the mask before it was corrected: "
 IN_PLACE = "mask.nii.gz was changed after it was written, so that what it was before isn't kept"
@@ -133,18 +135,24 @@ def _edited(before: Volume | None, after: Volume) -> dict[str, str]:
 def _about(
     uid: str | None, ct: Volume, made: Corrected, earlier: Earlier | None, done: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The content of the mask's JSON file. The network's confidence stays with levels whose voxels are as they were."""
+    """The content of the mask's JSON file. The network's confidence stays with levels whose voxels are as they were,
+    the certainty of a level with a vertebra that is called as before."""
     from stage1_segment.inference.anatomy.row import row_contradictions
 
     old = {} if earlier is None else earlier.about
-    alike = {}
-    for name, value in LEVEL_IDS.items():
-        sure = (old.get("levels") or {}).get(name, {}).get("confidence")
-        if earlier is not None and sure is not None and _is_alike(earlier.mask, made.mask, value):
-            alike[value] = float(sure)
-    levels = describe(made.mask, alike)
-    for level, value in zip(levels.values(), LEVEL_IDS.values()):
-        if level["present"] and value not in alike:
+    named = {name: dict((old.get("levels") or {}).get(name) or {}) for name in LEVEL_IDS}
+    parts = {name: _part_kept(earlier, made.mask, value) for name, value in LEVEL_IDS.items()}
+    alike = {name for name, part in parts.items() if part == 1}
+    sure = {LEVEL_IDS[name]: said["confidence"] for name, said in named.items() if name in alike}
+    levels = describe(made.mask, sure)
+    for name, level in levels.items():
+        # What is said of the level's name stays with a vertebra that has kept it.
+        stays = level["present"] and parts[name] > LEAST_KEPT
+        level["certainty"] = named[name].get("certainty") if stays else None
+        level["alternatives"] = named[name].get("alternatives", {}) if stays else {}
+        if stays and UNCERTAIN in named[name].get("flags", ()):
+            level["flags"].append(UNCERTAIN)
+        if level["present"] and name not in alike:
             level["flags"].append(BY_HAND)
     before = [text for text in old.get("notices") or () if isinstance(text, str) and text not in ct.notices]
     before = [text for text in before if not text.startswith((BEFORE, *map(sentence, done[:-1])))]
@@ -158,6 +166,7 @@ def _about(
     kept = {key: old[key] for key in ("precision", "seen_in_training") if key in old}
     return {
         "study": uid,
+        "certainty": None,
         "levels": levels,
         "notices": list(dict.fromkeys(notices)),
         TURNED: old.get(TURNED, []),
@@ -166,9 +175,12 @@ def _about(
     }
 
 
-def _is_alike(before: Volume, after: Volume, value: int) -> bool:
-    old = onto(before, after.grid)
-    return bool(((old.array == value) == (after.array == value)).all())
+def _part_kept(earlier: Earlier | None, after: Volume, value: int) -> float:
+    """Part (0..1) of a level's voxels, before and after, that are the same ones; 0 without a version before."""
+    if earlier is None:
+        return 0.0
+    old, new = onto(earlier.mask, after.grid).array == value, after.array == value
+    return float((old & new).sum() / max((old | new).sum(), 1))
 
 
 def _digest(mask: Path) -> str:

@@ -15,7 +15,7 @@ from common.outputs.schema import PLAIN
 from common.reading.images import read_image, write_image
 from common.writing.seg_nrrd import write_seg_nrrd
 from stage1_segment.inference.correct import BEFORE, BY_HAND, correct_study
-from stage1_segment.inference.mask_report import describe
+from stage1_segment.inference.mask_report import UNCERTAIN, describe
 
 SAID = {"probabilities": {"C4": 0.7}, "calibrated": {"C4": 0.4}, "weights": ["w"]}
 
@@ -32,6 +32,8 @@ def out(tmp_path: Path, study: Path) -> Path:
     folder.mkdir()
     mask = read_image(write_mask(folder / "mask.nii.gz"))
     levels = describe(mask, dict.fromkeys(range(2, 7), 0.9))
+    for name in ("C3", "C6"):
+        levels[name] |= {"certainty": 0.7, "alternatives": {"C4": 0.3}, "flags": [UNCERTAIN]}
     about = {"study": None, "levels": levels, "notices": ["the row looks odd"], "turned": [], "precision": "32-true"}
     store.write_json(folder / "mask.json", about)
     store.write_json(folder / "result.json", SAID)
@@ -65,6 +67,7 @@ def test_both_versions_and_the_reason_are_kept(study: Path, out: Path, capsys: p
     ]
     assert not about["levels"]["C2"]["present"] and about["levels"]["C7"]["present"]
     assert about["levels"]["C5"]["confidence"] is None and BY_HAND in about["levels"]["C5"]["flags"]
+    assert not any(level["alternatives"] or level["certainty"] for level in about["levels"].values())
     told = capsys.readouterr().err
     for text in ("levels named by hand (C4=C5)", "C4 is C5", "Reason: ribs at T1", "before-1"):
         assert text in about["notices"][0] and text in told
@@ -113,7 +116,7 @@ def test_folders_that_are_not_this_studys(study: Path, out: Path, tmp_path: Path
 def test_an_edited_mask_in_its_own_place_and_elsewhere(study: Path, out: Path, tmp_path: Path) -> None:
     mask = read_image(out / "mask.nii.gz")
     edited = mask.array.copy()
-    edited[10:14, 10:14, 4:6] = 0  # 32 voxels of 64 mm3 of C5 and C6
+    edited[10:14, 10:14, 4:6] = 0  # of C6, in voxels of 64 mm3
     write_image(mask.with_array(edited), tmp_path / "mine.nii.gz")
     about = correct(study, out, mask=tmp_path / "mine.nii.gz", reason="too generous")
     assert (values(out / "mask.nii.gz") == edited).all() and (tmp_path / "mine.nii.gz").is_file()
@@ -123,6 +126,10 @@ def test_an_edited_mask_in_its_own_place_and_elsewhere(study: Path, out: Path, t
     assert sum(less) == pytest.approx(gone, abs=0.02)
     assert one["mask"] == "mine.nii.gz" and one["earlier"] == "before-1"
     assert about["levels"]["C3"]["confidence"] == 0.9 and BY_HAND not in about["levels"]["C3"]["flags"]
+    assert about["levels"]["C6"]["confidence"] is None and BY_HAND in about["levels"]["C6"]["flags"]
+    for name in ("C3", "C6"):  # what is edited a little is the same vertebra, and its name as doubtful as before
+        assert about["levels"][name]["alternatives"] == {"C4": 0.3} and about["levels"][name]["certainty"] == 0.7
+        assert UNCERTAIN in about["levels"][name]["flags"]
     with pytest.raises(ConfigError, match="there already"):
         write_image(mask.with_array(edited), tmp_path / "again.nrrd")
         correct(study, out, mask=tmp_path / "again.nrrd")
