@@ -32,6 +32,7 @@ PY           := .venv/bin/python
 DATA_ARGS     = --config "$(CONFIG)" "data.root=$(DATA)" "data.run=$(RUN)" $(FOLDS)
 # For one study the stage 1 that comes with the project, unless a run or a configuration is named.
 STUDY_ARGS    = $(if $(filter command environment,$(origin RUN) $(origin CONFIG)),--config "$(CONFIG)" --run "$(RUN)") \
+                $(if $(CALIBRATION),--calibration "$(CALIBRATION)") \
                 $(if $(SEGMENT),--segment $(SEGMENT)) $(if $(CLASSIFY),--classify $(CLASSIFY))
 MASKS_ARGS    = $(if $(MASKS),"masks.folder=$(MASKS)" masks.scheme=$(or $(SCHEME),rsna))
 
@@ -53,7 +54,7 @@ define submit_and_report
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cohort verify segment evaluate classify submit submission compare predict set-pretrained bench-readers docs \
+.PHONY: help setup cohort verify segment evaluate classify submit submission compare predict calibrate-locally set-pretrained bench-readers docs \
         bench test test-kills test-mutations lint clean
 
 help: ## list the targets
@@ -117,6 +118,10 @@ predict: setup ## one study: make predict STUDY=folder, zip or NIfTI OUT=dir
 	[ -x "$$script" ] || { echo "$$script is missing: run \`make setup\`, or in an environment of your own" \
 	  "\`$(PY) -m pip install --editable .\`" >&2; exit 2; }; \
 	"$$script" predict "$(STUDY)" -o "$(OUT)" $(STUDY_ARGS)
+
+calibrate-locally: setup ## how far predictions are off on your labelled studies: PREDICTIONS=dir LABELS=csv OUT=dir
+	@test -n "$(PREDICTIONS)" -a -n "$(LABELS)" || { echo "make calibrate-locally PREDICTIONS=dir LABELS=csv OUT=dir" >&2; exit 2; }
+	@"$(PY)" -m stage2_classify calibrate-locally --predictions "$(PREDICTIONS)" --labels "$(LABELS)" -o "$(OUT)" $(if $(FORCE),--force)
 
 set-pretrained: setup ## make RUN's stage-1 weights those that come with the project (then write their CARD.md)
 	@"$(PY)" -m stage1_segment set-pretrained $(DATA_ARGS) $(SEGMENT)

@@ -1,5 +1,5 @@
 """`python -m stage2_classify COMMAND`: train, pretrain, set-pretrained, evaluate-encoder, evaluate-broken-bone,
-predict, submit, report, score, calibrate."""
+predict, submit, report, score, calibrate, calibrate-locally."""
 
 import argparse
 from pathlib import Path
@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         "--operating-point", type=commandline.probability, metavar="P",
         help=f"a fracture of one study is called suspected from this probability on; default: {OPERATING_POINT}",
     )  # fmt: skip
+    predict.add_argument("--calibration", type=Path, metavar="FILE", help="a local map that calibrate-locally saved")
     predict.add_argument("--device", default=None, help="auto, cpu, cuda or cuda:N")
     commandline.add_overwrite(predict)
     predict.set_defaults(command=_predict, read=None)
@@ -120,7 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     score.set_defaults(command=_score)
 
     calibrate = commands.add_parser(
-        "calibrate", help="the best prediction to submit from anyone's predictions, each by a fit to other folds"
+        "calibrate",
+        help="the best prediction to submit from anyone's predictions, each by a fit to other folds",
+        epilog="For a hospital's own studies, and a map that predict takes, see calibrate-locally.",
     )
     calibrate.add_argument("--predictions", type=Path, required=True, metavar="P.csv", help="a probability per target")
     calibrate.add_argument("--labels", type=Path, metavar="L.csv", help="the same columns, 0 or 1")
@@ -133,6 +136,25 @@ def _parser() -> argparse.ArgumentParser:
     kept.add_argument("--load", type=Path, metavar="M.json", help="calibrate new studies by a kept fit")
     commandline.add_overwrite(calibrate)
     calibrate.set_defaults(command=_calibrate)
+
+    locally = commands.add_parser(
+        "calibrate-locally",
+        help="how far predictions are off on a hospital's labelled studies, and a map for predict --calibration",
+        epilog=f"See docs/local_calibration.md. {commandline.NOT_MEDICAL}",
+    )
+    locally.add_argument(
+        "--predictions", type=Path, required=True, metavar="DIR|P.csv",
+        help="a folder with the result.json of each study, or a table that predict wrote",
+    )  # fmt: skip
+    locally.add_argument("--labels", type=Path, required=True, metavar="L.csv", help="StudyInstanceUID and 0 or 1 each")
+    locally.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="for report, picture and map")
+    locally.add_argument("--weights", type=Path, metavar="PATH", help="what made P.csv, where it has no record")
+    locally.add_argument(
+        "--thresholds", type=float, nargs="+", default=(0.2, 0.5), metavar="P", help="of sensitivity and specificity"
+    )
+    locally.add_argument("--force", action="store_true", help="save a map although there is too little to tell")
+    commandline.add_overwrite(locally)
+    locally.set_defaults(command=_calibrate_locally)
     return parser
 
 
@@ -234,11 +256,11 @@ def _predict(args: argparse.Namespace) -> int:
     if args.device is not None:
         settings = settings.model_copy(update={"train": settings.train.model_copy(update={"device": args.device})})
     if args.input is None:
-        of_one = (args.mask, args.output, args.scheme, args.weights, args.series_uid, args.evidence)
+        of_one = (args.mask, args.output, args.scheme, args.weights, args.series_uid, args.evidence, args.calibration)
         if any(of_one) or args.operating_point is not None:
             raise ConfigError(
-                "predict: --mask, --output, --scheme, --weights, --evidence, --operating-point, --series-uid are for "
-                "one study; name it with -i"
+                "predict: --mask, --output, --scheme, --weights, --evidence, --operating-point, --calibration, "
+                "--series-uid are for one study; name it with -i"
             )
         from common.config import digest
         from stage2_classify.inference.cohort import predict_cohort
@@ -260,7 +282,7 @@ def _predict(args: argparse.Namespace) -> int:
     predict_study(
         args.input, args.mask, args.output, weights, scheme, settings.train.device, args.series_uid,
         settings.decision.precision, args.overwrite, settings if configured else None, args.read or read_study,
-        args.evidence, OPERATING_POINT if args.operating_point is None else args.operating_point,
+        args.evidence, OPERATING_POINT if args.operating_point is None else args.operating_point, args.calibration,
     )  # fmt: skip
     return 0
 
@@ -301,6 +323,17 @@ def _calibrate(args: argparse.Namespace) -> int:
     inputs = [args.predictions, args.labels, args.folds, args.load]
     with outputs_at([args.output, args.save], inputs, args.overwrite):
         print(calibrate(request, DecisionSettings()))
+    return 0
+
+
+def _calibrate_locally(args: argparse.Namespace) -> int:
+    from stage2_classify.recalibration.calibrate_locally import Request, calibrate_locally
+
+    thresholds = tuple(args.thresholds)
+    request = Request(
+        args.predictions, args.labels, args.out, args.weights, thresholds, args.force, args.overwrite
+    )  # fmt: skip
+    print(calibrate_locally(request))
     return 0
 
 

@@ -30,7 +30,9 @@ def answer_study(request: "Request") -> int:
         files += ["--evidence", str(out / EVIDENCE)]
     own = own_or_pretrained(request.run_folder / "stage2")
     configured = ["--weights", str(own)] if own == PRETRAINED else request.configured
-    return main(["predict", *files, *request.common, *configured, *request.words.get("classify", ())], request.read)
+    local = [] if request.calibration is None else ["--calibration", str(request.calibration)]
+    words = [*files, *request.common, *configured, *local, *request.words.get("classify", ())]
+    return main(["predict", *words], request.read)
 
 
 def examine_study(request: "Request", facts: Mapping[str, Any], quick: bool) -> "StageView":

@@ -11,5 +11,7 @@ PREDICTIONS = Schema("predictions of stage 2", 3)
 """Out-of-fold predictions, the decision fitted on them, and the predictions for new studies."""
 CALIBRATION = Schema("calibration", 2)
 """A fitted calibration, and predictions that it makes of anyone's."""
+LOCAL_CALIBRATION = Schema("local calibration", 1)
+"""A map of calibrated probabilities, fitted on a hospital's own studies, and the report about it."""
 SUBMISSION = Schema("submission", 1)
 REPORT = Schema("report", 2)

@@ -39,7 +39,8 @@ class Request:
     """`study`: DICOM folder, zip or NIfTI. `out`: the folder for the results. `config`, `run`: those that were
     named, else None. `device`: auto, cpu, cuda or cuda:N; None: as the settings say. `outputs`: those of `OUTPUTS` that
     were named; None: all that the study allows but those on request. `labelmap`, `anonymous`: of DICOM objects.
-    `correction`: what a person says of the mask, instead of making one. `words`: by a step's name, what it alone is
+    `correction`: what a person says of the mask, instead of making one. `calibration`: a local map for the
+    probabilities (docs/local_calibration.md). `words`: by a step's name, what it alone is
     told. `read`: `read_study` for all steps together, so that the study is
     read once; none may change it."""
 
@@ -54,6 +55,7 @@ class Request:
     labelmap: bool = False
     anonymous: bool = False
     correction: Correction | None = None
+    calibration: Path | None = None
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     read: Callable[[Path, str | None], "Study"] = _read
 
@@ -102,6 +104,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("-o", "--out", type=Path, default=Path("out"), metavar="DIR", help="default: out")
     parser.add_argument("--run", type=Path, metavar="DIR", help="networks of this run instead of the pretrained ones")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the run's configuration; default: phantom")
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help="a local map, of `classify calibrate-locally`")
     parser.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N; default: auto, or as the configuration says")
     known = ", ".join(OUTPUTS)

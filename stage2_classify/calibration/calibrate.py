@@ -53,6 +53,11 @@ def calibrate(request: Request, settings: DecisionSettings) -> str:
     With `load` every study is answered by that calibration; else each by one fitted on the other folds, and `save`
     gets the one fitted on all. Raises DatasetError for tables that can't be used, WeightsError for a `load` that can't.
     """
+    if request.predictions.is_dir():
+        raise DatasetError(
+            f"{request.predictions}: is a folder, expected a table; for the results of a hospital's own studies use "
+            "`calibrate-locally` with the same --predictions and --labels"
+        )
     given = read_probabilities(request.predictions)
     labels = None if request.labels is None else _labels_of(given, request, request.labels)
     if labels is None and request.load is None:

@@ -10,10 +10,12 @@ import numpy as np
 from common.device import check_device, prediction_precision
 from common.errors import WeightsError
 from common.labels import LEVELS, OVERALL
+from common.outputs import store
 from common.reading.study import Study, volume_of
 from common.volume import Volume
 from stage2_classify.calibration import decide, mixture
 from stage2_classify.calibration.calibration import Calibration
+from stage2_classify.calibration.local_map import LocalMap, load_local_map, moved_alike
 from stage2_classify.crops.cut import Crops
 from stage2_classify.crops.one_study import Mask, crops_of, turn_of
 from stage2_classify.inference.compatibility import check_alike, check_described, read_decision
@@ -34,12 +36,15 @@ class Classifier:
     >>> result.table    # level, probability, calibrated, flags
 
     `calibration`: fitted on out-of-fold logits, None without one. `flip`: test-time augmentation by mirror images.
-    `unjudged`: flags with which a level is predicted from the prior and the other levels, whatever the networks say."""
+    `unjudged`: flags with which a level is predicted from the prior and the other levels, whatever the networks say.
+    `decision`: digest of the decision.json that has it. `local_map`: what local studies made of its probabilities."""
 
     predictors: "tuple[Predictor, ...]"
     calibration: Calibration | None
     flip: bool
     unjudged: tuple[str, ...] = ()
+    decision: str | None = None
+    local_map: LocalMap | None = None
 
     @classmethod
     def load(
@@ -48,13 +53,15 @@ class Classifier:
         device: str = "auto",
         precision: str = "32-true",
         settings: ClassifySettings | None = None,
+        calibration: Path | str | None = None,
     ) -> "Classifier":
         """From a run's folder, a folder with fold*/weights.safetensors, or weights files; decision.json beside the
         folds is used where it lies, and must have been fitted on just these networks.
 
         `device`: auto, cpu, cuda or cuda:N. `precision`: 32-true, bf16-mixed, 16-mixed or auto. `settings`: what the
-        weights must have been trained with, if given. Raises WeightsError (absent, damaged, not alike, not of
-        these settings or this decision), ConfigError (no such device or precision)."""
+        weights must have been trained with, if given. `calibration`: a local map that `calibrate-locally` saved
+        (docs/local_calibration.md). Raises WeightsError (absent, damaged, not alike, not of these settings or this
+        decision, or a local map of others), ConfigError (no such device or precision)."""
         from stage2_classify.predictor import load_predictor
 
         check_device(device)
@@ -66,15 +73,20 @@ class Classifier:
         predictors = tuple(load_predictor(path, device, precision) for path in paths)
         # .../stage2/fold0/weights.safetensors -> .../stage2/decision.json
         decision = paths[0].parent.parent / "decision.json"
-        calibration, fitted = read_decision(decision, [predictor.digest for predictor in predictors])
-        decision_settings = fitted or predictors[0].settings.decision
-        return cls(predictors, calibration, decision_settings.test_time_augmentation, decision_settings.unjudged)
+        digests = [predictor.digest for predictor in predictors]
+        fit, fitted = read_decision(decision, digests)
+        its_digest = None if fit is None else store.digest_file(decision)
+        local_map = None if calibration is None else load_local_map(calibration, digests, its_digest)
+        own = fitted or predictors[0].settings.decision
+        return cls(predictors, fit, own.test_time_augmentation, own.unjudged, its_digest, local_map)
 
     @classmethod
-    def pretrained(cls, device: str = "auto", precision: str = "32-true") -> "Classifier":
+    def pretrained(
+        cls, device: str = "auto", precision: str = "32-true", calibration: Path | str | None = None
+    ) -> "Classifier":
         """The network that comes with the project, for scans of people (stage2_classify/weights/CARD.md). It has seen
-        no real fracture. Raises WeightsError, ConfigError."""
-        return cls.load(PRETRAINED, device, precision)
+        no real fracture. `calibration`: see `load`. Raises WeightsError, ConfigError."""
+        return cls.load(PRETRAINED, device, precision, calibration=calibration)
 
     def __call__(self, study: Study | Volume, mask: Mask, scheme: str = "merged") -> Result:
         """The prediction about a CT (X, Y, Z) in HU of any orientation.
@@ -99,6 +111,8 @@ class Classifier:
             crops.images[:, 0] if len(crops.images) == len(crops.present) else None,
             evidence and evidence.map,
             evidence.peaks if evidence else {},
+            decision=self.decision,
+            local_map=self.local_map,
         )
 
     @property
@@ -129,7 +143,14 @@ class Classifier:
         if crops.alternatives:
             nothing = decide.decide(logits, np.zeros_like(judged), prior, self.calibration)
             decided = mixture.mixed(decided, nothing, judged, crops.alternatives)
-        return Prediction(uid, decided.answer, flags, decided.calibrated, decided.network, notices)
+        if self.local_map is None or decided.calibrated is None:
+            return Prediction(uid, decided.answer, flags, decided.calibrated, decided.network, notices)
+        before, answer, rows = decided.calibrated[None], decided.answer[None], judged[None]
+        after = self.local_map(before, rows)
+        if judged.any():
+            answer = moved_alike(answer, before, after, rows)
+            notices = (*notices, self.local_map.notice)
+        return Prediction(uid, answer[0], flags, after[0], decided.network, notices, decided.calibrated)
 
 
 def find_weights(given: Sequence[Path | str]) -> list[Path]:

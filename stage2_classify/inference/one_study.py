@@ -31,22 +31,23 @@ def predict_study(
     read: Reader = read_study,
     evidence: Path | None = None,
     operating_point: float = OPERATING_POINT,
+    calibration: Path | None = None,
 ) -> None:
     """One CT (DICOM folder, zip, NIfTI) and its mask (a NIfTI whose values follow `scheme`, or a folder with
     one file per vertebra) -> RESULT.json.
 
     Everything else comes out of the weights files, and from decision.json beside their folders where it lies, which
     must have been fitted on these networks. `settings`: what the weights must have been trained with, if given.
-    `evidence`: a NIfTI to write as well, see `Result.evidence`. `operating_point`: as in `Result`. What older results
-    left there goes first; `overwrite`: so do files that aren't ours. Raises NoCervicalLevel after the result is written
-    when no level is in view;
+    `evidence`: a NIfTI to write as well, see `Result.evidence`. `operating_point`: as in `Result`. `calibration`: a
+    local map, see `Classifier.load`. What older results left there goes first; `overwrite`: so do files that aren't
+    ours. Raises NoCervicalLevel after the result is written when no level is in view;
     StudyError, WeightsError, OutputError, RunBusy, ConfigError (no such device or precision): nothing is there then.
     """
     folders = [folder for path in weights for folder in (path, path / "stage2", *path.parents[:2])]
     decisions = [folder / "decision.json" for folder in folders]
-    inputs = [mask, json_beside(mask), *weights, *decisions]
+    inputs = [mask, json_beside(mask), *weights, *decisions, calibration]
     with answer_at([output, evidence], study, mask, inputs, overwrite) as about:
-        classifier = Classifier.load(weights, device, precision, settings)
+        classifier = Classifier.load(weights, device, precision, settings, calibration)
         scan = read(study, series_uid)
         result = replace(classifier(scan, mask, scheme), operating_point=operating_point)
         tell(scan.uid or study.name, result.notices)
@@ -59,6 +60,7 @@ def predict_study(
             "weights": list(classifier.digests),
             "decision": None if classifier.calibration is None else classifier.calibration.to_json(),
             "precision": result.precision,
+            "local_map": None if classifier.local_map is None else classifier.local_map.digest,
         }
         store.write_record(output, {**about, **provenance}, PREDICTIONS)
         if evidence is not None and result.evidence is not None:

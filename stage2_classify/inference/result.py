@@ -17,6 +17,7 @@ from common.outputs.store import read_json, write_text
 from common.page.page import page
 from common.reading.study import Study, volume_of
 from common.volume import Volume
+from stage2_classify.calibration.local_map import LocalMap
 from stage2_classify.crops.one_study import Mask, labels_on
 from stage2_classify.prediction import Prediction
 
@@ -40,7 +41,8 @@ class Result:
     `precision`: of their predictions. `pictures` (7, X, Y, Z) uint8: each level's CT window, axes right, anterior,
     superior, all 0 where it isn't in view (None: not kept). `evidence` (X, Y, Z) 0..1 on the scan's grid along right,
     anterior, superior: where a fracture is seen (None: no such networks, or a wrong header). `peaks`: level in view ->
-    where its evidence is largest. `operating_point`: from this probability on a fracture is called suspected."""
+    where its evidence is largest. `operating_point`: from this probability on a fracture is called suspected.
+    `decision`: digest of the decision.json that calibrated. `local_map`: what was applied after it (None: nothing)."""
 
     prediction: Prediction
     weights: tuple[str, ...]
@@ -51,6 +53,8 @@ class Result:
     evidence: Volume | None = None
     peaks: "Mapping[str, Peak]" = field(default_factory=dict)
     operating_point: float = OPERATING_POINT
+    decision: str | None = None
+    local_map: LocalMap | None = None
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -113,9 +117,11 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """The content of result.json. `probabilities`: what the competition's score rewards; `calibrated`: how likely
         each fracture is, for people (None without a fitted calibration); `evidence_peaks`: where each level's evidence
-        is largest."""
+        is largest; `local_calibration`: which local map the calibrated ones have been through, and what they were
+        before it."""
         given = self.prediction
         return {
+            "study": given.uid or None,
             "probabilities": _by_target(given.probabilities),
             "calibrated": None if given.calibrated is None else _by_target(given.calibrated),
             "flags": given.flags,
@@ -130,9 +136,19 @@ class Result:
             "precision": self.precision,
             "version": __version__,
             "weights": list(self.weights),
+            "decision": self.decision,
+            "local_calibration": self._local(),
             "caveats": list(self.caveats),
             "notice": " ".join((NOT_MEDICAL, *self.caveats)),
         }
+
+    def _local(self) -> dict[str, Any] | None:
+        before = self.prediction.before_local_map
+        if self.local_map is None or before is None:
+            return None
+        said = self.local_map.to_json()
+        kept = {name: said[name] for name in ("map", "fitted_on", "forced", "made")}
+        return {**kept, "digest": self.local_map.digest, "calibrated_before": _by_target(before)}
 
 
 def _by_target(values: np.ndarray) -> dict[str, float]:
