@@ -49,7 +49,7 @@ def table(figures: Figures) -> list[Row]:
         if name not in ROWS
     ]
     by_chance = f" (by chance {figures.chance_ece:.3f})"
-    rows = [(name + (by_chance if name == ROWS["ece"][0] else ""), *sides) for name, *sides in rows]
+    rows = [(name + by_chance if name == ROWS["ece"][0] else name, one, other) for name, one, other in rows]
     return [*rows, ("log loss, change", "", shown(figures.change, "+.3f"))]
 
 
