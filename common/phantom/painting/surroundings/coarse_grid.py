@@ -91,13 +91,13 @@ class CoarseGrid:
         fx, start = int(self.factor[0]), (box[0].start + first) * int(self.factor[0])
         nx = last - first
         for i in range(min(nx * fx, self.canvas.grid.shape[0] - start)):
-            at = float(np.clip((i + 0.5) / fx - 0.5, 0, nx - 1))
+            at = min(max((i + 0.5) / fx - 0.5, 0.0), nx - 1)
             below = min(int(at), nx - 2) if nx > 1 else 0
             weight = at - below
             pair = slice(below, below + (2 if weight > 0 else 1))
             part = [slice(min(low[pair]), max(high[pair])) for low, high in ranges]
             if part[0].stop > part[0].start:
-                planes = [self._refined(array[pair][(slice(None), *part)], weight) for array in arrays]
+                planes = [self._refined(array[(pair, *part)], weight) for array in arrays]
                 where, size = [], []
                 for k in (1, 2):
                     origin = (box[k].start + part[k - 1].start) * int(self.factor[k])
