@@ -4,6 +4,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,11 @@ def examine(request: Request, quick: bool) -> tuple[dict[str, Any], StudyError |
     known: Mapping[str, Any] = {}
     notices: tuple[str, ...] = ()
     stages: dict[str, StageView] = {}
+    with suppress(StudyError):  # whatever is wrong is told when it is read
+        source = header_facts(request.study, request.series_uid)
     try:
         study = request.read(request.study, request.series_uid)
-        notices = study.volume.notices
-        source, known = header_facts(request.study, request.series_uid), facts(study)
+        notices, known = study.volume.notices, facts(study)
         for name, examined in registered(DOCTOR).items():
             view = stages[name.partition("-")[2]] = examined(request, known, quick)
             if view.error is not None:

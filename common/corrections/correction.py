@@ -57,8 +57,19 @@ def is_same(one: Mapping[str, Any], correction: Correction, digest: str | None) 
 
 def said_before(result: Mapping[str, Any] | None) -> dict[str, Any]:
     """What is kept of the result of an earlier version."""
-    names = ("probabilities", "calibrated", "not_judged", "weights")
+    names = ("probabilities", "calibrated", "not_judged", "weights", "operating_point")
     return {name: result[name] for name in names if name in result} if result else {}
+
+
+def other_ways(corrections: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> tuple[str, ...]:
+    """In what a `result` was made otherwise than the one before the last of its corrections, a sentence each; () where
+    both can be compared."""
+    before = dict(corrections[-1].get("said_before") or {}) if corrections else {}
+    words = {
+        "weights": "other networks judged than before the correction: name the same run or weights to compare both",
+        "operating_point": "the operating point is another than before the correction",
+    }
+    return tuple(text for name, text in words.items() if name in before and before[name] != result.get(name))
 
 
 def sentence(one: Mapping[str, Any]) -> str:

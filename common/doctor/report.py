@@ -42,12 +42,12 @@ def report(
 
 def as_text(found: Mapping[str, Any]) -> str:
     """The same for people, in columns."""
-    lines = [*_study(found), *_notices(found["notices"])]
+    lines = [*_study(found), *(_notices(found["notices"]) if found["scan"] else [])]
     for name, stage in found["stages"].items():
         lines += ["", f"{name}: {stage['weights']}", *_learned(stage["learned"]), *_levels(stage["levels"])]
         lines += [line for text in stage["expect"] for line in _wrapped(text)]
     if found["error"]:
-        lines += ["", *_wrapped(f"{found['error']['kind']}: {found['error']['message']}")]
+        lines += ["", "can't be used", *_wrapped(f"{found['error']['kind']}: {found['error']['message']}")]
     return "\n".join([*lines, "", found["notice"]])
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from common.corrections.correction import KEY, corrections_beside
+from common.corrections.correction import KEY, corrections_beside, other_ways
 from common.errors import NoCervicalLevel
 from common.masks import files as mask_files
 from common.operating_point import OPERATING_POINT
@@ -50,9 +50,11 @@ def predict_study(
         classifier = Classifier.load(weights, device, precision, settings, calibration)
         scan = read(study, series_uid)
         result = replace(classifier(scan, mask, scheme), operating_point=operating_point)
-        tell(scan.uid or study.name, result.notices)
-        corrections = corrections_beside(mask)
-        store.write_json(output, {**result.to_json(), **({KEY: corrections} if corrections else {})})
+        content, corrections = result.to_json(), corrections_beside(mask)
+        if corrections:
+            content |= {KEY: corrections, "notices": [*content["notices"], *other_ways(corrections, content)]}
+        tell(scan.uid or study.name, content["notices"])
+        store.write_json(output, content)
         provenance = {
             "mask": mask_files.digest(mask),
             "scheme": scheme,

@@ -64,10 +64,15 @@ def test_corrected_levels_reach_every_output(installed: Path, tmp_path: Path, mo
     assert "Segment0_Name:=C3" in fields and Path("out/preview.png").is_file()
     kept = {path.name for path in Path("out/before-1").iterdir()}
     assert {"segmentation.dcm", "report.dcm", "mask.seg.nrrd", "result.html", "preview.png", "mask.json"} <= kept
+    assert not any("than before the correction" in text for text in result["notices"])
+    other = write_untrained_classifier(tmp_path / "other.safetensors", synthetic=False)
+    assert predict([*words, "--levels", "C4=C3", "--classify", "--weights", str(other)]) == 0
+    again = json.loads(Path("out/result.json").read_text())
+    assert any("other networks judged than before the correction" in text for text in again["notices"])
     capsys.readouterr()
     with pytest.raises(ConfigError, match="say more of a correction"):
         predict([*words, "--reason", "alone"])
-    assert json.loads(Path("out/result.json").read_text()) == result
+    assert json.loads(Path("out/result.json").read_text()) == again
 
 
 def test_the_command_refuses_what_is_ambiguous_and_leaves_all_as_it_was(installed: Path, tmp_path: Path) -> None:

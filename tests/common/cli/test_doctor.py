@@ -48,6 +48,7 @@ def test_a_study_that_cannot_be_read_says_why_and_ends_with_its_code(
     found = json.loads((tmp_path / "report.json").read_text())
     assert found["error"] == {"kind": "CorruptFile", "message": str(error.value)} and found["exit_code"] == 5
     told = capsys.readouterr().out
+    assert found["source"]["slices"] == 18 and "nothing to repair" not in told and "can't be used" in told
     assert broken.name in told and "Quixotus" not in told + json.dumps(found)
 
 
