@@ -54,7 +54,12 @@ cache.setMaxCacheSize(2 ** 31);
 
 const [buffer, seg] = contentOf(segPath);
 const labels = new Map([seg.SegmentSequence].flat().map((item) => [Number(item.SegmentNumber), item.SegmentLabel]));
-const ids = [...images.keys()];
+// As OHIF sorts a stack: along the slices' normal, the furthest first.
+const along = (id) => {
+  const { rowCosines: r, columnCosines: c, imagePositionPatient: p } = images.get(id).imagePlaneModule;
+  return p[0] * (r[1] * c[2] - r[2] * c[1]) + p[1] * (r[2] * c[0] - r[0] * c[2]) + p[2] * (r[0] * c[1] - r[1] * c[0]);
+};
+const ids = [...images.keys()].sort((a, b) => along(b) - along(a));
 const read = await adaptersSEG.Cornerstone3D.Segmentation.createFromDICOMSegBuffer(ids, buffer, {
   metadataProvider: provider,
 });

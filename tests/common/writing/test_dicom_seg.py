@@ -152,8 +152,11 @@ def test_a_labelmap_holds_the_masks_own_numbers(tmp_path) -> None:
 
 
 def test_a_suspected_fracture_is_a_segment_over_its_vertebra(tmp_path) -> None:
-    write_study(tmp_path / "in", Place())
-    mask = balls(read_study(tmp_path / "in").volume, Place())
+    """From head to feet: where segments overlap, cornerstone's adapters 5.14 lose frames of a segment that ends before
+    the one in front of it, in the order of the stack (docs/outputs.md)."""
+    place = Place(step=-2.0)
+    write_study(tmp_path / "in", place)
+    mask = balls(read_study(tmp_path / "in").volume, place)
     evidence = np.zeros(mask.array.shape, np.float32)
     evidence[20:22, 12:15, 8:11] = 0.7
     path = written(tmp_path, mask, suspected=mask.with_array(evidence))
@@ -163,7 +166,11 @@ def test_a_suspected_fracture_is_a_segment_over_its_vertebra(tmp_path) -> None:
     _same_points(found[NAMES["suspected fracture"]], truth)
     assert len(found[4]) == (mask.array == 4).sum()
     if not NO_CORNERSTONE:
-        _same_points(_by_cornerstone(path)[NAMES["suspected fracture"]], truth)
+        seen = _by_cornerstone(path)
+        _same_points(seen.pop(NAMES["suspected fracture"]), truth)
+        assert {label: len(points) for label, points in seen.items()} == {
+            label: (mask.array == label).sum() for label in BALLS
+        }
     kind = pydicom.dcmread(path).SegmentSequence[-1].SegmentedPropertyTypeCodeSequence[0]
     assert (kind.CodeValue, kind.CodingSchemeDesignator) == ("72704001", "SCT")
 
