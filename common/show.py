@@ -71,7 +71,7 @@ def _place(picture: Volume, said: Words) -> tuple[int, int, int]:
     seen = [level for level in said.levels if level.centre is not None]
     suspected = sorted((level for level in seen if level.suspected), key=lambda level: -(level.probability or 0))
     chosen = (suspected or seen[len(seen) // 2 :])[:1]
-    world = chosen[0].centre if chosen else picture.grid.centre
+    world: Any = chosen[0].centre if chosen else picture.grid.centre
     x, y, z = np.clip(np.round(picture.grid.to_index(world)).astype(int), 0, np.array(picture.array.shape) - 1)
     return int(x), int(y), int(z)
 
@@ -85,7 +85,7 @@ def _widget(picture: Volume, labels: Volume, evidence: Volume | None, said: Word
     from ipywidgets import HTML, VBox
 
     scene = NiiVue(height=HEIGHT, is_radiological_convention=True, sagittal_nose_left=True, back_color=(0, 0, 0, 1))
-    volumes = [
+    volumes: list[dict[str, Any]] = [
         {"name": "scan.nii", "data": nifti(picture, HU_PER_STEP, WINDOW_HU[0]), "colormap": "gray"},
         {"name": "mask.nii", "data": nifti(labels), "opacity": 0.4},
     ]
@@ -125,17 +125,12 @@ def _figure(picture: Volume, labels: Volume, evidence: Volume | None, said: Word
     colours = ListedColormap([COLOURS[value] for value in COLOURS])
     for axis, (panel, name) in enumerate(zip(figure.subplots(1, 3), ("sagittal", "coronal", "axial"))):
         across, up = (spacing[k] for k in range(3) if k != axis)
-        # From above or from the front as radiologists have it: the patient's right, or the front, on the left.
-        planes = [
-            None if volume is None else volume.array.take(place[axis], axis=axis).T[::-1, ::-1]
-            for volume in (picture, labels, evidence)
-        ]
         how: dict[str, Any] = {"aspect": up / across, "interpolation": "nearest"}
-        panel.imshow(planes[0], cmap="gray", vmin=0, vmax=255, **how)
-        mask = np.ma.masked_equal(planes[1], 0)
+        panel.imshow(_plane(picture, axis, place), cmap="gray", vmin=0, vmax=255, **how)
+        mask = np.ma.masked_equal(_plane(labels, axis, place), 0)
         panel.imshow(mask, cmap=colours, vmin=1, vmax=len(COLOURS), alpha=0.35, **how)
-        if planes[2] is not None:
-            heat = np.ma.masked_less(planes[2] / 255, EVIDENCE_FROM)
+        if evidence is not None:
+            heat = np.ma.masked_less(_plane(evidence, axis, place) / 255, EVIDENCE_FROM)
             panel.imshow(heat, cmap="autumn", vmin=EVIDENCE_FROM, vmax=1, alpha=0.7, **how)
         panel.set_title(name, fontsize=9)
         panel.set_axis_off()
@@ -143,3 +138,9 @@ def _figure(picture: Volume, labels: Volume, evidence: Volume | None, said: Word
     figure.suptitle(f"{headline}. {explained}".replace("\N{NO-BREAK SPACE}", " "), fontsize=11)
     figure.supxlabel(said.banner, fontsize=7)
     return figure
+
+
+def _plane(volume: Volume, axis: int, place: tuple[int, int, int]) -> np.ndarray:
+    """The slice through `place` across `axis` (R, A, S), as radiologists have it: the patient's right, or the front, is
+    on the left."""
+    return volume.array.take(place[axis], axis=axis).T[::-1, ::-1]
