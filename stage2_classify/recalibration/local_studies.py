@@ -18,6 +18,8 @@ from stage2_classify.inference.result import NOT_JUDGED
 from stage2_classify.predictions import CALIBRATED, read_predictions
 
 NOT_IN_VIEW = "not in view"
+LEAST = 2
+"""Fewer studies can't be cross-validated."""
 AGAIN = "predict these studies again"
 
 
@@ -58,6 +60,11 @@ def local_studies(predictions: Path, labels: Path, weights: Path | None = None) 
             f"{predictions}: none of its {len(found.names)} studies ({found.names[0]} ...) is among the {len(known)} "
             f"of {labels}; name the studies there by StudyInstanceUID, or those without one by the folder of their "
             "result.json"
+        )
+    if len(shared) < LEAST:
+        raise DatasetError(
+            f"{predictions}: {len(shared)} study with predictions and labels tells nothing; expected {LEAST} or more, "
+            "and about 20 for an answer"
         )
     names = [found.names[row] for row in shared]
     notices = [

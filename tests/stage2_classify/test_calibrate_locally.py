@@ -268,6 +268,7 @@ def test_the_command_with_enough_studies(tmp_path, capsys):
     assert not any("s000" in path.read_text() for path in (out / "calibration.json", out / "figures.json"))
 
 
+@pytest.mark.slow
 def test_a_map_without_enough_studies_is_saved_only_by_force(tmp_path, capsys):
     write(tmp_path, hospital(100, ELSEWHERE, 8))
     assert call(tmp_path) == 0 and (tmp_path / "out" / "calibration.json").is_file()
@@ -346,6 +347,9 @@ def test_labels_that_cannot_be_used_are_refused(tmp_path):
         (tmp_path / "labels.csv").write_text(change)
         with pytest.raises(DatasetError, match=said):
             call(tmp_path)
+    (tmp_path / "labels.csv").write_text(table.replace("s00", "t00").replace("t003", "s003"))
+    with pytest.raises(DatasetError, match="1 study with predictions and labels tells nothing"):
+        call(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"no result\.json below it"):
         local_studies(tmp_path / "empty", tmp_path / "labels.csv")
@@ -393,6 +397,11 @@ def test_calibrate_on_a_folder_of_results_leads_here(tmp_path):
     words = ["--predictions", tmp_path / "results", "--labels", tmp_path / "labels.csv", "-o", tmp_path / "o.csv"]
     with pytest.raises(DatasetError, match="`calibrate-locally` with the same"):
         main(["calibrate", *map(str, words)])
+
+
+def test_two_studies_are_answered_as_too_few(tmp_path, capsys):
+    write(tmp_path, hospital(2, AT_HOME, 0))
+    assert call(tmp_path) == 0 and "keep the shipped probabilities" in capsys.readouterr().out
 
 
 def test_nothing_judged_changes_nothing():
