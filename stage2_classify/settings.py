@@ -50,6 +50,8 @@ class GroundSettings(Settings):
     """How often each scan is rescanned, every time turned, stretched and broken in another way."""
     share: float = Field(0.7, ge=0, le=1)
     """Part of the encoder's patches that come from these; the others from the cohort."""
+    compression: float = Field(0.1, ge=0, le=1)
+    """Part of the broken vertebrae from C3 to C7 whose body lost height, or burst."""
     seed: int = 0
 
 

@@ -1,6 +1,7 @@
 """What a network finds in healthy scans into which fractures were put: areas under the curve by kind, false alarms.
 
-Two ways of breaking bone: `drawn`, the one that networks may have learned from, and `apart`, which none has.
+Two ways of breaking bone: `drawn`, the one that networks may have learned from, and `apart`, which none has. Bodies
+that lost height or burst are `drawn` alone.
 """
 
 from typing import Any
@@ -18,12 +19,14 @@ from common.volume import Grid, Volume
 from stage2_classify.crops.cut import cut_vertebra, vertebra_grids
 from stage2_classify.evaluation.roc import aucs
 from stage2_classify.grounds.bone import Bone
+from stage2_classify.grounds.compression import COMPRESSED_LEVELS, COMPRESSIONS, compress
 from stage2_classify.grounds.fractures import WIDTH_MM, break_bone
 from stage2_classify.grounds.pulled_apart import pull_apart
 from stage2_classify.grounds.variants import Ground, read_ground
 from stage2_classify.pretrained.for_people import COLUMNS, HEALTHY
 from stage2_classify.settings import CropSettings
 
+KINDS = (*WIDTH_MM, *COMPRESSIONS)
 MARGIN_MM = 12.0
 MOVED_MM, TURNED_DEG = 1.0, 2.0
 """Standard deviations by which repeated crops of a vertebra differ, as other masks would have it."""
@@ -43,11 +46,9 @@ def broken_vertebrae(
         for number in range(each):
             images = cut_vertebra(ct, mask, _moved(grid, rng, number), level, settings)
             found.append(({"level": level, "kind": HEALTHY, "way": ""}, images))
-        for kind in WIDTH_MM:
+        for kind in KINDS if level in COMPRESSED_LEVELS else WIDTH_MM:
             for number in range(each):
-                drawn = break_bone(bone, kind, rng)
-                ways = {"drawn": None if drawn is None else drawn[0], "apart": pull_apart(bone, kind, rng)}
-                for way, picture in ways.items():
+                for way, picture in _broken(bone, kind, rng).items():
                     if picture is not None:
                         whole = ct.array.astype(np.float32)
                         whole[window] = picture
@@ -55,6 +56,15 @@ def broken_vertebrae(
                         images = cut_vertebra(scan, mask, _moved(grid, rng, number), level, settings)
                         found.append(({"level": level, "kind": kind, "way": way}, images))
     return found
+
+
+def _broken(bone: Bone, kind: str, rng: np.random.Generator) -> dict[str, np.ndarray | None]:
+    """Way -> a vertebra's CT with one fracture of a kind; None where it can't be broken."""
+    if kind in COMPRESSIONS:
+        pressed = compress(bone, kind, rng)
+        return {"drawn": None if pressed is None else pressed[0]}
+    drawn = break_bone(bone, kind, rng)
+    return {"drawn": None if drawn is None else drawn[0], "apart": pull_apart(bone, kind, rng)}
 
 
 def _bone(ct: Volume, mask: Volume, grid: Grid, level: str) -> tuple[tuple[slice, ...], Bone]:
@@ -119,8 +129,10 @@ def areas(table: pd.DataFrame, draws: int = 1000, seed: int = 0) -> list[dict[st
     threshold = np.quantile(evidence[kinds == HEALTHY], 0.9)
     rows = []
     for way in ("drawn", "apart"):
-        for kind in WIDTH_MM:
+        for kind in KINDS:
             of = (kinds == kind) & (ways == way)
+            if not of.any():
+                continue
             chosen = of | (kinds == HEALTHY)
             drawn = [_weighted_auc(evidence[chosen], of[chosen], w[place[chosen]]) for w in weights]
             low, high = np.nanquantile(drawn, [0.025, 0.975])

@@ -63,10 +63,10 @@ def break_bone(
 
     `kind`: a key of WIDTH_MM. `site`: a key of SITES, by default any of the level, "anywhere" as often as all others
     together."""
-    place = _place(bone, rng, site)
-    if place is None:
+    where = place(bone, SITES[_name(bone, rng) if site is None else site], rng)
+    if where is None:
         return None
-    centre, normal = place
+    centre, normal = where
     window = bone.window(centre, REACH_MM + 5)
     x, y, z = bone.offsets(window, centre)
     if normal is None:
@@ -86,22 +86,25 @@ def break_bone(
     gap = _gap(side - opened / 2, np.exp(rng.uniform(*np.log(WIDTH_MM[kind]))) + opened, normal, bone.spacing)
     gap = gap * np.clip(depth, 0, 1) * solid
     soft = ndimage.gaussian_filter(gap, rng.uniform(*BLUR_MM) / bone.spacing, truncate=2.5)
-    ct += soft * (_blood(ct.shape, noise, rng) - ct)
+    ct += soft * (blood(ct.shape, noise, rng) - ct)
 
-    broken, where = bone.ct.copy(), np.zeros(bone.ct.shape, bool)
-    broken[window], where[window] = ct, gap > 0.15
-    return broken, where
+    broken, opening = bone.ct.copy(), np.zeros(bone.ct.shape, bool)
+    broken[window], opening[window] = ct, gap > 0.15
+    return broken, opening
 
 
-def _place(bone: Bone, rng: np.random.Generator, name: str | None) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Voxel index (3,) of a fracture's centre, and its normal (3,) in array axes where the type has one."""
+def _name(bone: Bone, rng: np.random.Generator) -> str:
+    """A key of SITES for the vertebra's level."""
+    names = [name for name, site in SITES.items() if bone.level in site.levels and name != "anywhere"]
+    return "anywhere" if rng.random() < 0.5 or not names else names[rng.integers(len(names))]
+
+
+def place(bone: Bone, site: Site, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Voxel index (3,) of some place at a site, and the normal (3,) there in array axes where the site has one; None
+    for an empty mask."""
     voxels, places = bone.extents()
     if not len(voxels):
         return None
-    names = [name for name, site in SITES.items() if bone.level in site.levels and name != "anywhere"]
-    if name is None:
-        name = "anywhere" if rng.random() < 0.5 or not names else names[rng.integers(len(names))]
-    site = SITES[name]
     mirrored = np.stack([np.abs(places[:, 0]), places[:, 1], places[:, 2]], axis=1)
     fits = ((mirrored >= site.low) & (mirrored <= site.high)).all(axis=1)
     chosen = np.flatnonzero(fits) if fits.sum() > 10 else np.arange(len(voxels))
@@ -156,7 +159,7 @@ def _displace(
         index.append(grid + held * back / spacing[axis])
     fragment = np.clip(side / spacing.min() + 0.5, 0, 1) * solid
     picture, piece = (ndimage.map_coordinates(a, index, order=1, mode="nearest") for a in (ct, fragment))
-    left = ct + fragment * (_blood(ct.shape, noise, rng) - ct)
+    left = ct + fragment * (blood(ct.shape, noise, rng) - ct)
     return left + piece * (picture - left), np.maximum(solid - fragment, piece), max(float(normal @ shift), 0.0)
 
 
@@ -165,5 +168,6 @@ def _unit(rng: np.random.Generator) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def _blood(shape: tuple[int, ...], noise: float, rng: np.random.Generator) -> np.ndarray:
+def blood(shape: tuple[int, ...], noise: float, rng: np.random.Generator) -> np.ndarray:
+    """(x, y, z) float32 HU of blood and marrow, with the scan's noise."""
     return np.float32(rng.uniform(*BLOOD_HU)) + np.float32(noise) * fine_noise(shape, rng)

@@ -9,6 +9,7 @@ from common.resample import AIR_HU, resample
 from common.volume import Grid, Volume
 from stage2_classify.crops.cut import FAR_MM, Crops, bone_window, coarse_grid, coarse_shape, vertebra_grids
 from stage2_classify.grounds.bone import Bone
+from stage2_classify.grounds.compression import COMPRESSED_LEVELS, COMPRESSIONS, compress
 from stage2_classify.grounds.fractures import WIDTH_MM, break_bone
 from stage2_classify.grounds.mimics import add_mimics
 from stage2_classify.grounds.scanner import scan, sharpen_bone
@@ -27,10 +28,12 @@ STRETCH, SIZE = 0.08, 0.06
 """Standard deviations of the logarithm, along each axis and of all three."""
 
 
-def rescan(ct: Volume, mask: Volume, settings: CropSettings, rng: np.random.Generator) -> Crops:
+def rescan(
+    ct: Volume, mask: Volume, settings: CropSettings, rng: np.random.Generator, compression: float = 0.1
+) -> Crops:
     """CT in HU of a healthy neck and its mask (ids 1..8) on the same grid -> crops of the levels in view, each turned,
     stretched, perhaps mirrored and broken, and scanned anew. A broken level has the flag BROKEN and its `distance`;
-    the others' distance is FAR_MM everywhere."""
+    the others' distance is FAR_MM everywhere. `compression`: the part of the broken bodies that lost height."""
     grids, flags = vertebra_grids(mask, settings)
     shape = Grid.around(np.zeros(3), np.array(settings.size_mm), np.array(settings.spacing_mm)).shape
     images = np.zeros((len(LEVELS), 2, *shape), np.uint8)
@@ -45,6 +48,9 @@ def rescan(ct: Volume, mask: Volume, settings: CropSettings, rng: np.random.Gene
         if rng.random() < 0.5:
             kind = str(rng.choice(list(WIDTH_MM), p=_chances(bone.spacing)))
             broken = break_bone(bone, kind, rng)
+            if level in COMPRESSED_LEVELS and rng.random() < compression:
+                kind = str(rng.choice(list(COMPRESSIONS), p=list(COMPRESSIONS.values())))
+                broken = compress(bone, kind, rng)
             if broken is not None:
                 bone = bone.with_ct(broken[0])
                 distance[row] = _distance(frame.with_array(broken[1]), cut)

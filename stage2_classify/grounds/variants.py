@@ -91,6 +91,7 @@ def _provenance(ground: Ground, number: int, settings: ClassifySettings) -> dict
         "crops": settings.crops.model_dump(mode="json", exclude={"study_shape"}),
         "seed": settings.grounds.seed,
         "number": number,
+        "compression": settings.grounds.compression,
     }
 
 
@@ -98,7 +99,7 @@ def _make_one(path: Path, ground: Ground, settings: ClassifySettings, provenance
     """One variant of one scan. Raises StudyError, OutputError."""
     ct, mask = read_ground(ground.scan, ground.mask, ground.scheme)
     rng = np.random.default_rng([settings.grounds.seed, *ground.name.encode(), provenance["number"]])
-    crop_files.save(path, rescan(ct, mask, settings.crops, rng))
+    crop_files.save(path, rescan(ct, mask, settings.crops, rng, settings.grounds.compression))
     store.write_record(path, provenance, GROUNDS)
 
 

@@ -15,10 +15,11 @@ from common.volume import Volume
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.cut import FAR_MM, METAL, THICK, cut_study
 from stage2_classify.grounds.bone import Bone
+from stage2_classify.grounds.compression import COMPRESSIONS
 from stage2_classify.grounds.fractures import SITES, WIDTH_MM, break_bone
 from stage2_classify.grounds.mimics import MIMICS, add_mimics
 from stage2_classify.grounds.pulled_apart import pull_apart
-from stage2_classify.grounds.rescan import rescan
+from stage2_classify.grounds.rescan import BROKEN, rescan
 from stage2_classify.grounds.variants import broken_levels, grounds_in, make_variants
 from stage2_classify.pretrained.encoder import load_encoder
 from stage2_classify.settings import ClassifySettings, CropSettings, GroundSettings
@@ -156,6 +157,17 @@ def test_rescanned_vertebrae_say_what_is_broken_and_where() -> None:
     assert len(dark) >= 3 and np.mean(dark) > 0.7
     again = [rescan(ct, mask, CROPS, np.random.default_rng(1)).images for _ in range(2)]
     assert np.array_equal(*again)
+
+
+def test_bodies_that_lost_height_are_rescanned_as_often_as_asked() -> None:
+    ct, mask = neck()
+    kinds = {
+        chance: {flag for seed in range(3) for flags in rescan(ct, mask, CROPS, np.random.default_rng(seed), chance)
+                 .flags.values() for flag in flags if flag.startswith(BROKEN)}
+        for chance in (0.0, 1.0)
+    }  # fmt: skip
+    assert kinds[0.0] and not any(kind.split(": ")[1] in COMPRESSIONS for kind in kinds[0.0])
+    assert kinds[1.0] and all(kind.split(": ")[1] in COMPRESSIONS for kind in kinds[1.0])
 
 
 def test_metal_and_thick_voxels_are_flagged() -> None:
