@@ -73,10 +73,6 @@ def _parser() -> argparse.ArgumentParser:
         "--weights", type=Path, nargs="+", metavar="FILE",
         help="default: those of the run's first trained fold; of several files, the mean",
     )  # fmt: skip
-    set_pretrained.add_argument(
-        "--as", dest="name", choices=("pretrained", "pretrained-phantom"), default="pretrained",
-        help="what they are for: real scans (pretrained), or to begin with on synthetic ones (pretrained-phantom)",
-    )  # fmt: skip
     set_pretrained.set_defaults(command=_set_pretrained)
 
     gallery = commands.add_parser(
@@ -210,7 +206,7 @@ def _set_pretrained(arguments: argparse.Namespace) -> int:
 
     data, settings = _settings(arguments)
     weights = arguments.weights or [RunFolder(data.run).weights(settings.train_folds[0])]
-    set_pretrained(weights, arguments.name, _given(arguments, settings))
+    set_pretrained(weights, _given(arguments, settings))
     return 0
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from common.cli.info import weights_entry
 from common.labels import CLASS_NAMES
 from stage1_segment.__main__ import main
-from stage1_segment.pretrained import PRETRAINED, PRETRAINED_PHANTOM
+from stage1_segment.pretrained import PRETRAINED
 
 if TYPE_CHECKING:
     from common.cli.predict import Request
@@ -47,6 +47,5 @@ def examine_study(request: "Request", facts: Mapping[str, Any], quick: bool) -> 
 
 def about() -> dict[str, Any]:
     """Classes by mask value, and the weights that come along; see `weights_entry`."""
-    pretrained = weights_entry(PRETRAINED, "real scans (Segmenter.pretrained)", SOURCES)
-    phantom = weights_entry(PRETRAINED_PHANTOM, "what a training on synthetic studies begins with")
-    return {"classes": list(CLASS_NAMES), "weights": [pretrained, phantom]}
+    pretrained = weights_entry(PRETRAINED, "real scans (Segmenter.pretrained), and to begin a training with", SOURCES)
+    return {"classes": list(CLASS_NAMES), "weights": [pretrained]}

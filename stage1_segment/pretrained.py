@@ -8,9 +8,7 @@ from common.training import initial_weights
 from stage1_segment.settings import KIND, NetworkSettings, SegmentSettings
 
 PRETRAINED = Path(__file__).parent / "weights" / "pretrained.safetensors"
-"""For real scans, used where a run has no weights of its own."""
-PRETRAINED_PHANTOM = PRETRAINED.with_name("pretrained-phantom.safetensors")
-"""From a synthetic cohort made for pretraining (configs/pretraining.yaml), for others of its kind to begin with."""
+"""For real scans: used where a run has no weights of its own, and for trainings to begin with."""
 
 
 def own_or_pretrained(own: Path) -> Path:
@@ -32,8 +30,5 @@ def init_path(settings: SegmentSettings) -> Path | None:
         "network": (settings.network, set(NetworkSettings.model_fields)),
         "patch": (settings.patch, {"low_hu", "high_hu"}),
     }
-    return initial_weights.init_path(settings.train.init_from, "train.init_from", names(), KIND, wanted)
-
-
-def names() -> dict[str, Path]:
-    return {"pretrained": PRETRAINED, "pretrained-phantom": PRETRAINED_PHANTOM}
+    named = {"pretrained": PRETRAINED}
+    return initial_weights.init_path(settings.train.init_from, "train.init_from", named, KIND, wanted)

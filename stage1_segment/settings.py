@@ -82,6 +82,11 @@ class AugmentSettings(Settings):
     previous_pass: float = Field(1.0, ge=0)
     """Strength of the faults put into the simulated prediction of the first pass; 1 = as tuned."""
 
+    @classmethod
+    def off(cls) -> "AugmentSettings":
+        """Samples as they are."""
+        return cls(rotate_deg=0, scale=0, elastic=0, flip=False, intensity=0, blur=0, dropout=0, previous_pass=0)
+
 
 class LossSettings(Settings):
     """What a network is trained on."""
@@ -125,6 +130,9 @@ class PredictSettings(Settings):
     """Of neighbouring windows in both passes."""
     test_time_augmentation: bool = False
     """Mean over each window and its mirror image (left-right)."""
+    border: float = Field(4.0, ge=0)
+    """How far the scan's own HU move the border of bone, in logits; 0: not. Only where the scan is finer than
+    `patch.fine_mm`."""
     precision: Precision = "32-true"
     """32-true: the same prediction on every machine but for rounding; bf16-mixed or 16-mixed: faster where the device
     is fast at it, other predictions at some voxels; auto: whichever of these the machine is fast at."""

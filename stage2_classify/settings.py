@@ -71,6 +71,9 @@ class NetworkSettings(Settings):
     norm: Literal["instance", "batch"] = "instance"
     """For vertebra3d. `instance`: by each picture's own mean and variance, so that a place looks different in a patch
     and in a whole vertebra; `batch`: by those of all that was learned from, so that it looks alike."""
+    top_places: int = Field(0, ge=0)
+    """For vertebra3d: a prediction's evidence is the mean of this many of a vertebra's largest voxel logits; 0: the log
+    of the mean of all, as in training."""
     embedding: int = 48
     """Numbers that the sequence head sees of each vertebra."""
     head: Literal["recurrent", "alone"] = "recurrent"
@@ -138,6 +141,13 @@ class AugmentSettings(Settings):
     """Chance that one of a study's vertebrae is not in view, as if stage 1 had missed it."""
     shifted_levels: float = Field(0.0, ge=0, le=1)
     """Chance that a study's vertebrae stand one level too high or too low, as if stage 1 had miscounted."""
+
+    def off(self) -> "AugmentSettings":
+        """Samples as they are; synthetic fractures as often as before."""
+        return AugmentSettings(
+            flip=0, warp=0, intensity=0, noise=0, blur=0, bend=0, mask_dropout=0,
+            synthetic_fractures=self.synthetic_fractures,
+        )  # fmt: skip
 
 
 class DecisionSettings(Settings):

@@ -63,6 +63,8 @@ def _fit_process(
     if fabric.is_global_zero:
         coming = progress(coming, settings.steps - start, f"training {folder}")
 
+    if start == 0:
+        log.validation(0, task, ema.module)
     for step, batch in enumerate(coming, start=start + 1):
         lr = learning_rate(step, settings)
         _train_step(fabric, task, network, optimizer, batch, settings, step, lr, log)

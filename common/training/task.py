@@ -50,7 +50,7 @@ class TrainSettings(Settings):
     loggers: tuple[LoggerName, ...] = ("csv", "tensorboard")
     """What gets the lines of log.jsonl, too."""
     validate_every: int = Field(0, ge=0)
-    """Steps between validations; 0 = only at the end."""
+    """Steps between validations; 0 = only before the first step and after the last."""
     seed: int = 0
 
 
@@ -80,7 +80,8 @@ class Task(Protocol):
         ...
 
     def validate(self, network: "nn.Module") -> dict[str, float]:
-        """Figures of the EMA of the network for the log; {} when there is nothing to validate on."""
+        """Figures of the EMA of the network for the log, "loss" among them: of samples that are held out and always
+        the same; {} when there is nothing to validate on."""
         ...
 
 

@@ -9,12 +9,10 @@ from common.errors import WeightsError
 from common.outputs import store
 from common.training.train import is_current
 from common.training.weights import read_description
-from stage1_segment.pretrained import PRETRAINED, PRETRAINED_PHANTOM, own_or_pretrained
+from stage1_segment.pretrained import PRETRAINED, own_or_pretrained
 from stage1_segment.provenance import provenances
 from stage1_segment.run_folder import RunFolder
 from stage1_segment.settings import KIND, SegmentSettings
-
-OF_THE_PROJECT = (PRETRAINED, PRETRAINED_PHANTOM)
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ def given_network(weights: Path) -> Network:
     """Weights from elsewhere: what they learned from is in their description; those that come with the project learned
     from synthetic scans alone. Raises WeightsError."""
     learned = read_description(weights, KIND).get("learned")
-    if learned is None and store.digest_file(weights) in {store.digest_file(p) for p in OF_THE_PROJECT if p.is_file()}:
+    if learned is None and PRETRAINED.is_file() and store.digest_file(weights) == store.digest_file(PRETRAINED):
         learned = ()
     return Network(weights, None if learned is None else frozenset(map(str, learned)))
 

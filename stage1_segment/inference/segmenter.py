@@ -26,7 +26,7 @@ from stage1_segment.inference.levels.model import LevelModel, model_beside
 from stage1_segment.inference.levels.profile import Profile, read_profile
 from stage1_segment.inference.postprocess import postprocess
 from stage1_segment.inference.sliding_window import sliding_window
-from stage1_segment.inference.upsample import upsampled_labels
+from stage1_segment.inference.upsample import Border, upsampled_labels
 from stage1_segment.network import build_network
 from stage1_segment.network_input import as_previous_pass, covering_grid, scaled
 from stage1_segment.pretrained import PRETRAINED
@@ -104,14 +104,16 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
     """The vertebrae of a CT (HU, any orientation), on its own grid."""
     scan = canonical(volume)
     coarse = _coarse_pass(scan, segmenter)
-    region = spine_region(coarse, scan.grid, segmenter.predict.margin_mm)
+    found = spine_region(coarse, scan.grid, segmenter.predict.margin_mm)
     empty = Volume(np.zeros(scan.array.shape, np.uint8), scan.affine)
-    if region is None:
+    if found is None:
         return Segmentation(onto(empty, volume.grid), {}, ("no vertebra found",))
-    start, stop = region
-    logits = _fine_pass(scan, coarse, start, stop, segmenter)
-    labels, notices = postprocess(upsampled_labels(logits, stop - start), scan.spacing, segmenter.predict.postprocess)
-    labels, flat = bone_alone(labels, scan.crop(start, stop).array, segmenter.predict.postprocess.min_level_sd_hu)
+    start, stop = found
+    region = scan.crop(start, stop)
+    hu, logits = _fine_pass(scan, coarse, start, stop, segmenter)
+    labels = upsampled_labels(logits, stop - start, _border(region, hu, logits, segmenter))
+    labels, notices = postprocess(labels, scan.spacing, segmenter.predict.postprocess)
+    labels, flat = bone_alone(labels, region.array, segmenter.predict.postprocess.min_level_sd_hu)
     empty.array[tuple(map(slice, start, stop))] = labels
     region = scan.crop(start, stop)
     grid = covering_grid(region.grid, segmenter.patch.fine_mm)
@@ -152,15 +154,24 @@ def spine_region(coarse: Volume, grid: Grid, margin_mm: float) -> tuple[np.ndarr
     return start, stop
 
 
-def _fine_pass(scan: Volume, coarse: Volume, start: np.ndarray, stop: np.ndarray, segmenter: Segmenter) -> Tensor:
-    """Logits (9, x, y, z) of a region of the scan at the fine spacing."""
-    region = scan.crop(start, stop)
-    grid = covering_grid(region.grid, segmenter.patch.fine_mm)
+def _fine_pass(
+    scan: Volume, coarse: Volume, start: np.ndarray, stop: np.ndarray, segmenter: Segmenter
+) -> tuple[np.ndarray, Tensor]:
+    """HU (x, y, z) and logits (9, x, y, z) of a region of the scan at the fine spacing."""
+    grid = covering_grid(scan.crop(start, stop).grid, segmenter.patch.fine_mm)
     # A margin beyond the region, so that its edge is interpolated from the scan rather than from nothing.
-    around = scan.crop(start - 4, stop + 4)
-    ct = scaled(resample(around, grid, fill=AIR_HU).array.astype(np.float32), segmenter.patch)
+    hu = resample(scan.crop(start - 4, stop + 4), grid, fill=AIR_HU).array.astype(np.float32)
     previous = as_previous_pass(resample(coarse, grid, order=0, fill=0).array)
-    return _infer(ct, previous, segmenter)
+    return hu, _infer(scaled(hu, segmenter.patch), previous, segmenter)
+
+
+def _border(region: Volume, hu: np.ndarray, logits: Tensor, segmenter: Segmenter) -> Border | None:
+    """What the scan's own HU say of the bone's border; None where the scan isn't finer than what the network saw."""
+    weight = segmenter.predict.border
+    if not weight or np.prod(region.spacing) >= segmenter.patch.fine_mm**3:
+        return None
+    vertebrae = (logits[BACKGROUND + 1 :].amax(dim=0) > logits[BACKGROUND]).cpu().numpy()
+    return Border.of(region.array, hu, vertebrae, weight)
 
 
 def _infer(ct: np.ndarray, previous: np.ndarray | None, segmenter: Segmenter) -> Tensor:

@@ -1,18 +1,53 @@
-"""From logits at the network's spacing to labels at the scan's."""
+"""From logits at the network's spacing to labels at the scan's, whose own HU draw the border where they are finer."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from common.labels import BACKGROUND
+
 SLAB = 2**22
 """Logits at a time: arrays of more bytes than a few of these get new pages of the system each time they are made."""
+SOFT_HU = 50.0
+"""Muscle."""
+SHELL = 0.75
+"""Quantile of the HU in vertebrae that stands for their shell."""
 
 
-def upsampled_labels(logits: Tensor, shape: np.ndarray, slab: int | None = None) -> np.ndarray:
-    """The likeliest class of logits (C, x, y, z) upsampled linearly to `shape`, faces aligned; uint8. `slab`
-    slices along z at a time, by default as many as hold `SLAB` logits: nine times a whole scan wouldn't fit a small
-    machine."""
+@dataclass(frozen=True, eq=False)
+class Border:
+    """Where bone ends by its own HU: `ct` (X, Y, Z) HU; `half` HU: between muscle and the shell, where an edge blurred
+    by any scanner lies; `width` HU over which the evidence grows to `weight`, in logits."""
+
+    ct: np.ndarray
+    half: float
+    width: float
+    weight: float
+
+    @classmethod
+    def of(cls, ct: np.ndarray, hu: np.ndarray, vertebrae: np.ndarray, weight: float) -> "Border | None":
+        """`hu`, `vertebrae` bool (x, y, z): the scan at the network's spacing, and what it calls a vertebra there. None
+        when there is none, or nothing of the density of bone."""
+        shell = float(np.quantile(hu[vertebrae], SHELL)) if vertebrae.any() else SOFT_HU
+        if shell <= 3 * SOFT_HU:
+            return None
+        return cls(ct, (SOFT_HU + shell) / 2, 0.2 * shell, weight)
+
+    def logits(self, at: slice) -> Tensor:
+        """(z, X, Y) float32 of the slices `at`: how far HU speak against bone, `-weight..weight`."""
+        hu = torch.from_numpy(np.ascontiguousarray(self.ct[..., at]).astype(np.float32, copy=False)).permute(2, 0, 1)
+        return ((self.half - hu) / self.width).clamp_(-1, 1).mul_(self.weight)
+
+
+def upsampled_labels(
+    logits: Tensor, shape: np.ndarray, border: Border | None = None, slab: int | None = None
+) -> np.ndarray:
+    """The likeliest class of logits (C, x, y, z) upsampled linearly to `shape`, faces aligned; uint8. With a `border`,
+    whose CT has that shape, the background's logits are changed by what the HU say. `slab` slices along z at a time, by
+    default as many as hold `SLAB` logits: nine times a whole scan wouldn't fit a small machine."""
     nx, ny, nz = (int(n) for n in shape)
     slab = slab or max(SLAB // (len(logits) * nx * ny), 1)
     labels = np.empty((nx, ny, nz), np.uint8)
@@ -22,6 +57,8 @@ def upsampled_labels(logits: Tensor, shape: np.ndarray, slab: int | None = None)
         piece = logits[..., low[at]] * (1 - part[at]) + logits[..., high[at]] * part[at]
         piece = piece.permute(3, 0, 1, 2)  # z becomes the batch: the rest is two-dimensional
         piece = functional.interpolate(piece, size=(nx, ny), mode="bilinear", align_corners=False)
+        if border is not None:
+            piece[:, BACKGROUND] += border.logits(at).to(piece.device)
         labels[..., at] = _likeliest(piece).permute(1, 2, 0).cpu().numpy()
     return labels
 

@@ -7,14 +7,14 @@ import torch
 from common.errors import WeightsError
 from common.training import initial_weights
 from common.training.weights import read_description
+from stage1_segment import pretrained
 from stage1_segment.inference.segmenter import Segmenter
-from stage1_segment.pretrained import names
 from stage1_segment.settings import KIND, PredictSettings
 
 
-def set_pretrained(weights: list[Path], name: str = "pretrained", predict: PredictSettings | None = None) -> Path:
-    """Makes trained weights come with the project, as `pretrained` or `pretrained-phantom`; of several, which one
-    training should have led to from the other, their mean (Wortsman et al. 2022, model soups). `predict`: how they are
+def set_pretrained(weights: list[Path], predict: PredictSettings | None = None) -> Path:
+    """Makes trained weights those that come with the project; of several, which one training should have led to from
+    the other, their mean (Wortsman et al. 2022, model soups). `predict`: how they are
     to be used; None: as they were trained. Raises WeightsError, and ConfigError when they are too large."""
     description = read_description(weights[-1], KIND)
     kept = {key: value for key, value in description.items() if key not in ("fold", "learned", "held_out", "version")}
@@ -27,5 +27,5 @@ def set_pretrained(weights: list[Path], name: str = "pretrained", predict: Predi
         raise WeightsError(f"{weights[0]} and {weights[-1]} are of different networks, which have no mean")
     mean = {key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[-1]}
     networks[-1].load_state_dict(mean)
-    initial_weights.save_pretrained(names()[name], networks[-1], kept)
-    return names()[name]
+    initial_weights.save_pretrained(pretrained.PRETRAINED, networks[-1], kept)
+    return pretrained.PRETRAINED

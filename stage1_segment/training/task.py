@@ -15,9 +15,12 @@ from common.volume import Volume
 from stage1_segment.inference.segmenter import Segmenter, segment
 from stage1_segment.network import build_network
 from stage1_segment.pretrained import init_path
-from stage1_segment.settings import SegmentSettings
+from stage1_segment.settings import AugmentSettings, SegmentSettings
+from stage1_segment.training.patches import CohortSamples
 from stage1_segment.training.samples import Sample
 from stage1_segment.training.synthetic.sample import BankSamples, SampleRecipe
+
+HELD_OUT_PATCHES = 12
 
 
 class Samples(Protocol):
@@ -57,12 +60,14 @@ class SegmentTask:
         return {"loss": self.settings.loss.dice * dice + entropy, "dice_loss": dice, "cross_entropy": entropy}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Mean Dice of the levels in view, both passes, at the fine spacing."""
+        """`loss` of patches of the held-out studies, always the same ones; mean `dice` of the levels in view, both
+        passes, at the fine spacing."""
+        if not self.held_out:
+            return {}
         device = next(network.parameters()).device
         segmenter = Segmenter(network, self.settings.patch, self.settings.predict, device)
-        scores = []
-        for make in self.held_out:
-            sample = make()
+        scores, studies = [], [make() for make in self.held_out]
+        for sample in studies:
             prediction = segment(Volume(sample.ct, sample.affine), segmenter).mask.array
             scores += [
                 2
@@ -71,7 +76,19 @@ class SegmentTask:
                 for v in range(1, 8)
                 if (sample.mask == v).any()
             ]
-        return {"dice": round(float(np.mean(scores)), 4)} if scores else {}
+        figures = {"loss": self._held_out_loss(network, studies)}
+        return {**figures, "dice": round(float(np.mean(scores)), 4)} if scores else figures
+
+    def _held_out_loss(self, network: nn.Module, studies: list[Sample]) -> float:
+        """Mean loss over `HELD_OUT_PATCHES` patches as they are, their previous pass with faults as in training."""
+        plain = AugmentSettings.off().model_copy(update={"previous_pass": self.settings.augment.previous_pass})
+        samples = CohortSamples(studies, self.settings.model_copy(update={"augment": plain}))
+        device, losses = next(network.parameters()).device, []
+        for number in range(HELD_OUT_PATCHES):
+            image, mask = samples.sample(number)
+            batch = {"image": image[None].to(device), "mask": mask[None, None].to(device)}
+            losses.append(float(self.loss(network, batch)["loss"]))
+        return float(np.mean(losses))
 
 
 class BankTask(SegmentTask):

@@ -27,7 +27,7 @@ from stage1_segment.training.synthetic.subject import Subject, load_subject
 from stage1_segment.training.synthetic.validation_scan import whole_scan
 from stage1_segment.training.task import BankTask, SegmentTask
 
-VALIDATED = 4
+VALIDATED = 2
 """Held-out studies that a validation during training looks at, at most; `evaluate` looks at all."""
 
 

@@ -82,13 +82,17 @@ def _masks_seen(path: Path) -> list[str]:
 
 
 def curves(folder: Path) -> list[dict[str, Any]]:
-    """The log of every fold below `folder`: a list of {"fold": name, "step": [...], "loss": [...]}."""
+    """The log of every fold below `folder`: a list of {"fold": name, "step": [...], "loss": [...], "held_out_step":
+    [...], "held_out_loss": [...]}, the latter of samples that are always the same."""
     found = []
     for log in sorted(folder.glob("fold*/log.jsonl")):
-        lines = [line for line in pd.read_json(log, lines=True).to_dict("records") if line.get("loss") is not None]
-        steps = [int(line["step"]) for line in lines if line["loss"] == line["loss"]]
-        losses = [float(line["loss"]) for line in lines if line["loss"] == line["loss"]]
-        found.append({"fold": log.parent.name, "step": steps, "loss": losses})
+        lines = pd.read_json(log, lines=True)
+        curves: dict[str, Any] = {"fold": log.parent.name}
+        for name, column in (("", "loss"), ("held_out_", "validation_loss")):
+            known = lines.dropna(subset=[column]) if column in lines else lines.head(0)
+            curves[f"{name}step"] = [int(step) for step in known["step"]] if len(known) else []
+            curves[f"{name}loss"] = [float(loss) for loss in known[column]] if len(known) else []
+        found.append(curves)
     return found
 
 

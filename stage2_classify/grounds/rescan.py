@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import ndimage
+from scipy.interpolate import make_interp_spline
 from scipy.spatial.transform import Rotation
 
 from common.labels import LEVEL_IDS, LEVELS
@@ -26,6 +27,8 @@ TILT_DEG, OFF_AXES_DEG, OFF_CENTRE_MM = 8.0, 4.0, 1.5
 """Standard deviations: of a vertebra against the scanner; of a crop against the vertebra's true axes and middle."""
 STRETCH, SIZE = 0.08, 0.06
 """Standard deviations of the logarithm, along each axis and of all three."""
+BEND_MM, BEND_CELL_MM = 1.2, (10.0, 20.0)
+"""Standard deviation of how far bone is bent, and over what length that changes."""
 
 
 def rescan(
@@ -79,10 +82,30 @@ def _on_scanner(ct: Volume, mask: Volume, grid: Grid, level: str, rng: np.random
     affine[:3, :3] = to_ground @ scanner.affine[:3, :3]
     affine[:3, 3] = grid.centre + to_ground @ (scanner.affine[:3, 3] - grid.centre)
     source = Grid(scanner.shape, affine)
-    picture = resample(_about(ct, source), source, fill=AIR_HU).array
-    vertebra = _about(mask, source)
-    own = resample(vertebra.with_array((vertebra.array == LEVEL_IDS[level]).astype(np.float32)), source, fill=0).array
+    near, of_level = _about(ct, source), _about(mask, source)
+    of_level = of_level.with_array((of_level.array == LEVEL_IDS[level]).astype(np.float32))
+    near, of_level = _bent(near, of_level, rng)
+    picture = resample(near, source, fill=AIR_HU).array
+    own = resample(of_level, source, fill=0).array
     return Bone(picture, own, spacing, tilt.T, level), Volume(picture, scanner.affine)
+
+
+def _bent(ct: Volume, own: Volume, rng: np.random.Generator) -> tuple[Volume, Volume]:
+    """CT and mask on one grid, bent alike and smoothly: the same bone in another shape."""
+    cell, mm = rng.uniform(*BEND_CELL_MM), abs(rng.normal(0, BEND_MM))
+    between = [_spline(n, max(int(n * s / cell), 2) + 2) for n, s in zip(ct.array.shape, ct.spacing)]
+    index = np.indices(ct.array.shape, dtype=np.float32)
+    for axis in range(3):
+        knots = rng.standard_normal([m.shape[1] for m in between], dtype=np.float32)
+        field = np.einsum("ai,bj,ck,ijk->abc", *between, knots, optimize=True)
+        index[axis] += field * np.float32(mm / ct.spacing[axis])
+    bent = ndimage.map_coordinates(ct.array, index, order=3, mode="nearest", prefilter=True)
+    return ct.with_array(bent), own.with_array(ndimage.map_coordinates(own.array, index, order=1, mode="nearest"))
+
+
+def _spline(points: int, knots: int) -> np.ndarray:
+    """(points, knots) float32: values at `knots` equally far apart -> their cubic spline at `points`."""
+    return make_interp_spline(np.arange(knots), np.eye(knots))(np.linspace(0, knots - 1, points)).astype(np.float32)
 
 
 def _about(volume: Volume, grid: Grid) -> Volume:

@@ -95,6 +95,15 @@ def log_mean_exp(values: Tensor, chosen: Tensor) -> Tensor:
     return torch.logsumexp(values, dim=-1) - chosen.sum(dim=-1).float().log()
 
 
+def top_mean(values: Tensor, chosen: Tensor, count: int) -> Tensor:
+    """values (..., n), chosen (..., n) bool -> (...): mean of the `count` largest of the chosen, of all chosen where
+    these are fewer; where none is chosen, of all."""
+    chosen = chosen | ~chosen.any(dim=-1, keepdim=True)
+    largest = values.float().masked_fill(~chosen, -torch.inf).topk(min(count, values.shape[-1]), dim=-1).values
+    counted = torch.isfinite(largest)
+    return (largest.where(counted, 0.0)).sum(dim=-1) / counted.sum(dim=-1)
+
+
 def pooled(features: Tensor, chosen: Tensor) -> Tensor:
     """features (N, C, n), chosen (N, n) bool -> (N, 2C): mean and maximum over the chosen places."""
     chosen = (chosen | ~chosen.any(dim=-1, keepdim=True)).unsqueeze(1)

@@ -13,6 +13,7 @@ from stage2_classify.networks.blocks import (
     partly_hidden,
     pooled,
     stem,
+    top_mean,
     whereabouts,
 )
 from stage2_classify.networks.library_encoders import LibraryFeatures
@@ -30,7 +31,7 @@ class Vertebra3d(nn.Module):
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        self.inputs = settings.inputs
+        self.inputs, self.top_places = settings.inputs, settings.top_places
         first, *deeper = settings.channels
         self.library: LibraryFeatures | None = None
         if settings.encoder == "own":
@@ -61,13 +62,19 @@ class Vertebra3d(nn.Module):
         local = self.local(features).flatten(1).float()
         outputs = {
             "embedding": self.embed(pooled(features.flatten(2), near)).float(),
-            "evidence": log_mean_exp(local, near) - VOXEL_START,
+            "evidence": self._evidence(local, near) - VOXEL_START,
             "voxel_logits": local,
             "vertebra_mask": near,
         }
         if "distance" in batch:
             outputs["distance"] = -F.adaptive_max_pool3d(-batch["distance"].unsqueeze(1).float(), size).flatten(1)
         return outputs
+
+    def _evidence(self, local: Tensor, near: Tensor) -> Tensor:
+        """(N, n) voxel logits -> (N,). While it learns by log_mean_exp, whose gradient reaches every place."""
+        if self.top_places and not self.training:
+            return top_mean(local, near, self.top_places)
+        return log_mean_exp(local, near)
 
     def _features(self, x: Tensor) -> Tensor:
         """(N, 3, X, Y, Z) -> (N, width, X/4, Y/4, Z/4)."""

@@ -19,7 +19,7 @@ KIND = "vertebra encoder"
 PRETRAINED = Path(__file__).parents[1] / "weights" / "pretrained"
 """For scans of people, laid out as a run's stage2/: fold0/weights.safetensors and decision.json."""
 PRETRAINED_PHANTOM = Path(__file__).parents[1] / "weights" / "pretrained-phantom.safetensors"
-NOT_OF_THE_ENCODER = {"head", "hidden", "dropout", "norm"}
+NOT_OF_THE_ENCODER = {"head", "hidden", "dropout", "norm", "top_places"}
 """Settings of the network that an encoder's weights can differ in from those that begin with it."""
 
 

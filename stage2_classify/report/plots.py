@@ -55,7 +55,8 @@ def reliability(bins: dict[str, Any], title: str) -> str:
 
 
 def training(curves: dict[str, list[dict[str, Any]]]) -> str:
-    """Loss over steps for each training, a panel each; "" without any."""
+    """Loss over steps for each training, a panel each: of its own samples, varied and no two alike, and (dots)
+    of held-out ones that are always the same; "" without any."""
     shown = {name: logs for name, logs in curves.items() if logs}
     if not shown:
         return ""
@@ -63,8 +64,9 @@ def training(curves: dict[str, list[dict[str, Any]]]) -> str:
     panels = figure.subplots(1, len(shown), squeeze=False)
     for panel, (name, logs) in zip(panels[0], shown.items()):
         for log in logs:
-            panel.plot(log["step"], log["loss"], linewidth=1.2, label=log["fold"])
-        panel.set(title=name, xlabel="step", ylabel="loss")
+            (line,) = panel.plot(log["step"], log["loss"], linewidth=0.8, alpha=0.5, label=log["fold"])
+            panel.plot(log["held_out_step"], log["held_out_loss"], "o-", color=line.get_color(), ms=4)
+        panel.set(title=name, xlabel="step", ylabel="loss (dots: held-out)")
         panel.legend(fontsize=7, frameon=False)
         panel.spines[["top", "right"]].set_visible(False)
     return _uri(figure)

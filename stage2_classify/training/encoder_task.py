@@ -4,59 +4,42 @@ One vertebra in ten is fractured, and a fracture is a small part of it. On patch
 boxes or because a synthetic fracture was put there, the encoder sees many times as many fractures in the same time.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import default_collate
 
 from common.training.weights import is_described, load_state, load_weights, read_tensors
-from stage2_classify.crops.cut import COARSE, FAR_MM, coarse_shape
 from stage2_classify.networks import build_encoder
 from stage2_classify.pretrained import from_imagenet, from_segmenter
 from stage2_classify.pretrained.encoder import init_path
 from stage2_classify.settings import ClassifySettings
-from stage2_classify.training import augment
-from stage2_classify.training.bend_slices import bend
+from stage2_classify.training.encoder_patches import EncoderPatches
 from stage2_classify.training.loss import smoothed, voxel_loss
 from stage2_classify.training.samples import Example
-from stage2_classify.training.synthetic_fractures import add_synthetic_fracture
 
+HELD_OUT_PATCHES = 96
 RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 """What batch normalisation keeps besides weights: an encoder that was normalised by instances has none of it yet."""
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Examples to pick vertebrae from. `healthy`, `located` (n, 2): place of an example, and of its level that is
-    healthy, or fractured where boxes say where."""
-
-    examples: list[Example]
-    healthy: np.ndarray
-    located: np.ndarray
-
-    @classmethod
-    def of(cls, examples: list[Example]) -> "Source":
-        present = np.stack([example.crops.present for example in examples])
-        fractured = np.stack([example.labels[:7] > 0.5 for example in examples])
-        has_boxes = np.array([example.crops.distance is not None for example in examples])
-        healthy = np.argwhere(present & ~fractured)
-        return cls(examples, healthy, np.argwhere(present & fractured & has_boxes[:, None]))
 
 
 class EncoderTask:
     """See `common.training.Task`. Starts from the weights that `init_path` names.
 
-    `examples`: of the cohort; `grounds`: rescanned healthy scans, of which `grounds.share` of the patches come."""
+    `examples`, `grounds`: see `EncoderPatches`; `held_out`: studies of the cohort that a validation looks at."""
 
     def __init__(
-        self, examples: list[Example], settings: ClassifySettings, grounds: list[Example] | None = None
+        self,
+        examples: list[Example],
+        settings: ClassifySettings,
+        grounds: list[Example] | None = None,
+        held_out: list[Example] | None = None,
     ) -> None:
         self.settings = settings
-        self.cohort = Source.of(examples) if examples else None
-        self.grounds = Source.of(grounds) if grounds else None
+        self.patches = EncoderPatches(examples, settings, grounds)
+        self.held_out = held_out or []
         self.network = build_encoder(settings.network, settings.encoder.seed)
         start = init_path(settings)
         if start is not None:
@@ -76,28 +59,8 @@ class EncoderTask:
             load_state(self.network, {**running, **state}, start)
 
     def sample(self, draw: int) -> dict[str, Tensor]:
-        """One patch, varied: `images` (2, P, P, P), `mask_seen` (), `label` (): a fracture is in it, `distance`
-        (P', P', P') mm to the fracture, `has_boxes` () bool: the distance is known."""
-        rng = np.random.default_rng([self.settings.encoder.seed, 3, draw])
-        images, distance = self._pick(rng)
-        known = distance is not None
-        if distance is None:
-            distance = np.full(coarse_shape(images.shape[1:]), FAR_MM, np.uint8)
-        images, distance = self._patch(images, distance, known, rng)
-        patch = torch.from_numpy(images).float().unsqueeze(0) / 255
-        to_box = torch.from_numpy(distance).float().unsqueeze(0)
-        patch, to_box = augment.warp(patch, to_box, rng, self.settings.augment, self.settings.crops)
-        if self.settings.bend:
-            own = np.random.default_rng([self.settings.encoder.seed, 6, draw])
-            patch, to_box = bend(patch, to_box, np.ones(1, bool), self.settings.bend, own)
-        patch[:, 0] = augment.vary_intensity(patch[:, 0], rng, self.settings.augment)
-        return {
-            "images": patch[0],
-            "mask_seen": torch.tensor(float(rng.random() >= self.settings.augment.mask_dropout)),
-            "label": torch.tensor(float(known and bool((to_box <= self.settings.loss.inside_mm).any()))),
-            "distance": to_box[0],
-            "has_boxes": torch.tensor(known),
-        }
+        """See `EncoderPatches`."""
+        return self.patches.sample(draw)
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Cross-entropy of the evidence, plus `loss.voxel_weight` times the loss on the voxel logits."""
@@ -108,45 +71,15 @@ class EncoderTask:
         return {"loss": vertebra + self.settings.loss.voxel_weight * voxel, "vertebra": vertebra, "voxel": voxel}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Nothing: the whole network is judged."""
-        return {}
-
-    def _pick(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
-        """A vertebra's images, and the distance to its fracture; half of the picks are fractured."""
-        source = self._source(rng)
-        if rng.random() < 0.5:
-            if len(source.located) and rng.random() >= self.settings.augment.synthetic_fractures:
-                study, level = source.located[rng.integers(len(source.located))]
-                crops = source.examples[study].crops
-                assert crops.distance is not None  # `located` names no others
-                return crops.images[level], crops.distance[level]
-            drawn = add_synthetic_fracture(_healthy(source, rng), self.settings.crops.spacing_mm, rng)
-            if drawn is not None:
-                return drawn
-        return _healthy(source, rng), None
-
-    def _source(self, rng: np.random.Generator) -> Source:
-        if self.grounds is None or self.cohort is None:
-            source = self.cohort or self.grounds
-            assert source is not None  # there is something to learn from
-            return source
-        return self.grounds if rng.random() < self.settings.grounds.share else self.cohort
-
-    def _patch(
-        self, images: np.ndarray, distance: np.ndarray, known: bool, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Cuts a patch about a place in the bone: where the fracture is, if that is known, else anywhere."""
-        coarse = images[1, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE] > 100
-        wanted = coarse & (distance[tuple(map(slice, coarse.shape))] <= self.settings.loss.inside_mm)
-        places = np.argwhere(wanted if known and wanted.any() else coarse)
-        size = min(self.settings.encoder_patch, *images.shape[1:]) // COARSE
-        highest = np.array(images.shape[1:]) // COARSE - size
-        place = places[rng.integers(len(places))] if len(places) else highest // 2
-        start = np.clip(place - size // 2 + rng.integers(-1, 2, 3), 0, highest)
-        fine = tuple(slice(a * COARSE, (a + size) * COARSE) for a in start)
-        return images[(slice(None), *fine)], distance[tuple(slice(a, a + size) for a in start)]
-
-
-def _healthy(source: Source, rng: np.random.Generator) -> np.ndarray:
-    study, level = source.healthy[rng.integers(len(source.healthy))]
-    return source.examples[study].crops.images[level]
+        """`loss` of patches of the held-out studies as they are, always the same ones."""
+        plain = self.settings.model_copy(update={"augment": self.settings.augment.off()})
+        patches = EncoderPatches(self.held_out, plain)
+        if patches.cohort is None or not len(patches.cohort.healthy):
+            return {}
+        device = next(network.parameters()).device
+        losses = []
+        for start in range(0, HELD_OUT_PATCHES, self.settings.encoder.batch):
+            numbers = range(start, min(start + self.settings.encoder.batch, HELD_OUT_PATCHES))
+            batch = default_collate([patches.sample(number) for number in numbers])
+            losses.append(float(self.loss(network, {n: v.to(device) for n, v in batch.items()})["loss"]))
+        return {"loss": float(np.mean(losses))}

@@ -29,13 +29,15 @@ def train_encoder(
     examples: "list[Example]",
     settings: ClassifySettings,
     grounds: "list[Example] | None" = None,
+    held_out: "list[Example] | None" = None,
 ) -> "dict[str, Tensor]":
-    """Trains an encoder in `folder` from what `init_path` names, unless that is done; returns its weights."""
+    """Trains an encoder in `folder` from what `init_path` names, unless that is done; returns its weights. `held_out`:
+    studies whose loss the log shows."""
     from common.training.weights import load_weights
     from stage2_classify.training.encoder_task import EncoderTask
 
     if not training.is_current(folder, settings.encoder, provenance):
-        task = EncoderTask(examples, settings, grounds)
+        task = EncoderTask(examples, settings, grounds, held_out)
         training.train(task, settings.encoder, folder, provenance, description(settings))
     return load_weights(folder / WEIGHTS, KIND)[0]
 

@@ -5,11 +5,13 @@ import torch
 from torch import Tensor, nn
 
 from common.competition_metric import score
-from stage2_classify.crops.batch import as_batch
 from stage2_classify.networks import build
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training.loss import competition_loss, voxel_loss
 from stage2_classify.training.samples import Example, Samples
+
+VALIDATED = 12
+"""Held-out studies that a validation during training looks at, at most; `evaluate` looks at all."""
 
 
 class ClassifyTask:
@@ -55,12 +57,15 @@ class ClassifyTask:
         return losses
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """The competition's score on the fold that is left out."""
+        """`loss` of the first studies of the fold that is left out, as they are; the competition's `score` there."""
         if not self.validation:
             return {}
         device = next(network.parameters()).device
-        predictions = []
-        for example in self.validation:
-            batch = {name: value.to(device) for name, value in as_batch(example.crops).items()}
+        samples = Samples(self.validation[:VALIDATED], self.settings.augment.off(), self.settings.crops, seed=0)
+        losses, predictions, labels = [], [], []
+        for number in range(len(samples.examples)):
+            batch = {name: value[None].to(device) for name, value in samples.sample(number).items()}
+            losses.append(float(self.loss(network, batch)["loss"]))
             predictions.append(torch.sigmoid(network(batch)["logits"][0].float()).cpu().numpy())
-        return {"score": score(np.stack(predictions), np.stack([example.labels for example in self.validation]))}
+            labels.append(batch["labels"][0].cpu().numpy())
+        return {"loss": float(np.mean(losses)), "score": score(np.stack(predictions), np.stack(labels))}

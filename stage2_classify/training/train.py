@@ -59,9 +59,9 @@ def _train_fold(
     if not kept:
         raise DatasetError(f"fold {fold}: no training study with a vertebra in view; are the masks empty?")
     prior = best_constants(np.stack([example.labels for example in kept]))
-    encoder = (
-        None if settings.network.kind == "naive" else train_encoder(folder / "encoder", provenance, kept, settings)
-    )
+    encoder = None
+    if settings.network.kind != "naive":
+        encoder = train_encoder(folder / "encoder", provenance, kept, settings, held_out=left_out)
     task = ClassifyTask(kept, left_out, prior, settings, encoder)
     description = {
         "kind": KIND,

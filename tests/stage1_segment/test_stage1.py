@@ -18,7 +18,7 @@ from stage1_segment.inference.mask_report import CUT, RELATIVE_VOLUME, describe
 from stage1_segment.inference.one_study import predict_study
 from stage1_segment.inference.postprocess import best_levels, find_pieces, gaps_between, postprocess
 from stage1_segment.inference.segmenter import Segmenter, segment
-from stage1_segment.inference.upsample import upsampled_labels
+from stage1_segment.inference.upsample import Border, upsampled_labels
 from stage1_segment.network import build_network
 from stage1_segment.network_input import as_previous_pass, covering_grid
 from stage1_segment.settings import (
@@ -346,3 +346,21 @@ def test_one_study_in_and_out(tmp_path: Path) -> None:
     assert np.array_equal(mask.affine, source.affine) and mask.array.shape == source.array.shape
     assert set(json.loads((tmp_path / "out/mask.json").read_text())["levels"]) == {f"C{k}" for k in range(1, 8)}
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_scan_s_own_hu_draw_the_border_where_the_network_is_unsure() -> None:
+    logits = torch.zeros(2, 1, 1, 8)
+    logits[1] = torch.tensor([8.0, 8, 1, 1, -1, -1, -8, -8])  # bone to the left, unsure in the middle
+    ct = np.array([40, 700, 700, 40, 700, 40, 700, 40], dtype=np.float32).reshape(1, 1, 8)
+    border = Border(ct, half=370.0, width=50.0, weight=4.0)
+    assert upsampled_labels(logits, np.array([1, 1, 8])).ravel().tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert upsampled_labels(logits, np.array([1, 1, 8]), border, slab=3).ravel().tolist() == [1, 1, 1, 0, 1, 0, 0, 0]
+
+
+def test_a_border_lies_halfway_between_muscle_and_shell() -> None:
+    hu = np.array([50.0, 450, 850, 1250, 9999])
+    border = Border.of(hu, hu, np.array([True, True, True, True, False]), weight=2.0)
+    assert border is not None and border.half == pytest.approx((50 + 950) / 2)  # quantile 0.75 of four: 950
+    assert border.width == pytest.approx(190) and border.weight == 2.0
+    assert Border.of(hu, np.full(5, 60.0), np.ones(5, bool), 2.0) is None
+    assert Border.of(hu, hu, np.zeros(5, bool), 2.0) is None

@@ -171,7 +171,7 @@ def encoder_task(labels: list[int], boxes: bool, **augment: float) -> EncoderTas
 
 def test_an_encoder_s_patch_shows_the_box_where_the_picture_has_it() -> None:
     task = encoder_task([2, 7], boxes=True, synthetic_fractures=0.0)
-    images = torch.from_numpy(task.cohort.examples[0].crops.images).float() / 255
+    images = torch.from_numpy(task.patches.cohort.examples[0].crops.images).float() / 255
     labels = []
     for draw in range(40):
         sample = task.sample(draw)
@@ -189,7 +189,8 @@ def test_an_encoder_s_patch_shows_the_box_where_the_picture_has_it() -> None:
 
 def test_healthy_patches_are_of_healthy_vertebrae_in_view() -> None:
     task = encoder_task([2, 7], boxes=False, synthetic_fractures=0.0)
-    assert sorted(level for _, level in task.cohort.healthy) == [0, 1, 3, 4, 5, 6] and len(task.cohort.located) == 0
-    hidden = replace(task.cohort.examples[0].crops, present=np.arange(7) != 4)
-    again = EncoderTask([replace(task.cohort.examples[0], crops=hidden)], task.settings)
-    assert sorted(level for _, level in again.cohort.healthy) == [0, 1, 3, 5, 6]
+    source = task.patches.cohort
+    assert sorted(level for _, level in source.healthy) == [0, 1, 3, 4, 5, 6] and len(source.located) == 0
+    hidden = replace(task.patches.cohort.examples[0].crops, present=np.arange(7) != 4)
+    again = EncoderTask([replace(task.patches.cohort.examples[0], crops=hidden)], task.settings)
+    assert sorted(level for _, level in again.patches.cohort.healthy) == [0, 1, 3, 5, 6]

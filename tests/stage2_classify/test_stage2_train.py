@@ -202,7 +202,7 @@ def test_an_encoder_begins_with_stage_1s_first_layers():
     from common.training.weights import load_weights
     from stage2_classify.training.encoder_task import EncoderTask
 
-    path = Path("stage1_segment/weights/pretrained-phantom.safetensors")
+    path = Path("stage1_segment/weights/pretrained.safetensors")
     encoder = {**TINY["encoder"], "init_from": str(path)}
     examples = [Example("1", study(np.random.default_rng(1), True), np.array([1, 0, 0, 0, 0, 0, 0, 1], np.float32))]
 
@@ -216,7 +216,7 @@ def test_an_encoder_begins_with_stage_1s_first_layers():
     from stage1_segment.network import build_network
     from stage1_segment.settings import NetworkSettings
 
-    unet = build_network(NetworkSettings(channels=(16, 32, 64, 96), decoder_channels=(48, 32, 16, 8)))
+    unet = build_network(NetworkSettings(channels=(16, 32, 64, 128), decoder_channels=(64, 32, 16, 16)))
     unet.load_state_dict(theirs)
     x = torch.rand(1, 16, 8, 8, 8)
     torch.testing.assert_close(

@@ -66,9 +66,9 @@ def test_files_and_log(tmp_path: Path) -> None:
         "weights.safetensors.record.json",
     ]  # fmt: skip
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [2, 4, 6, 6]
-    assert set(lines[0]) == {"step", "loss", "lr", "seconds"}
-    assert "validation_weight" in lines[3]
+    assert [line["step"] for line in lines] == [0, 2, 4, 6, 6]
+    assert set(lines[1]) == {"step", "loss", "lr", "seconds"}
+    assert "validation_weight" in lines[0] and "validation_weight" in lines[4]
     assert read_description(tmp_path / "weights.safetensors")["kind"] == "tiny"
 
 
@@ -89,7 +89,7 @@ def test_resumed_equals_never_stopped(tmp_path: Path) -> None:
     assert torch.load(tmp_path / "resumed/last.pt", weights_only=True)["step"] == 4
     assert same(whole, run(tmp_path / "resumed", TinyTask()))
     steps = [json.loads(line)["step"] for line in (tmp_path / "resumed/log.jsonl").read_text().splitlines()]
-    assert steps == [2, 4, 6, 6]
+    assert steps == [0, 2, 4, 6, 6]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip"])
@@ -142,13 +142,13 @@ def test_several_processes_equal_one(tmp_path: Path, devices: int, started: list
     done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr
     rows = (folder / "csv" / "metrics.csv").read_text().splitlines()
-    assert len(rows) == 1 + 4, "a header, three steps and a validation: one process writes"
+    assert len(rows) == 1 + 5, "a header, three steps and two validations: one process writes"
     assert len(list((folder / "tensorboard").iterdir())) == 1
     found = load_weights(folder / "weights.safetensors")[0]
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
     curves = [[json.loads(line).get("loss") for line in (f / "log.jsonl").open()] for f in (here, folder)]
-    assert len(curves[0]) == 4
+    assert len(curves[0]) == 5
     assert curves[1] == [pytest.approx(value, rel=1e-5) for value in curves[0]]
 
 

@@ -147,7 +147,7 @@ def test_a_line_of_the_log_is_the_mean_of_its_steps(tmp_path: Path) -> None:
 def test_validations_come_when_they_are_due(tmp_path: Path) -> None:
     run(tmp_path, TinyTask(), steps=7, validate_every=3)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if "validation_weight" in line] == [3, 6, 7]
+    assert [line["step"] for line in lines if "validation_weight" in line] == [0, 3, 6, 7]
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"precision": "bf16-true"}, {"batch": 4}, {"ema": 0.5}, {"clip": 2.0}])
