@@ -3,6 +3,7 @@ study's as JSON, to the last bit."""
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,8 @@ def read_prediction(path: Path) -> Prediction:
         name: None if content[name] is None else np.array(content[name], dtype=float)
         for name in ("probabilities", "calibrated", "network")
     }
-    return Prediction(**{**content, **arrays, "notices": tuple(content["notices"])})
+    fields: dict[str, Any] = {**content, **arrays, "notices": tuple(content["notices"])}
+    return Prediction(**fields)
 
 
 def write_predictions(path: Path, predictions: list[Prediction]) -> None:

@@ -4,8 +4,6 @@ lives in the scheduler."""
 import logging
 import os
 import pickle
-import sys
-import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,22 +14,16 @@ from common.errors import ClusterError, ConfigError
 from common.outputs.lock import belongs_to_another
 from common.workers.at_cluster import do, place_of
 from common.workers.failing import Failed
-from common.workers.queue import Queue
+from common.workers.tasks import Tasks
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client
 
 K = TypeVar("K", bound=Hashable)
 """A job's key."""
 LOCAL = "local"
 CONNECT_S = 60.0
-LOOK_S = 5.0
-"""Seconds between looks at how many workers there are."""
-GPU = "GPU"
-"""The resource that a worker declares (`dask worker --resources GPU=1`)."""
-LEAST = 8
-"""Jobs handed out at a time at least; at most twice as many as the workers have threads."""
-KILLED = "its worker was killed again and again, most likely for want of memory; the workers' logs say more"
+"""Seconds that a scheduler may take to answer."""
 
 
 class JobQueue(Settings):
@@ -67,7 +59,9 @@ class Cluster:
         Raises ClusterError, and what `attempt` raises."""
         pickled = pickle.dumps(function)
         with self._client() as client, place_of(outputs) as place:
-            tasks = _Tasks(client, self, gpu, lambda job: (do, pickled, pickle.dumps(job), place))
+            most = self.workers.most if self.workers else 0
+            needs: bool | None = False if not gpu else self.workers.gpu if self.workers else None
+            tasks = Tasks(client, self.address, lambda job: (do, pickled, pickle.dumps(job), place), needs, most)
             yield from tasks.answers(jobs)
 
     @contextmanager
@@ -92,103 +86,6 @@ class Cluster:
             self._started = started(self.workers, self.address)
             self._started.adapt(minimum_jobs=self.workers.least, maximum_jobs=self.workers.most)
         return self._started
-
-
-class _Tasks:
-    """The jobs of one call that a client has handed out."""
-
-    def __init__(self, client: "Client", cluster: Cluster, gpu: bool, task: Callable[[tuple], tuple]) -> None:
-        self.client, self.cluster, self.gpu, self.task = client, cluster, gpu, task
-        self.looked = -LOOK_S
-        self.threads = 0
-        self.has_gpus = False
-        self.waiting_since = time.monotonic()
-
-    def answers(self, jobs: dict[K, tuple]) -> Iterator[tuple[K, Any | Failed]]:
-        killed: list[K] = []
-        for key, result in self._several(jobs):
-            if result is None:
-                killed.append(key)
-            else:
-                yield key, result[0]
-        for key in killed:
-            for _, result in self._several({key: jobs[key]}):
-                yield key, Failed(KILLED) if result is None else result[0]
-
-    def _several(self, jobs: dict[K, tuple]) -> Iterator[tuple[K, tuple | None]]:
-        """(key, (result,)), or (key, None) of jobs whose workers were killed."""
-        queue = Queue(jobs)
-        running: dict[Future, K] = {}
-        while True:
-            self._look()
-            while len(running) < self._window() and (job := queue.next()) is not None:
-                running[self._submit(job[1])] = job[0]
-            if not running and not queue.pause():
-                return
-            for future in self._finished(running):
-                key, result = running.pop(future), self._result(future)
-                if result is not None and isinstance(result[0], Failed) and result[0].busy:
-                    queue.again(key)
-                else:
-                    yield key, result
-
-    def _submit(self, job: tuple) -> "Future":
-        promised = self.cluster.workers is not None and self.cluster.workers.gpu
-        resources = {GPU: 1} if self.gpu and (self.has_gpus or promised) else None
-        return self.client.submit(*self.task(job), pure=False, resources=resources)
-
-    def _finished(self, running: "dict[Future, K]") -> "list[Future]":
-        from distributed import wait
-
-        if not running:
-            return []
-        try:
-            wait(list(running), timeout=LOOK_S, return_when="FIRST_COMPLETED")
-        except TimeoutError:
-            return []
-        except Exception as error:
-            raise self._gone(error) from None
-        return [future for future in running if future.done()]
-
-    def _result(self, future: "Future") -> tuple | None:
-        from distributed.scheduler import KilledWorker
-
-        if future.cancelled() or future.status == "lost":
-            raise self._gone(future.status)
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            return None
-        if error is not None:
-            raise error
-        return (future.result(),)
-
-    def _gone(self, why: Any) -> ClusterError:
-        return ClusterError(
-            f"{self.cluster.address}: the scheduler has gone ({why}); what is finished is kept: start it again, then "
-            "run the same command again"
-        )
-
-    def _look(self) -> None:
-        """How many workers there are, every `LOOK_S`; says so when there have been none for a while."""
-        now = time.monotonic()
-        if now - self.looked < LOOK_S:
-            return
-        self.looked = now
-        try:
-            workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        except OSError as error:
-            raise self._gone(error) from None
-        self.threads = sum(worker["nthreads"] for worker in workers)
-        self.has_gpus = any(worker["resources"].get(GPU) for worker in workers)
-        if self.threads:
-            self.waiting_since = now
-        elif now - self.waiting_since > 30:
-            self.waiting_since = now
-            print(f"{self.cluster.address}: no workers yet; waiting for some", file=sys.stderr)
-
-    def _window(self) -> int:
-        most = 0 if self.cluster.workers is None else self.cluster.workers.most
-        return max(2 * self.threads, 2 * most, LEAST)
 
 
 _used: Cluster | None = None

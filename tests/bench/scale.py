@@ -17,10 +17,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description=__doc__)
     parser.add_argument("--studies", type=int, nargs="+", default=[8, 64, 512])
     parser.add_argument("--one", nargs=2, metavar=("STEP", "DIR"), help=argparse.SUPPRESS)
+    parser.add_argument("--cluster", default="local", help=argparse.SUPPRESS)
+    parser.add_argument("--run", default="run", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        step(arguments.one[0], Path(arguments.one[1]), arguments.studies[0])
-        return 0
+        name, place = arguments.one
+        return step(name, Path(place), arguments.studies[0], Path(place) / arguments.run, arguments.cluster)
     print(f"{'step':<15}{'studies':>8}{'core-s':>9}{'ms a study':>12}{'peak MB':>9}{'wall s':>9}")
     for studies in arguments.studies:
         with tempfile.TemporaryDirectory(prefix="scale-") as place:
@@ -48,10 +50,14 @@ def make(place: Path, studies: int) -> None:
             (place / folder / f"1.{number}.nii.gz").hardlink_to(first)
 
 
-def step(name: str, place: Path, studies: int) -> None:
-    """Prints core-seconds of this process, those without importing, and its peak memory in MB."""
+def step(name: str, place: Path, studies: int, run: Path, where: str) -> int:
+    """Prints core-seconds of this process, those without importing, and its peak memory in MB; returns an exit code."""
     from common.config import DataSettings
+    from common.errors import PARTLY_FAILED
     from common.outputs.status import as_table, status
+    from common.workers import cluster
+
+    failed: dict[str, str] = {}
 
     if name != "status":
         import pandas as pd
@@ -65,22 +71,27 @@ def step(name: str, place: Path, studies: int) -> None:
     began = time.process_time()
     uids = [f"1.{number}" for number in range(studies)]
     if name == "status":
-        as_table(status(place / "run"))
+        as_table(status(run))
     else:
         from common.dataset.cache import CtCache
 
-        data = DataSettings(run=place / "run", workers=1)
+        data = DataSettings(run=run, workers=1)
         images = {uid: place / "scans" / f"{uid}.nii.gz" for uid in uids}
-        assert not CtCache(data.run / "cache").fill(images, workers=1)
-        if name != "cache":
-            cohort = SimpleNamespace(images=images.get, boxes=lambda: boxes)
-            masks = Masks(place / "masks", "merged")
-            assert not make_crops(uids, data, masks, CropSettings(spacing_mm=4), "vertebra3d", cohort)
+        with cluster.use(where):
+            if name == "cache":
+                failed = CtCache(data.run / "cache").fill(images, workers=1)
+            else:
+                cohort = SimpleNamespace(images=images.get, boxes=lambda: boxes)
+                masks = Masks(place / "masks", "merged")
+                failed = make_crops(uids, data, masks, CropSettings(spacing_mm=4), "vertebra3d", cohort)
     own = time.process_time() - began
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     own += children.ru_utime + children.ru_stime
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    for uid, reason in failed.items():
+        print(f"{uid}: {reason}")
     print(json.dumps([time.process_time() + children.ru_utime + children.ru_stime, own, peak]))
+    return PARTLY_FAILED if failed else 0
 
 
 if __name__ == "__main__":

@@ -51,33 +51,43 @@ class Machines:
         self.host = f"{NET}.1" if self.separate else "127.0.0.1"
         self.address = f"tcp://{self.host}:{PORT}"
         self.scheduler: subprocess.Popen | None = None
-        self.workers: list[subprocess.Popen] = []
+        self.workers: dict[int, subprocess.Popen] = {}
 
     def start(self) -> None:
-        self.start_scheduler()
+        """Starts what isn't running: workers end with their scheduler, and their nannies with them."""
+        if self.scheduler is None or self.scheduler.poll() is not None:
+            words = ["-m", "distributed.cli.dask_scheduler", "--host", self.address, "--no-dashboard"]
+            self.scheduler = self._run([sys.executable, *words])
         for number in range(4):
-            space = ["ip", "netns", "exec", ELSEWHERE[number - 2]] if self.separate and number >= 2 else []
-            host = f"{NET}.{number}" if space else self.host
-            words = [self.address, "--nthreads", "1", "--no-dashboard", "--host", host, "--name", f"worker{number}"]
-            words += ["--local-directory", str(self.place / "dask")]
-            words += ["--preload", str(Path(__file__).parent / "poison.py")]
-            self.workers.append(self._run([*space, sys.executable, "-m", "distributed.cli.dask_worker", *words]))
+            if number not in self.workers or self.workers[number].poll() is not None:
+                self.workers[number] = self._worker(number)
 
-    def start_scheduler(self) -> None:
-        words = ["-m", "distributed.cli.dask_scheduler", "--host", self.address, "--no-dashboard"]
-        self.scheduler = self._run([sys.executable, *words])
+    def _worker(self, number: int) -> subprocess.Popen:
+        space = ["ip", "netns", "exec", ELSEWHERE[number - 2]] if self.separate and number >= 2 else []
+        host = f"{NET}.{number}" if space else self.host
+        words = [self.address, "--nthreads", "1", "--no-dashboard", "--host", host]
+        words += ["--local-directory", str(self.place / "dask")]
+        words += ["--preload", str(Path(__file__).parent / "poison.py")]
+        return self._run([*space, sys.executable, "-m", "distributed.cli.dask_worker", *words])
 
     def kill_scheduler(self) -> None:
+        """And waits for the workers, which end with it."""
         assert self.scheduler is not None
         self.scheduler.kill()
         self.scheduler.wait()
+        for worker in self.workers.values():
+            with suppress(subprocess.TimeoutExpired):
+                worker.wait(timeout=120)
+            worker.kill()
+            worker.wait()
 
     def stop(self) -> None:
-        for process in [*self.workers, *([self.scheduler] if self.scheduler else [])]:
+        processes = [*self.workers.values(), *([self.scheduler] if self.scheduler else [])]
+        for process in processes:
             process.terminate()
-        for process in [*self.workers, *([self.scheduler] if self.scheduler else [])]:
+        for process in processes:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=120)
+                process.wait(timeout=60)
             process.kill()
         self.workers.clear()
         if self.separate:
@@ -85,8 +95,12 @@ class Machines:
 
     def at_work(self) -> list[int]:
         """The processes that compute, without their nannies."""
-        found = [child for worker in self.workers for child in psutil.Process(worker.pid).children()]
-        return [child.pid for child in found if "resource_tracker" not in " ".join(child.cmdline())]
+        found: list[int] = []
+        for worker in self.workers.values():
+            with suppress(psutil.NoSuchProcess):
+                children = psutil.Process(worker.pid).children()
+                found += [child.pid for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+        return found
 
     def kill_one(self, rng: random.Random) -> int | None:
         if not (alive := self.at_work()):

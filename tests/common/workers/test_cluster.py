@@ -17,6 +17,7 @@ from common.workers import at_cluster, cluster
 from common.workers.at_cluster import Place, do, place_of
 from common.workers.failing import Failed
 from common.workers.pool import HERE, here_or, shared
+from common.workers.tasks import KILLED
 
 ROOT = Path(__file__).parents[3]
 NEEDS = "distributed"
@@ -78,12 +79,33 @@ def test_one_that_fails_and_one_that_kills_its_workers_are_failures_of_their_own
     with cluster.use(scheduler):
         results = dict(shared(work, {name: (run, name) for name in names}, 2, run / "failures.log"))
     assert results.pop("broken") == Failed("CorruptFile: a.dcm: cut off")
-    assert results.pop("poison") == Failed(cluster.KILLED)
+    assert results.pop("poison") == Failed(KILLED)
     assert results == {name: name.upper() for name in names if name not in ("broken", "poison")}
     assert {path.name for path in run.iterdir()} == {*results, "begun.txt"}
     begun = [line.split() for line in (run / "begun.txt").read_text().splitlines()]
     assert str(os.getpid()) not in {process for _, process in begun}
     assert 2 <= sum(name == "poison" for name, _ in begun) <= 4  # tried on two workers, then once more alone
+
+
+@pytest.mark.slow
+def test_what_needs_a_gpu_goes_to_workers_that_have_one(scheduler: str, tmp_path: Path) -> None:
+    """One of the fixture's workers, started beside the others, declares one."""
+    words = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", "1", "--no-dashboard"]
+    words += ["--no-nanny", "--resources", "GPU=1", "--local-directory", str(tmp_path / "dask")]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
+    with cluster.use(scheduler), (tmp_path / "log").open("w") as log:
+        gpu = subprocess.Popen(words, env=environment, stderr=log)
+        try:
+            until = time.monotonic() + 300
+            while "Registered to" not in (tmp_path / "log").read_text() and time.monotonic() < until:
+                time.sleep(0.2)
+            jobs = {name: (tmp_path, name) for name in "abcdef"}
+            assert len(dict(shared(work, jobs, 2, tmp_path / "failures.log", gpu=True))) == 6
+        finally:
+            gpu.terminate()
+            gpu.wait()
+    begun = [line.split()[1] for line in (tmp_path / "begun.txt").read_text().splitlines()]
+    assert set(begun) == {str(gpu.pid)}
 
 
 @pytest.mark.slow
@@ -129,7 +151,11 @@ def test_a_worker_refuses_other_files_and_another_version(tmp_path: Path, monkey
 
 @pytest.mark.parametrize(
     ("system", "expected"),
-    [("slurm", ["#SBATCH --mem=15G", "#SBATCH -t 02:00:00", "#SBATCH --gres=gpu:1"]), ("pbs", ["#PBS -l walltime=02"])],
+    [
+        ("slurm", ["#SBATCH --mem=15G", "#SBATCH -t 02:00:00", "#SBATCH --gres=gpu:1"]),
+        ("pbs", ["#PBS -l walltime=02"]),
+        ("sge", ["#$ -l h_rt=02:00:00"]),
+    ],
 )
 def test_a_batch_system_s_file_becomes_its_job(tmp_path: Path, system: str, expected: list[str]) -> None:
     pytest.importorskip("dask_jobqueue")
