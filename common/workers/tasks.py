@@ -83,7 +83,7 @@ class Tasks:
         except TimeoutError:
             return []
         except Exception as error:
-            raise self._gone(error) from None
+            raise self._gone(type(error).__name__) from None
         return [future for future in running if future.done()]
 
     def _result(self, future: "Future") -> tuple | None:
@@ -113,7 +113,7 @@ class Tasks:
         try:
             workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
         except OSError as error:
-            raise self._gone(error) from None
+            raise self._gone(type(error).__name__) from None
         self.threads = sum(worker["nthreads"] for worker in workers)
         self.has_gpus = any(worker["resources"].get(GPU) for worker in workers)
         if self.threads:

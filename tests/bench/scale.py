@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+from common.commandline import run
+
 STEPS = ("cache", "crops", "nothing to do", "status")
 
 
@@ -50,7 +52,7 @@ def make(place: Path, studies: int) -> None:
             (place / folder / f"1.{number}.nii.gz").hardlink_to(first)
 
 
-def step(name: str, place: Path, studies: int, run: Path, where: str) -> int:
+def step(name: str, place: Path, studies: int, folder: Path, where: str) -> int:
     """Prints core-seconds of this process, those without importing, and its peak memory in MB; returns an exit code."""
     from common.config import DataSettings
     from common.errors import PARTLY_FAILED
@@ -71,11 +73,11 @@ def step(name: str, place: Path, studies: int, run: Path, where: str) -> int:
     began = time.process_time()
     uids = [f"1.{number}" for number in range(studies)]
     if name == "status":
-        as_table(status(run))
+        as_table(status(folder))
     else:
         from common.dataset.cache import CtCache
 
-        data = DataSettings(run=run, workers=1)
+        data = DataSettings(run=folder, workers=1)
         images = {uid: place / "scans" / f"{uid}.nii.gz" for uid in uids}
         with cluster.use(where):
             if name == "cache":
@@ -95,4 +97,4 @@ def step(name: str, place: Path, studies: int, run: Path, where: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

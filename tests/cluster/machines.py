@@ -77,7 +77,7 @@ class Machines:
         self.scheduler.wait()
         for worker in self.workers.values():
             with suppress(subprocess.TimeoutExpired):
-                worker.wait(timeout=120)
+                worker.wait(timeout=30)  # one that was just starting waits for another scheduler
             worker.kill()
             worker.wait()
 
