@@ -60,6 +60,7 @@ def belongs_to_another(environment: Mapping[str, str]) -> bool:
         return int(text) if text.isdecimal() else 0
 
     meets = bool(environment.get("MASTER_ADDR")) and number("MASTER_PORT") > 0
+    meets = meets or bool(environment.get("TORCHELASTIC_RUN_ID"))  # torchrun, whatever port it was given
     several = number("WORLD_SIZE") > 1 and any(number(rank) > 0 for rank in RANKS)
     of_step = "SLURM_STEP_ID" in environment and number("SLURM_NTASKS") > 1 and number("SLURM_PROCID") > 0
     return (meets and (several or number("NODE_RANK") > 0)) or of_step

@@ -282,6 +282,7 @@ LAUNCHED = {**MEETING, "NODE_RANK": "0", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
         ({**LAUNCHED, "LOCAL_RANK": "0"}, False),
         ({**MEETING, "RANK": "5", "LOCAL_RANK": "0", "GROUP_RANK": "1", "WORLD_SIZE": "8"}, True),  # torchrun
         ({**MEETING, "RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0", "WORLD_SIZE": "8"}, False),
+        ({"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "WORLD_SIZE": "2", "MASTER_PORT": "0"}, True),  # --master-port 0
         ({**MEETING, "NODE_RANK": "1"}, True),  # Lightning, started by hand on the second machine
         ({"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_STEP_ID": "0"}, True),
     ],

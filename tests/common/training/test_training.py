@@ -147,9 +147,10 @@ def test_several_processes_equal_one(tmp_path: Path, devices: int, started: list
     found = load_weights(folder / "weights.safetensors")[0]
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
-    curves = [[json.loads(line).get("loss") for line in (f / "log.jsonl").open()] for f in (here, folder)]
-    assert len(curves[0]) == 5
-    assert curves[1] == [pytest.approx(value, rel=1e-5) for value in curves[0]]
+    curves = [[json.loads(line) for line in (place / "log.jsonl").open()] for place in (here, folder)]
+    losses = [[line["loss"] for line in curve if "loss" in line] for curve in curves]
+    assert len(losses[0]) >= 3
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
 def test_torchrun_and_the_settings_must_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
