@@ -9,8 +9,12 @@ import pytest
 from installed_command import install, run
 from small_study import write_ct, write_mask, write_untrained_classifier
 
+from common.cli.predict import Request
 from common.cli.predict import main as predict
+from common.corrections.correction import Correction
 from common.errors import ConfigError
+from common.outputs import store
+from common.outputs.schema import PLAIN
 from common.reading.images import read_image
 from common.reading.selftest.specimens import write_slice
 from common.reading.stack import LPS_TO_RAS
@@ -88,3 +92,21 @@ def test_the_command_refuses_what_is_ambiguous_and_leaves_all_as_it_was(installe
     done = run(installed, "predict", study, "-o", tmp_path / "out", "--levels", "C4=57", *few)
     assert done.returncode == 2 and "slice's number" in done.stderr and "what is called C4 is C5" in done.stderr
     assert (tmp_path / "out" / "mask.nii.gz").read_bytes() == before and not (tmp_path / "out" / "before-1").exists()
+
+
+def test_a_prediction_anew_keeps_what_was_corrected(tmp_path: Path, monkeypatch, capsys) -> None:
+    study, out = write_ct(tmp_path / "ct.nii.gz"), tmp_path / "out"
+    write_mask(out / "mask.nii.gz")
+    store.write_json(out / "mask.json", {"levels": {}, "notices": [], "corrections": [{"levels": ["C4=C5"]}]})
+    for name in ("mask.nii.gz", "mask.json"):
+        store.write_record(out / name, {"series": "1.2.3"}, PLAIN)
+    asked: list[Request] = []
+    steps = {"1-a": lambda request: asked.append(request) or 20}
+    monkeypatch.setattr("common.cli.predict.registered", lambda group: steps)
+    assert predict([str(study), "-o", str(out), "--levels", "C4=C3"]) == 20
+    assert asked[-1].series_uid == "1.2.3" and asked[-1].correction == Correction(("C4=C3",))
+    assert not (out / "before-1").exists()
+    assert predict([str(study), "-o", str(out)]) == 20
+    assert asked[-1].series_uid is None and asked[-1].correction is None
+    assert "was corrected by hand; that version is in before-1 now" in capsys.readouterr().err
+    assert (out / "before-1" / "mask.nii.gz").read_bytes() == (out / "mask.nii.gz").read_bytes()
