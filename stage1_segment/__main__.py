@@ -103,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     certainty = commands.add_parser("evaluate-certainty", help="how often what is called so certain is right")
     certainty.add_argument("-o", "--output", type=Path, metavar="REPORT.json", help="the figures as JSON")
     certainty.add_argument("--picture", type=Path, metavar="PICTURE.png", help="a reliability diagram")
+    certainty.add_argument(
+        "--first", type=int, default=200, help="number of the first neck, behind those of the fit (default: 200)"
+    )
     certainty.set_defaults(command=_evaluate_certainty)
 
     for command in (calibrate, certainty):
@@ -276,7 +279,8 @@ def _evaluate_certainty(arguments: argparse.Namespace) -> int:
     outputs = [arguments.output, arguments.picture]
     with outputs_at(outputs, [weights, arguments.config], arguments.overwrite):
         content = evaluate_certainty(
-            arguments.examples, weights, model, arguments.necks, arguments.seed, arguments.device,
+            arguments.examples, weights, model, range(arguments.first, arguments.first + arguments.necks),
+            arguments.seed, arguments.device,
             arguments.precision, arguments.picture,
         )  # fmt: skip
         if arguments.output is not None:

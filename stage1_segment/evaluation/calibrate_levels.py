@@ -24,8 +24,6 @@ SHRUNK = 0.05
 """Weight of the squared distance of each log parameter from where it began, against the mean log loss."""
 TRIES = 60
 """Evaluations of the likelihood, at most."""
-HELD_OUT = 1_000_000
-"""Added to the seed of the necks that measure."""
 
 
 def calibrate_levels(
@@ -95,12 +93,13 @@ def certainties(given: Sequence[Example], model: LevelModel) -> np.ndarray:
 
 
 def evaluate_certainty(
-    folder: Path, weights: Path, model: LevelModel, necks: int, seed: int, device: str = "auto",
+    folder: Path, weights: Path, model: LevelModel, necks: range, seed: int, device: str = "auto",
     precision: str | None = None, picture: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Figures on `necks` hard necks that the fit hasn't seen: of the necks as they are, of masks with drifted borders,
-    of each kind; and how many the chain's own likeliest names would get wrong. `picture`: reliability as PNG."""
-    given = examples(folder, seed + HELD_OUT, range(necks), weights, device, precision)
+    """Figures on hard necks of these numbers, which the fit hasn't seen: of the necks as they are, of masks with
+    drifted borders, of each kind; and how many the chain's own likeliest names would get wrong. `picture`: reliability
+    as PNG."""
+    given = examples(folder, seed, necks, weights, device, precision)
     certain, right = certainties(given, model), np.array([example.right for example in given])
     kinds = np.array([example.kind for example in given])
     parts = {"all": kinds != "", "as they are": kinds != "drifted"} | {kind: kinds == kind for kind in np.unique(kinds)}

@@ -7,9 +7,10 @@ from common.volume import Volume
 
 STEP_MM = 1.5
 """Between the line's places."""
-BODY_MM = 4.5
-"""Standard deviation of the Gaussian in whose sight a body is denser with bone than arches and pillars are."""
-BEND = 0.02
+BODY_MM = (8.0, 4.5, 4.5)
+"""Standard deviations of the Gaussian (right, anterior, superior) in whose sight a body is denser with bone than arches
+are. So wide from side to side that from the middle it sees both pillars, or both masses of C1: a single one is less."""
+BEND = 0.05
 """Cost of a cell aside from one height to the next, against bone 0..1."""
 LEAST_BONE = 0.15
 SMOOTH_MM = 8.0
@@ -19,7 +20,7 @@ def body_line(bone: Volume) -> np.ndarray | None:
     """(N, 3) world RAS mm, `STEP_MM` apart, from top to bottom; None where there is too little bone.
 
     bone (X, Y, Z) float 0..1, axes nearest to R, A, S: how surely each voxel is a vertebra's. The path of most bone
-    within `BODY_MM`, by dynamic programming from height to height, smoothed.
+    about it (`BODY_MM`), by dynamic programming from height to height, smoothed.
     """
     # Two voxels to a cell across the spine, so that the path may lean by up to 63 degrees.
     seen = ndimage.gaussian_filter(bone.array.astype(np.float32), BODY_MM / bone.spacing, mode="constant")[::2, ::2]

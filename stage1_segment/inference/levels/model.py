@@ -22,7 +22,7 @@ CUT_MM = 6.0
 """A line that begins this close to the scan's upper end begins where the scan cuts it."""
 NOT_THE_TOP = 0.02
 """Chance that the topmost bone found isn't C1's and C2's, though the scan goes on above it."""
-DISC_MM, BODY_MM = 1.5, 6.0
+DIP_MM, BODY_MM = 1.5, 6.0
 """Standard deviations of two Gaussians: a disc is a dip of the narrow mean below the wide one."""
 LEAST_HU, LEAST_BACKGROUND = 25.0, 0.05
 """Smallest standard deviation along the line that dips are measured in: flatter lines show no disc."""
@@ -104,7 +104,7 @@ def dip(values: np.ndarray, least: float) -> np.ndarray:
     if not known.any():
         return np.zeros(len(values))
     whole = np.interp(np.arange(len(values)), np.flatnonzero(known), values[known])
-    narrow, wide = (ndimage.gaussian_filter1d(whole, sd / STEP_MM, mode="nearest") for sd in (DISC_MM, BODY_MM))
+    narrow, wide = (ndimage.gaussian_filter1d(whole, sd / STEP_MM, mode="nearest") for sd in (DIP_MM, BODY_MM))
     low, high = np.percentile(whole - wide, [16, 84])
     return np.clip((wide - narrow) / max((high - low) / 2, least), -1, 3)
 

@@ -11,6 +11,9 @@ from stage1_segment.inference.levels.line import across, body_line
 
 RADIUS_MM = 6.0
 """About the line: within a body, whose half width is 8 to 12 mm."""
+DISC_MM, DISC_HU = 3.0, (-100.0, 400.0)
+"""Density is looked at so near the line and within these limits: there discs are told best from bodies whose marrow is
+darker than their ends (AUC 0.84; 0.74 within 6 mm and without limits; six real scans with marked bodies)."""
 NO_BONE = 0.25
 """Part of a disc about the line that must be named for its place to have a name."""
 
@@ -18,8 +21,9 @@ NO_BONE = 0.25
 @dataclass(frozen=True, eq=False)
 class Profile:
     """N places `line.STEP_MM` apart, from the top down. `classes` (N, 9): the network's mean probabilities about the
-    line; `names` (N,) uint8: what the finished mask says there, 0 = nothing; `hu` (N,): mean density, NaN outside of
-    the scan; `line` (N, 3): the places, world RAS mm; `above_mm`: of the scan above the first; `below_mm` likewise."""
+    line; `names` (N,) uint8: what the finished mask says there, 0 = nothing; `hu` (N,): mean density near the line,
+    NaN outside of the scan; `line` (N, 3): the places, world RAS mm; `above_mm`: of the scan above the first;
+    `below_mm` likewise."""
 
     line: np.ndarray
     classes: np.ndarray
@@ -43,7 +47,8 @@ def read_profile(classes: np.ndarray, grid: Grid, mask: Volume, region: Volume, 
         return None
     places = across(line, RADIUS_MM)
     seen = np.stack([sample(of_class, grid, places, 1, 0.0).mean(axis=1) for of_class in classes], axis=1)
-    hu = sample(region.array.astype(np.float32), region.grid, places, 1, np.nan).mean(axis=1)
+    near = sample(region.array.astype(np.float32), region.grid, across(line, DISC_MM, 1.5), 1, np.nan)
+    hu = np.clip(near, *DISC_HU).mean(axis=1)
     ends = scan.corners()[:, 2]
     return Profile(
         line,
