@@ -142,6 +142,10 @@ def test_parameters_go_through_their_file(tmp_path: Path) -> None:
     model = replace(MODEL, classes=0.017, slope=0.8)
     path_beside(weights).write_text(json.dumps({"parameters": model.to_json(), "fitted": {}}))
     assert model_beside(weights) == model
+    weights.write_bytes(b"others")
+    path_beside(weights).write_text(json.dumps({"parameters": model.to_json(), "fitted": {"weights": "00"}}))
+    with pytest.raises(WeightsError, match="other weights"):
+        model_beside(weights)
     for wrong in ({"parameters": {"classes": -1.0}}, {"parameters": {"other": 1.0}}, {}, []):
         path_beside(weights).write_text(json.dumps(wrong))
         with pytest.raises(WeightsError, match="calibrate-levels"):

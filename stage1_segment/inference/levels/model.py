@@ -68,9 +68,15 @@ def path_beside(weights: Path) -> Path:
 
 
 def model_beside(weights: Path) -> LevelModel | None:
-    """The parameters fitted for a network; None where there are none. Raises WeightsError."""
+    """The parameters for a network; None where there are none. Raises WeightsError, also for those of others."""
     path = path_beside(weights)
-    return LevelModel.read(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    model = LevelModel.read(path)
+    theirs = store.read_json(path).get("fitted", {}).get("weights")
+    if theirs is not None and theirs != store.digest_file(weights):
+        raise WeightsError(f"{path}: for other weights than {weights.name}; run `calibrate-levels` again, or remove it")
+    return model
 
 
 def digest_beside(weights: Path) -> str | None:
