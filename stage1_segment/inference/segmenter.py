@@ -115,7 +115,6 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
     labels, notices = postprocess(labels, scan.spacing, segmenter.predict.postprocess)
     labels, flat = bone_alone(labels, region.array, segmenter.predict.postprocess.min_level_sd_hu)
     empty.array[tuple(map(slice, start, stop))] = labels
-    region = scan.crop(start, stop)
     grid = covering_grid(region.grid, segmenter.patch.fine_mm)
     seen = read_profile(torch.softmax(logits, dim=0).cpu().numpy(), grid, region.with_array(labels), region, scan.grid)
     return Segmentation(onto(empty, volume.grid), _confidence(logits), (*notices, *flat), profile=seen)
