@@ -78,7 +78,8 @@ def correct_study(
             if not overwrite:
                 refuse_unrecorded(path)
         kept = keep(output.parent)
-        done = [*done, entry(correction, digest, made.changed, kept, said_before(earlier and earlier.result))]
+        said = said_before(None if earlier is None else earlier.result)
+        done = [*done, entry(correction, digest, made.changed, kept, said)]
         about = _about(study.uid, study.volume, made, earlier, done)
         tell(name, about["notices"])
         # What could be lost is in before-N, were it changed since it was written, and were it the edited mask.
