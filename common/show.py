@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping
 from importlib.util import find_spec
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -136,7 +137,7 @@ def _figure(picture: Volume, labels: Volume, evidence: Volume | None, said: Word
         panel.set_axis_off()
     headline, explained = _title(said)
     figure.suptitle(f"{headline}. {explained}".replace("\N{NO-BREAK SPACE}", " "), fontsize=11)
-    figure.supxlabel(said.banner, fontsize=7)
+    figure.supxlabel("\n".join(wrap(said.banner, 150)), fontsize=7)
     return figure
 
 
