@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from stage2_classify.grounds.bone import Bone, smooth_field
+from stage2_classify.grounds.clefts import CLEFT_MIMICS
 
 Mimic = Callable[[Bone, np.random.Generator], np.ndarray]
 
@@ -115,6 +116,7 @@ MIMICS: dict[str, tuple[Mimic, float]] = {
     "streaks": (streaks, 0.2),
     "motion": (motion, 0.25),
     "disc gas": (disc_gas, 0.15),
+    **CLEFT_MIMICS,
 }
 """Name -> how it is drawn, and the chance that it is."""
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from small_study import write_ground, write_mask
 
 from common.config import DataSettings
@@ -15,6 +16,7 @@ from common.volume import Volume
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.cut import FAR_MM, METAL, THICK, cut_study
 from stage2_classify.grounds.bone import Bone
+from stage2_classify.grounds.clefts import CLEFTS, draw_cleft
 from stage2_classify.grounds.compression import COMPRESSIONS
 from stage2_classify.grounds.fractures import SITES, WIDTH_MM, break_bone
 from stage2_classify.grounds.mimics import MIMICS, add_mimics
@@ -105,12 +107,35 @@ def test_pulled_apart_bone_opens_and_keeps_its_material(kind: str) -> None:
 
 @pytest.mark.parametrize("name", MIMICS)
 def test_a_mimic_changes_the_picture_and_not_the_mask(name: str) -> None:
-    bone, draw = block(), MIMICS[name][0]
+    bone, draw = block(level=CLEFTS[name].site.levels[0] if name in CLEFTS else "C4"), MIMICS[name][0]
     before = bone.ct.copy()
     seen = [draw(bone, np.random.default_rng(seed)) for seed in range(4)]
     assert np.array_equal(bone.ct, before)
     assert all(ct.shape == before.shape and np.isfinite(ct).all() for ct in seen)
     assert any(np.abs(ct - before).max() > 20 for ct in seen)
+
+
+@pytest.mark.parametrize("name", CLEFTS)
+def test_a_cleft_has_dense_edges_and_lies_where_such_occur(name: str) -> None:
+    cleft = CLEFTS[name]
+    assert MIMICS[name][1] <= 0.05
+    other = block(level="C7" if "C7" not in cleft.site.levels else "C1")
+    assert np.array_equal(draw_cleft(other, np.random.default_rng(0), name), other.ct)
+    low = block(level=cleft.site.levels[0])
+    bone = low.with_ct(low.ct - 300 * low.mask)  # marrow of 300 HU
+    for seed in range(4):
+        ct = draw_cleft(bone, np.random.default_rng(seed), name)
+        inside = bone.mask > 0.5
+        gap, rim = inside & (ct < bone.ct - 80), inside & (ct > bone.ct + 150)
+        assert gap.any() and rim.any()
+        assert (bone.mask[np.abs(ct - bone.ct) > 1] > 0).all()
+        near = ndimage.binary_dilation(gap, iterations=4)
+        assert (near & rim).sum() > 0.8 * rim.sum()
+        place = ((np.argwhere(gap) - 39.5) * 0.5).mean(axis=0)
+        if name == "limbus":
+            assert place[1] > 5 and place[2] > 4
+        if name == "open posterior arch":
+            assert abs(place[0]) < 2.5 and place[1] < -3
 
 
 def test_mimics_are_the_same_for_the_same_seed() -> None:
