@@ -167,7 +167,8 @@ def test_both_stages_meet_in_the_folder(installed: Path, tmp_path: Path, monkeyp
     assert [item.SegmentLabel for item in segments] == ["C2", "C3", "C4", "C5", "C6"]
     assert predict([*words, "-o", "some", "--outputs", "segmentation.dcm,rtstruct.dcm", "--anonymous"]) == 0
     left = {path.name for path in Path("some").iterdir() if not path.name.endswith((".record.json", ".lock"))}
-    assert left == {"mask.nii.gz", "mask.json", "segmentation.dcm", "rtstruct.dcm"}
+    made_of = {"mask.nii.gz", "mask.json", "result.json", "evidence.nii.gz"}  # the SEG says what is suspected
+    assert left == {*made_of, "segmentation.dcm", "rtstruct.dcm"}
     assert not pydicom.dcmread("some/rtstruct.dcm").PatientID
     with pytest.raises(ConfigError, match="isn't DICOM"):
         predict([str(ct), "-o", "no", "--outputs", "segmentation.dcm"])
