@@ -89,7 +89,9 @@ def step(name: str, place: Path, studies: int, folder: Path, where: str) -> int:
     own = time.process_time() - began
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     own += children.ru_utime + children.ru_stime
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    # Not RUSAGE_SELF: that of a new process begins with its parent's.
+    said = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+    peak = max(int(said), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
     for uid, reason in failed.items():
         print(f"{uid}: {reason}")
     print(json.dumps([time.process_time() + children.ru_utime + children.ru_stime, own, peak]))
