@@ -54,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         "--evidence", type=Path, nargs="+", metavar="CSV",
         help="make it the network for scans of people, calibrated on these tables of evaluate-broken-bone",
     )  # fmt: skip
+    set_pretrained.add_argument(
+        "--crops", type=Path, metavar="DIR",
+        help="with --evidence: crops that it learned from (RUN/stage2/grounds); levels unlike these in noise, "
+        "sharpness or HU won't be judged; default: as pretrain found them",
+    )  # fmt: skip
     set_pretrained.set_defaults(command=_set_pretrained)
 
     encoder = commands.add_parser(
@@ -190,7 +195,7 @@ def _set_pretrained(args: argparse.Namespace) -> int:
 
     weights = args.weights or pretrained(*_load(args))
     if args.evidence:
-        save_for_people(weights, args.evidence)
+        save_for_people(weights, args.evidence, args.crops)
     else:
         set_pretrained(weights)
     return 0

@@ -1,7 +1,9 @@
 """Trained networks at work on crops."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from stage2_classify.settings import KIND, ClassifySettings
 @dataclass(frozen=True, eq=False)
 class Predictor:
     """One network with what its weights file says: settings, `prior` (8,), digest of the file, and a sentence on
-    what it learned from that its user must know, or ""."""
+    what it learned from that its user must know, or ""; `ranges`: see `crops.likeness`."""
 
     network: torch.nn.Module
     settings: ClassifySettings
@@ -29,6 +31,7 @@ class Predictor:
     device: torch.device
     caveat: str = ""
     precision: str = "32-true"
+    ranges: Mapping[str, Any] = field(default_factory=dict)
 
     @torch.inference_mode()
     def logits(self, crops: Crops, flip: bool) -> np.ndarray:
@@ -59,4 +62,5 @@ def load_predictor(path: Path, device: str = "auto", precision: str = "32-true")
     load_state(network, state, path)
     network = network.requires_grad_(False).eval().to(where)
     caveat = str(description.get("caveat", OF_SYNTHETIC_ONLY if description.get("synthetic") else ""))
-    return Predictor(network, settings, prior, store.digest_file(path), where, caveat, precision)
+    usual = description.get("ranges") or {}
+    return Predictor(network, settings, prior, store.digest_file(path), where, caveat, precision, usual)

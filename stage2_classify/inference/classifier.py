@@ -17,6 +17,7 @@ from stage2_classify.calibration import decide, mixture
 from stage2_classify.calibration.calibration import Calibration
 from stage2_classify.calibration.local_map import LocalMap, load_local_map, moved_alike
 from stage2_classify.crops.cut import Crops
+from stage2_classify.crops.likeness import UNLIKE, unlike
 from stage2_classify.crops.one_study import Mask, crops_of, turn_of
 from stage2_classify.inference.compatibility import check_alike, check_described, read_decision
 from stage2_classify.inference.result import NO_LEVEL, NOT_JUDGED, Result
@@ -125,18 +126,29 @@ class Classifier:
         """SHA-256 of each network's weights file."""
         return tuple(predictor.digest for predictor in self.predictors)
 
+    def _unlike(self, crops: Crops) -> dict[str, list[str]]:
+        """Level -> the flag of a picture unlike those that the networks learned from."""
+        if len(crops.images) != len(crops.present):
+            return {}
+        return unlike(crops, self.predictors[0].ranges, self.predictors[0].settings.crops)
+
+    def _forbids(self, flag: str) -> bool:
+        return flag in self.unjudged or flag.startswith(UNLIKE)
+
     def predict(self, uid: str, crops: Crops) -> Prediction:
         """Crops of a study -> its probabilities (8,), flags and notices, by all networks together."""
         logits = np.stack([predictor.logits(crops, self.flip) for predictor in self.predictors])
         prior = np.mean([predictor.prior for predictor in self.predictors], axis=0)
         flags = {level: list(remarks) for level, remarks in crops.flags.items()}
+        for level, remarks in self._unlike(crops).items():
+            flags.setdefault(level, []).extend(remarks)
         notices = crops.notices
         if not crops.present.any():
             flags[OVERALL] = [NO_LEVEL]
             notices = (*notices, NO_LEVEL)
         judged = crops.present.copy()
         for row, level in enumerate(LEVELS):
-            if reasons := [flag for flag in flags.get(level, ()) if judged[row] and flag in self.unjudged]:
+            if reasons := [flag for flag in flags.get(level, ()) if judged[row] and self._forbids(flag)]:
                 judged[row] = False
                 flags[level].append(f"{NOT_JUDGED}: {', '.join(reasons)}")
         decided = decide.decide(logits, judged, prior, self.calibration)

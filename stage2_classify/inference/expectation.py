@@ -10,6 +10,7 @@ from common.labels import LEVELS
 from common.reading.study import Study
 from common.training.weights import read_description
 from stage2_classify.crops.cut import THICK_MM
+from stage2_classify.crops.likeness import unlike
 from stage2_classify.crops.one_study import crops_of
 from stage2_classify.grounds.rescan import FINE_MM, SHOWS_HAIRLINES_MM, SLICE_MM, SLICE_TO_FINE
 from stage2_classify.grounds.scanner import NOISE_HU
@@ -49,10 +50,11 @@ def expectation(weights: Path, facts: Mapping[str, Any], study: Study | None, ma
         expect.append("without a mask, nothing is known of its levels")
         return StageView(name, learned(description), tuple(expect))
     crops = crops_of(study.volume, mask, "merged", settings)
+    strange = unlike(crops, description.get("ranges") or {}, settings.crops)
     levels = {}
     for level, present in zip(LEVELS, crops.present):
-        flags = list(crops.flags.get(level, ()))
-        judged = present and not any(flag in unjudged for flag in flags)
+        flags = [*crops.flags.get(level, ()), *strange.get(level, ())]
+        judged = present and level not in strange and not any(flag in unjudged for flag in flags)
         state = "judged" if judged else "not judged" if present else NOT_IN_VIEW
         levels[level] = {"state": state, "flags": [flag for flag in flags if flag != state]}
     count = sum(level["state"] == "judged" for level in levels.values())

@@ -17,15 +17,18 @@ from common.outputs import store
 from common.training.initial_weights import save_pretrained
 from common.training.task import WEIGHTS
 from common.training.weights import read_description
+from common.volume import Grid
 from stage2_classify.calibration.calibration import READINGS, Calibration, LinearMap, evidence_of
 from stage2_classify.calibration.fracture_patterns import marginals
 from stage2_classify.calibration.label_prior import USUAL, prior_of
+from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.cut import CUT_OFF, METAL, THICK
+from stage2_classify.crops.likeness import MOST, ranges
 from stage2_classify.networks.model import Neck
 from stage2_classify.networks.sequence import SequenceHead
 from stage2_classify.pretrained.encoder import KIND as ENCODER
 from stage2_classify.pretrained.encoder import PRETRAINED, load_encoder
-from stage2_classify.settings import KIND, DecisionSettings
+from stage2_classify.settings import KIND, CropSettings, DecisionSettings
 
 CAVEAT = (
     "This network learned from synthetic fractures in the bone of healthy people and in synthetic scans; it has seen "
@@ -36,9 +39,11 @@ COLUMNS = ("scan", "level", "kind", "way", "evidence")
 HEALTHY = "healthy"
 
 
-def save_for_people(encoder: Path, tables: list[Path]) -> Path:
+def save_for_people(encoder: Path, tables: list[Path], crops: Path | None = None) -> Path:
     """Makes a pretrained encoder the network for scans of people; `tables`: what `evaluate-broken-bone --evidence`
-    wrote of encoders trained alike, each on people whom that encoder hasn't learned from. Raises WeightsError,
+    wrote of encoders trained alike, each on people whom that encoder hasn't learned from. `crops`: a
+    folder with the crops (*.npz, at any depth) that it learned from, for the ranges of `crops.likeness` where the
+    encoder's file has none. Raises WeightsError,
     DatasetError, ConfigError (too large)."""
     import torch
 
@@ -58,6 +63,7 @@ def save_for_people(encoder: Path, tables: list[Path]) -> Path:
         "caveat": CAVEAT,
         "learned_from": {name: said[name] for name in ("grounds", "encoder", "augment") if name in said},
         "settings": settings.model_dump(mode="json", exclude={"masks", "folds", "grounds"}),
+        "ranges": said.get("ranges", {}) if crops is None else ranges_of(crops, settings.crops),
     }
     path = PRETRAINED / "fold0" / WEIGHTS
     save_pretrained(path, Neck(network, head), description)
@@ -68,6 +74,23 @@ def save_for_people(encoder: Path, tables: list[Path]) -> Path:
     }
     store.write_json(PRETRAINED / "decision.json", content)
     return path
+
+
+def ranges_of(folder: Path, settings: CropSettings) -> dict[str, list[float]]:
+    """See `likeness.ranges`, of crops in files. Raises DatasetError when there are none of these cells, or too few."""
+    paths = sorted(folder.rglob("*.npz"))
+    chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, MOST).astype(int))] if paths else []
+    shape = Grid.around(np.zeros(3), np.array(settings.size_mm), np.array(settings.spacing_mm)).shape
+    try:
+        found = [crop_files.load(path) for path in chosen]
+    except (OSError, KeyError, ValueError) as error:
+        raise DatasetError(f"{folder}: a file holds no crops of this version: {error}; make them anew") from None
+    if other := {crops.images.shape[2:] for crops in found} - {shape}:
+        raise DatasetError(f"{folder}: crops of {other.pop()} cells; the encoder's have {shape}")
+    usual = ranges(found, settings)
+    if not usual:
+        raise DatasetError(f"{folder}: too few vertebrae in its crops (*.npz) to know what is usual; name more")
+    return usual
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -109,4 +132,3 @@ def independent(slope: float, offset: float) -> Calibration:
         start = evidence_of(np.zeros((1, n)), np.zeros((1, n), bool), scaling, prior, reading).start
         maps[reading] = LinearMap(start, np.zeros((n, n)), np.ones(n))
     return Calibration(scaling, np.asarray(USUAL, dtype=np.float64), maps)
-

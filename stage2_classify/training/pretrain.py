@@ -11,6 +11,7 @@ from common.errors import PARTLY_FAILED, ConfigError, DatasetError
 from common.labels import TARGETS
 from common.training import train as training
 from common.training.task import WEIGHTS
+from stage2_classify.crops.likeness import ranges
 from stage2_classify.pretrained.encoder import KIND, description
 from stage2_classify.run_folder import stage_folder
 from stage2_classify.settings import ClassifySettings
@@ -38,7 +39,11 @@ def train_encoder(
 
     if not training.is_current(folder, settings.encoder, provenance):
         task = EncoderTask(examples, settings, grounds, held_out)
-        training.train(task, settings.encoder, folder, provenance, description(settings))
+        said = description(settings)
+        if grounds:
+            seen = [example.crops for example in (*examples, *grounds)]
+            said["ranges"] = ranges(seen, settings.crops)
+        training.train(task, settings.encoder, folder, provenance, said)
     return load_weights(folder / WEIGHTS, KIND)[0]
 
 
