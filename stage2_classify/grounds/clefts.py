@@ -45,7 +45,7 @@ def draw_cleft(bone: Bone, rng: np.random.Generator, name: str) -> np.ndarray:
     """A vertebra with one of CLEFTS -> its CT (X, Y, Z) HU, unchanged where the level has none such."""
     cleft = CLEFTS[name]
     placed = place(bone, cleft.site, rng) if bone.level in cleft.site.levels else None
-    if placed is None:
+    if placed is None or placed[1] is None:
         return bone.ct
     centre, normal = placed
     if cleft.cut_off is not None:
