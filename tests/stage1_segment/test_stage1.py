@@ -81,9 +81,8 @@ def oblique() -> Grid:
 def test_two_passes_come_back_to_the_original_grid(make_grid) -> None:
     ct, truth = scan_of_levels(make_grid())
     patch = PatchSettings(coarse_mm=4.0, fine_mm=1.5, size=48)
-    predict = PredictSettings(
-        postprocess=PostprocessSettings(max_level_mm3=1e6, min_level_sd_hu=0)
-    )  # layers, wider than any vertebra
+    layers = PostprocessSettings(max_level_mm3=1e6, min_level_sd_hu=0)  # wider than any vertebra
+    predict = PredictSettings(postprocess=layers, border=0)  # HU stand for places here
     segmenter = Segmenter(network_that_reads_position(patch), patch, predict, torch.device("cpu"))
     result = segment(ct, segmenter)
     assert result.mask.array.shape == ct.array.shape

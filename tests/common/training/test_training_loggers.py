@@ -47,7 +47,7 @@ def test_an_interrupted_training_logs_no_step_twice(tmp_path: Path) -> None:
     run(tmp_path / "whole", TinyTask(), log_every=1)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "resumed", TinyTask(stop_at=10), log_every=1)
-    assert [row["step"] for row in rows(tmp_path / "resumed")] == [1, 2, 3, 4, 5]
+    assert [row["step"] for row in rows(tmp_path / "resumed")] == [0, 1, 2, 3, 4, 5]
     (written,) = (tmp_path / "whole" / "tensorboard").iterdir()
     shutil.copy(written, tmp_path / "resumed" / "tensorboard" / "events.out.tfevents.1.host")  # of a kill
     run(tmp_path / "resumed", TinyTask(), log_every=1)
