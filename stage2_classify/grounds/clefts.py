@@ -45,9 +45,10 @@ def draw_cleft(bone: Bone, rng: np.random.Generator, name: str) -> np.ndarray:
     """A vertebra with one of CLEFTS -> its CT (X, Y, Z) HU, unchanged where the level has none such."""
     cleft = CLEFTS[name]
     placed = place(bone, cleft.site, rng) if bone.level in cleft.site.levels else None
-    if placed is None or placed[1] is None:
+    if placed is None:
         return bone.ct
     centre, normal = placed
+    assert normal is not None, "each of CLEFTS has one"
     if cleft.cut_off is not None:
         centre = _outermost(bone, cleft.site, normal) - np.round(normal * rng.uniform(*cleft.cut_off) / bone.spacing)
         centre = centre.astype(int)
