@@ -1,5 +1,5 @@
 """`python -m stage2_classify COMMAND`: train, pretrain, set-pretrained, evaluate-encoder, evaluate-broken-bone,
-predict, submit, report, score, calibrate, calibrate-locally."""
+compare-bone, predict, submit, report, score, calibrate, calibrate-locally."""
 
 import argparse
 from pathlib import Path
@@ -85,6 +85,17 @@ def _parser() -> argparse.ArgumentParser:
     broken.add_argument("--evidence", type=Path, metavar="CSV", help="write each crop's evidence there")
     commandline.add_overwrite(broken)
     broken.set_defaults(command=_evaluate_broken_bone)
+
+    bone = commands.add_parser("compare-bone", help="how the bone of synthetic studies differs from that of real scans")
+    bone.add_argument("--real", type=Path, metavar="DIR", required=True, help="DIR/scans and DIR/masks")
+    bone.add_argument("--synthetic", type=Path, metavar="DIR", required=True, help="the same, or a cohort's folder")
+    bone.add_argument("--real-scheme", choices=tuple(SCHEMES), default="merged", help="%(default)s")
+    bone.add_argument("--synthetic-scheme", choices=tuple(SCHEMES), default="rsna", help="%(default)s")
+    bone.add_argument("--studies", type=int, default=20, help="of each at most (%(default)s)")
+    bone.add_argument("-o", "--output", type=Path, metavar="JSON", required=True, help="the report")
+    bone.add_argument("--picture", type=Path, metavar="PNG", help="histograms and spectra")
+    commandline.add_overwrite(bone)
+    bone.set_defaults(command=_compare_bone)
 
     predict = commands.add_parser("predict", help="predict the test studies, or one study (-i)")
     predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip, NIfTI, NRRD, MetaImage")
@@ -248,6 +259,21 @@ def _evaluate_broken_bone(args: argparse.Namespace) -> int:
                 table.to_csv(scratch, index=False)
         if args.output is not None:
             store.write_json(args.output, {"areas": areas(table), "scans": [ground.name for ground in chosen]})
+    return 0
+
+
+def _compare_bone(args: argparse.Namespace) -> int:
+    from common.outputs import store
+    from stage2_classify.evaluation.compare_bone import as_text, compare, draw
+
+    commandline.check_least(args, studies=2)
+    with outputs_at([args.output, args.picture], [args.real, args.synthetic], args.overwrite):
+        report = compare(args.real, args.synthetic, (args.real_scheme, args.synthetic_scheme), args.studies)
+        print(as_text(report))
+        store.write_json(args.output, report)
+        if args.picture is not None:
+            with store.atomic(args.picture) as scratch:
+                scratch.write_bytes(draw(report))
     return 0
 
 
