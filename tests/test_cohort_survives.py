@@ -57,6 +57,8 @@ def test_answering(run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     uids = pd.read_csv(table)["StudyInstanceUID"].tolist()
     with monkeypatch.context() as patch:
         patch.setattr(Classifier, "predict", failing(Classifier.predict, []))
+        for uid in uids:
+            remake(data.run / "stage2" / "predictions" / f"{uid}.json")
         remake(table)
         assert cohort.predict_cohort(data, settings) == PARTLY_FAILED
     assert pd.read_csv(table)["StudyInstanceUID"].tolist() == uids[1:]

@@ -21,7 +21,8 @@ from common.volume import Grid, Volume
 from stage1_segment.inference.anatomy import orientation as anatomy
 from stage1_segment.inference.bone_guard import bone_alone, spine_pieces
 from stage1_segment.inference.levels.abstain import said_of, without_uncertain
-from stage1_segment.inference.levels.certainty import LevelCertainty, certainty_of
+from stage1_segment.inference.levels.along_discs import moved_to_discs
+from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW, LevelCertainty, certainty_of
 from stage1_segment.inference.levels.model import LevelModel, model_beside
 from stage1_segment.inference.levels.profile import Profile, read_profile
 from stage1_segment.inference.postprocess import postprocess
@@ -109,15 +110,55 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
     if found is None:
         return Segmentation(onto(empty, volume.grid), {}, ("no vertebra found",))
     start, stop = found
+    first = _labelled(scan, coarse, start, stop, segmenter)
+    best = _drawn_again(first, scan, start, stop, segmenter)
+    empty.array[tuple(map(slice, start, stop))] = best.labels
+    return Segmentation(onto(empty, volume.grid), _confidence(best.logits), best.notices, profile=best.seen)
+
+
+@dataclass(frozen=True, eq=False)
+class _Labelled:
+    """A region's labels (X, Y, Z) uint8 on the scan's voxels, the logits (9, x, y, z) behind them on `grid`, what was
+    changed, and what is seen along the spine."""
+
+    labels: np.ndarray
+    logits: Tensor
+    grid: Grid
+    notices: tuple[str, ...]
+    seen: Profile | None
+
+
+def _labelled(scan: Volume, previous: Volume, start: np.ndarray, stop: np.ndarray, segmenter: Segmenter) -> _Labelled:
+    """The second pass over a region, and what anatomy makes of it; `previous`: level numbers of a pass before it."""
     region = scan.crop(start, stop)
-    hu, logits = _fine_pass(scan, coarse, start, stop, segmenter)
+    hu, logits = _fine_pass(scan, previous, start, stop, segmenter)
     labels = upsampled_labels(logits, stop - start, _border(region, hu, logits, segmenter))
     labels, notices = postprocess(labels, scan.spacing, segmenter.predict.postprocess)
     labels, flat = bone_alone(labels, region.array, segmenter.predict.postprocess.min_level_sd_hu)
-    empty.array[tuple(map(slice, start, stop))] = labels
     grid = covering_grid(region.grid, segmenter.patch.fine_mm)
     seen = read_profile(torch.softmax(logits, dim=0).cpu().numpy(), grid, region.with_array(labels), region, scan.grid)
-    return Segmentation(onto(empty, volume.grid), _confidence(logits), (*notices, *flat), profile=seen)
+    return _Labelled(labels, logits, grid, (*notices, *flat), seen)
+
+
+def _drawn_again(
+    first: _Labelled, scan: Volume, start: np.ndarray, stop: np.ndarray, segmenter: Segmenter
+) -> _Labelled:
+    """Where the level count is doubted and borders lie off the discs, the second pass once more, shown names that were
+    moved to the discs; kept where the count is surer then."""
+    doubted = None if segmenter.levels is None else certainty_of(first.seen, segmenter.levels)
+    if segmenter.levels is None or doubted is None or first.seen is None or doubted.study >= UNCERTAIN_BELOW:
+        return first
+    drawn = Volume(first.logits.argmax(dim=0).cpu().numpy().astype(np.uint8), first.grid.affine)
+    moved = moved_to_discs(drawn, first.seen, segmenter.levels)
+    if moved is None:
+        return first
+    numbers = moved.with_array(moved.array.astype(np.float32))
+    again = _labelled(scan, numbers, start, stop, segmenter)
+    surer = certainty_of(again.seen, segmenter.levels)
+    if surer is None or surer.study <= doubted.study:
+        return first
+    notice = f"borders were drawn again along the discs: the level count's certainty was {doubted.study:.2f} before"
+    return replace(again, notices=(*again.notices, notice))
 
 
 def with_certainty(found: Segmentation, model: LevelModel, least: float) -> Segmentation:

@@ -20,7 +20,7 @@ QUICK = {"steps": 6, "batch": 2, "warmup": 2, "lr": 0.05, "workers": 0, "precisi
 QUICK |= {"checkpoint_every": 2, "log_every": 2}
 
 
-TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "N", "--master-port", "0"]
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "N", "--standalone"]
 
 
 class TinyTask:
