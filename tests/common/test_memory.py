@@ -63,7 +63,8 @@ def test_caching_needs_the_scan_once(
         write_series(source, ct, "1.2", STYLE)
     else:
         nib.save(nib.Nifti1Image(ct.array, AFFINE), source)
-    used = bytes_per_voxel(lambda: store_scan(source, tmp_path / "1.2.b2nd", {}))
+    tries = iter(range(9))  # an entry that is current isn't made again
+    used = bytes_per_voxel(lambda: store_scan(source, tmp_path / "1.2.b2nd", {"try": next(tries)}))
     assert 2 < used < 4.5  # int16 and what is being compressed; it was 8 to 10
     stored = CtCache(tmp_path).volume("1.2")
     assert stored.array.dtype == np.int16

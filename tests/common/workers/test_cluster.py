@@ -113,7 +113,10 @@ def test_a_killed_worker_s_job_is_done_by_another(scheduler: str, tmp_path: Path
     with cluster.use(scheduler):
         answers = shared(work, {name: (tmp_path, name) for name in ["slow", "a", "b"]}, 2, tmp_path / "failures.log")
         assert next(answers)[0] in "ab"
-        begun = dict(line.split() for line in (tmp_path / "begun.txt").read_text().splitlines())
+        begun, until = {}, time.monotonic() + 60
+        while "slow" not in begun and time.monotonic() < until:
+            begun = dict(line.split() for line in (tmp_path / "begun.txt").read_text().splitlines() if " " in line)
+            time.sleep(0.05)
         os.kill(int(begun["slow"]), signal.SIGKILL)
         assert dict(answers)["slow"] == "SLOW"
     assert sum(line.startswith("slow") for line in (tmp_path / "begun.txt").read_text().splitlines()) == 2
