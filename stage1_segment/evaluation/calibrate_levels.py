@@ -103,7 +103,9 @@ def evaluate_certainty(
     certain, right = certainties(given, model), np.array([example.right for example in given])
     kinds = np.array([example.kind for example in given])
     parts = {"all": kinds != "", "as they are": kinds != "drifted"} | {kind: kinds == kind for kind in np.unique(kinds)}
-    content: dict[str, Any] = {name: figures(certain[part], right[part]) for name, part in parts.items() if part.any()}
+    content: dict[str, Any] = {
+        name: figures(certain[part].tolist(), right[part].tolist()) for name, part in parts.items() if part.any()
+    }
     renamed = [example for example in given if example.kind != "drifted"]
     content["by the chain's names"] = {
         "wrong_per_100": round(100 * float(np.mean([not _chain_right(example, model) for example in renamed])), 1)

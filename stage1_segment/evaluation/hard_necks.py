@@ -92,7 +92,8 @@ def _wear(kind: str, rng: np.random.Generator) -> np.ndarray:
     table = draw_disc_wear(rng)
     if kind != "block":
         return table
-    return fused(table, rng.choice(np.arange(2, 7), size=int(rng.integers(1, 4)), replace=False))
+    blocks = rng.choice(np.arange(2, 7), size=int(rng.integers(1, 4)), replace=False)
+    return fused(table, blocks.tolist())
 
 
 def _coarse(scanner: Scanner, rng: np.random.Generator) -> Scanner:

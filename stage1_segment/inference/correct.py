@@ -164,7 +164,7 @@ def _about(
         *row_contradictions(made.mask),
         *(BEFORE + text for text in before),
     ]
-    kept = {key: old[key] for key in ("precision", "seen_in_training") if key in old}
+    kept: dict[str, Any] = {key: old[key] for key in ("precision", "seen_in_training") if key in old}
     return {
         "study": uid,
         "certainty": None,

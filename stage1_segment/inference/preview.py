@@ -116,9 +116,9 @@ def _legend(figure: Any, labels: np.ndarray, certainty: LevelCertainty | None) -
         figure.text(0.872, y, "\u25a0", color=colour, fontsize=14, va="center")
         part = None if certainty is None else certainty.of(CLASS_NAMES[value])
         seen = ("" if part is None else f" {part:.0%}") if counts[value] else " absent"
-        colour = DOUBTED if counts[value] and part is not None and part < UNCERTAIN_BELOW else "white"
-        figure.text(0.892, y, CLASS_NAMES[value] + seen, color=colour, fontsize=7.5, va="center")
+        ink = DOUBTED if counts[value] and part is not None and part < UNCERTAIN_BELOW else "white"
+        figure.text(0.892, y, CLASS_NAMES[value] + seen, color=ink, fontsize=7.5, va="center")
     if certainty is not None:
-        colour = DOUBTED if certainty.study < UNCERTAIN_BELOW else "white"
+        ink = DOUBTED if certainty.study < UNCERTAIN_BELOW else "white"
         text = f"all named rightly:\n{certainty.study:.0%}"
-        figure.text(0.872, 0.42, text, color=colour, fontsize=7.5, va="top")
+        figure.text(0.872, 0.42, text, color=ink, fontsize=7.5, va="top")

@@ -110,8 +110,8 @@ class Classifier:
             self.caveats,
             self.predictors[0].precision,
             crops.images[:, 0] if len(crops.images) == len(crops.present) else None,
-            evidence and evidence.map,
-            evidence.peaks if evidence else {},
+            None if evidence is None else evidence.map,
+            {} if evidence is None else evidence.peaks,
             decision=self.decision,
             local_map=self.local_map,
         )
