@@ -46,6 +46,11 @@ class Crops:
     alternatives: Alternatives = field(default_factory=dict)
 
 
+def crop_shape(settings: CropSettings) -> tuple[int, int, int]:
+    """Cells of a level's crop along right, anterior, superior."""
+    return Grid.around(np.zeros(3), settings.size_mm, settings.spacing_mm).shape
+
+
 def cut_study(ct: Volume, mask: Volume, settings: CropSettings, boxes: np.ndarray | None = None) -> Crops:
     """CT in HU and mask (ids 1..8) on the same grid -> the crops of the seven levels.
 
@@ -53,7 +58,7 @@ def cut_study(ct: Volume, mask: Volume, settings: CropSettings, boxes: np.ndarra
     """
     boxes = None if boxes is None or len(boxes) == 0 else np.asarray(boxes, dtype=np.float64)
     grids, flags = vertebra_grids(mask, settings)
-    shape = Grid.around(np.zeros(3), settings.size_mm, settings.spacing_mm).shape
+    shape = crop_shape(settings)
     images = np.zeros((len(LEVELS), 2, *shape), np.uint8)
     distance = None if boxes is None else np.full((len(LEVELS), *coarse_shape(shape)), FAR_MM, np.uint8)
     affines = np.tile(np.eye(4), (len(LEVELS), 1, 1))

@@ -51,11 +51,15 @@ def figures(images: np.ndarray, settings: CropSettings) -> dict[str, float] | No
     return {name: float(value) for name, value in zip(FIGURES, values)}
 
 
+def spread(items: Sequence[Any]) -> list[Any]:
+    """At most MOST of the items, evenly far apart."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, MOST).astype(int))] if items else []
+
+
 def ranges(studies: Sequence[Crops], settings: CropSettings) -> dict[str, list[float]]:
     """Name of a figure -> its lowest and highest usual value in the levels in view of MOST of these studies, spread
     evenly; {} of too few."""
-    chosen = [studies[i] for i in np.unique(np.linspace(0, len(studies) - 1, MOST).astype(int))] if studies else []
-    rows = [figures(images, settings) for crops in chosen for images in crops.images[crops.present]]
+    rows = [figures(images, settings) for crops in spread(studies) for images in crops.images[crops.present]]
     found = [row for row in rows if row is not None]
     if len(found) < FEWEST:
         return {}

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from common.labels import LEVEL_IDS, LEVELS
 from common.resample import AIR_HU, resample
 from common.volume import Grid, Volume
-from stage2_classify.crops.cut import FAR_MM, Crops, bone_window, coarse_grid, coarse_shape, vertebra_grids
+from stage2_classify.crops.cut import FAR_MM, Crops, bone_window, coarse_grid, coarse_shape, crop_shape, vertebra_grids
 from stage2_classify.grounds.bone import Bone
 from stage2_classify.grounds.compression import COMPRESSED_LEVELS, COMPRESSIONS, compress
 from stage2_classify.grounds.fractures import WIDTH_MM, break_bone
@@ -38,7 +38,7 @@ def rescan(
     stretched, perhaps mirrored and broken, and scanned anew. A broken level has the flag BROKEN and its `distance`;
     the others' distance is FAR_MM everywhere. `compression`: the part of the broken bodies that lost height."""
     grids, flags = vertebra_grids(mask, settings)
-    shape = Grid.around(np.zeros(3), np.array(settings.size_mm), np.array(settings.spacing_mm)).shape
+    shape = crop_shape(settings)
     images = np.zeros((len(LEVELS), 2, *shape), np.uint8)
     distance = np.full((len(LEVELS), *coarse_shape(shape)), FAR_MM, np.uint8)
     affines = np.tile(np.eye(4), (len(LEVELS), 1, 1))

@@ -17,13 +17,12 @@ from common.outputs import store
 from common.training.initial_weights import save_pretrained
 from common.training.task import WEIGHTS
 from common.training.weights import read_description
-from common.volume import Grid
 from stage2_classify.calibration.calibration import READINGS, Calibration, LinearMap, evidence_of
 from stage2_classify.calibration.fracture_patterns import marginals
 from stage2_classify.calibration.label_prior import USUAL, prior_of
 from stage2_classify.crops import files as crop_files
-from stage2_classify.crops.cut import CUT_OFF, METAL, THICK
-from stage2_classify.crops.likeness import MOST, ranges
+from stage2_classify.crops.cut import CUT_OFF, METAL, THICK, crop_shape
+from stage2_classify.crops.likeness import ranges, spread
 from stage2_classify.networks.model import Neck
 from stage2_classify.networks.sequence import SequenceHead
 from stage2_classify.pretrained.encoder import KIND as ENCODER
@@ -41,10 +40,9 @@ HEALTHY = "healthy"
 
 def save_for_people(encoder: Path, tables: list[Path], crops: Path | None = None) -> Path:
     """Makes a pretrained encoder the network for scans of people; `tables`: what `evaluate-broken-bone --evidence`
-    wrote of encoders trained alike, each on people whom that encoder hasn't learned from. `crops`: a
-    folder with the crops (*.npz, at any depth) that it learned from, for the ranges of `crops.likeness` where the
-    encoder's file has none. Raises WeightsError,
-    DatasetError, ConfigError (too large)."""
+    wrote of encoders trained alike, each on people whom that encoder hasn't learned from. `crops`: a folder with the
+    crops (*.npz, at any depth) that it learned from, for the ranges of `crops.likeness` where the encoder's file has
+    none. Raises WeightsError, DatasetError, ConfigError (too large)."""
     import torch
 
     evidence = pd.concat([read_table(path) for path in tables], ignore_index=True)
@@ -78,11 +76,9 @@ def save_for_people(encoder: Path, tables: list[Path], crops: Path | None = None
 
 def ranges_of(folder: Path, settings: CropSettings) -> dict[str, list[float]]:
     """See `likeness.ranges`, of crops in files. Raises DatasetError when there are none of these cells, or too few."""
-    paths = sorted(folder.rglob("*.npz"))
-    chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, MOST).astype(int))] if paths else []
-    shape = Grid.around(np.zeros(3), np.array(settings.size_mm), np.array(settings.spacing_mm)).shape
+    shape = crop_shape(settings)
     try:
-        found = [crop_files.load(path) for path in chosen]
+        found = [crop_files.load(path) for path in spread(sorted(folder.rglob("*.npz")))]
     except (OSError, KeyError, ValueError) as error:
         raise DatasetError(f"{folder}: a file holds no crops of this version: {error}; make them anew") from None
     if other := {crops.images.shape[2:] for crops in found} - {shape}:
