@@ -26,8 +26,6 @@ def evaluate_landmarks(
     """Predicts every scan of `marks_path` that lies in `folder`, prints a table and writes the same as JSON. `only`
     picks cases. Exit code 0, or PARTLY_FAILED when a scan can't be read. Raises DatasetError, ConfigError."""
     from common.reading.study import read_study
-    from stage1_segment.inference.levels.certainty import certainty_of
-    from stage1_segment.inference.levels.model import model_beside
     from stage1_segment.inference.segmenter import Segmenter, segment
 
     marks = read_marks(marks_path)
@@ -35,7 +33,7 @@ def evaluate_landmarks(
     if unknown:
         raise ConfigError(f"--only: {', '.join(unknown)}: not in {marks_path}, which has {', '.join(marks)}")
     chosen = {case: marks[case] for case in (only or marks)}
-    segmenter, levels = Segmenter.load(weights, device, predict), model_beside(weights)
+    segmenter = Segmenter.load(weights, device, predict)
     cases: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     for case, places in progress(chosen.items(), len(chosen), "marked scans"):
@@ -44,12 +42,11 @@ def evaluate_landmarks(
             failed[case] = result.message
             continue
         found = compare_marks(result.mask, places)
-        certainty = None if levels is None else certainty_of(result.profile, levels)
         cases[case] = {
             "marks": {level: asdict(mark) for level, mark in found.items()},
             "out_of_order": out_of_order(result.mask),
             "notices": list(result.notices),
-            "certainty": None if certainty is None else asdict(certainty),
+            "certainty": None if result.certainty is None else asdict(result.certainty),
         }
     content = {"weights": store.digest_file(weights), "totals": totals(cases), "cases": cases, "failed": failed}
     if report is not None:

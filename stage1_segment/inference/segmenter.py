@@ -98,7 +98,7 @@ class Segmenter:
         `predict` says. Raises WrongOrientation (with "refuse"), TypeError (neither Study nor Volume)."""
         predict = partial(segment, segmenter=self)
         found = anatomy.checked(volume_of(study), predict, orientation or self.predict.orientation)
-        return found if self.levels is None else with_certainty(found, self.levels, self.predict.certain)
+        return found if self.levels is None else _told(found, self.predict.certain)
 
 
 def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
@@ -113,19 +113,26 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
     first = _labelled(scan, coarse, start, stop, segmenter)
     best = _drawn_again(first, scan, start, stop, segmenter)
     empty.array[tuple(map(slice, start, stop))] = best.labels
-    return Segmentation(onto(empty, volume.grid), _confidence(best.logits), best.notices, profile=best.seen)
+    return Segmentation(
+        onto(empty, volume.grid),
+        _confidence(best.logits),
+        best.notices,
+        profile=best.seen,
+        certainty=best.certainty,
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class _Labelled:
     """A region's labels (X, Y, Z) uint8 on the scan's voxels, the logits (9, x, y, z) behind them on `grid`, what was
-    changed, and what is seen along the spine."""
+    changed, what is seen along the spine, and how certain the level count is."""
 
     labels: np.ndarray
     logits: Tensor
     grid: Grid
     notices: tuple[str, ...]
     seen: Profile | None
+    certainty: LevelCertainty | None
 
 
 def _labelled(scan: Volume, previous: Volume, start: np.ndarray, stop: np.ndarray, segmenter: Segmenter) -> _Labelled:
@@ -137,7 +144,8 @@ def _labelled(scan: Volume, previous: Volume, start: np.ndarray, stop: np.ndarra
     labels, flat = bone_alone(labels, region.array, segmenter.predict.postprocess.min_level_sd_hu)
     grid = covering_grid(region.grid, segmenter.patch.fine_mm)
     seen = read_profile(torch.softmax(logits, dim=0).cpu().numpy(), grid, region.with_array(labels), region, scan.grid)
-    return _Labelled(labels, logits, grid, (*notices, *flat), seen)
+    certainty = None if segmenter.levels is None else certainty_of(seen, segmenter.levels)
+    return _Labelled(labels, logits, grid, (*notices, *flat), seen, certainty)
 
 
 def _drawn_again(
@@ -145,8 +153,9 @@ def _drawn_again(
 ) -> _Labelled:
     """Where the level count is doubted and borders lie off the discs, the second pass once more, shown names that were
     moved to the discs; kept where the count is surer then."""
-    doubted = None if segmenter.levels is None else certainty_of(first.seen, segmenter.levels)
-    if segmenter.levels is None or doubted is None or first.seen is None or doubted.study >= UNCERTAIN_BELOW:
+    if segmenter.levels is None or first.seen is None or first.certainty is None:
+        return first
+    if first.certainty.study >= UNCERTAIN_BELOW:
         return first
     drawn = Volume(first.logits.argmax(dim=0).cpu().numpy().astype(np.uint8), first.grid.affine)
     moved = moved_to_discs(drawn, first.seen, segmenter.levels)
@@ -154,19 +163,18 @@ def _drawn_again(
         return first
     numbers = moved.with_array(moved.array.astype(np.float32))
     again = _labelled(scan, numbers, start, stop, segmenter)
-    surer = certainty_of(again.seen, segmenter.levels)
-    if surer is None or surer.study <= doubted.study:
+    if again.certainty is None or again.certainty.study <= first.certainty.study:
         return first
-    notice = f"borders were drawn again along the discs: the level count's certainty was {doubted.study:.2f} before"
+    before = f"the level count's certainty was {first.certainty.study:.2f} before"
+    notice = f"borders were drawn again along the discs: {before}"
     return replace(again, notices=(*again.notices, notice))
 
 
-def with_certainty(found: Segmentation, model: LevelModel, least: float) -> Segmentation:
-    """A segmentation with the certainty of its level count, without the names of levels less certain than `least`."""
-    certainty = certainty_of(found.profile, model)
-    mask, unnamed = without_uncertain(found.mask, certainty, least)
-    notices = (*found.notices, *said_of(certainty, unnamed, least))
-    return replace(found, mask=mask, certainty=certainty, unnamed=unnamed, notices=notices)
+def _told(found: Segmentation, least: float) -> Segmentation:
+    """A segmentation that tells its certainty, without the names of levels less certain than `least`."""
+    mask, unnamed = without_uncertain(found.mask, found.certainty, least)
+    notices = (*found.notices, *said_of(found.certainty, unnamed, least))
+    return replace(found, mask=mask, unnamed=unnamed, notices=notices)
 
 
 def _coarse_pass(scan: Volume, segmenter: Segmenter) -> Volume:
