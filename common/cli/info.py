@@ -11,10 +11,10 @@ from common import __version__
 from common.cli.registry import ABOUT, registered
 from common.commandline import NOT_MEDICAL
 from common.outputs.store import digest_file
+from common.training.initial_weights import card_of
 from common.training.weights import read_description
 
 LICENCE = "Apache-2.0"
-CARD = "CARD.md"
 
 
 def main(words: Sequence[str]) -> int:
@@ -47,7 +47,7 @@ def weights_entry(path: Path, use: str, sources: Sequence[str] = ()) -> dict[str
         "digest": digest_file(path),
         "license": LICENCE,
         "sources": list(sources),
-        "card": str(next(folder / CARD for folder in path.parents if (folder / CARD).is_file())),
+        "card": str(card_of(path)),
     }
 
 

@@ -10,6 +10,7 @@ from common.training.weights import read_description, save_weights
 if TYPE_CHECKING:
     from torch import nn
 
+CARD = "CARD.md"
 LARGEST = 40_000_000
 """Bytes that a file in the repository may have."""
 
@@ -48,4 +49,9 @@ def save_pretrained(path: Path, network: "nn.Module", description: dict[str, Any
     if size > LARGEST:
         raise ConfigError(f"{path}: {size / 1e6:.0f} MB; it may have {LARGEST / 1e6:.0f}: train a smaller network")
     save_weights(path, network, description)
-    print(f"{path}: {size / 1e6:.1f} MB; now write what was measured into {path.parent / 'CARD.md'}")
+    print(f"{path}: {size / 1e6:.1f} MB; now write what was measured into {card_of(path)}")
+
+
+def card_of(weights: Path) -> Path:
+    """The page that says how weights were made and measured: beside them or above; beside them where there is none."""
+    return next((folder / CARD for folder in weights.parents if (folder / CARD).is_file()), weights.with_name(CARD))
