@@ -6,7 +6,6 @@ import random
 import signal
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -17,17 +16,12 @@ import os
 import pandas as pd
 import tiny_run
 
-from cluster.machines import ELSEWHERE, Machines
+from cluster.machines import ELSEWHERE, Machines, say, strikes
 from common.errors import PARTLY_FAILED, ClusterError
 from common.outputs.status import as_table, status
 from common.workers import cluster
 
 ON_CLUSTER = ("segment train", "segment predict", "segment evaluate", "classify train", "classify predict")
-BEGAN = time.monotonic()
-
-
-def say(what: str) -> None:
-    print(f"{time.monotonic() - BEGAN:6.0f} s  {what}", flush=True)
 
 
 def main() -> int:
@@ -98,18 +92,7 @@ def blows(name: str, words: list[str], machines: Machines, root: Path, rng: rand
     """A command while workers are killed and held up, and once its scheduler; begun again when that has gone. Returns
     its exit code."""
     where = ["--cluster", machines.address] if name in ON_CLUSTER else []
-    over = threading.Event()
-
-    def strike() -> None:
-        while not over.wait(rng.uniform(0.5, 1.5) * every):
-            if rng.random() < 0.3:
-                say(f"{name}: worker {machines.hold_one_up(rng, 10)} was held up for 10 s")
-            else:
-                say(f"{name}: worker {machines.kill_one(rng)} killed")
-
-    striking = threading.Thread(target=strike, daemon=True)
-    if where:
-        striking.start()
+    end = strikes(machines, rng, every, f"{name}: ") if where else None
     try:
         begun = tiny_run.start(*words, *where, log=root / f"{name.replace(' ', '-')}.txt")
         if name == "segment predict" and machines.poisoned:
@@ -122,9 +105,8 @@ def blows(name: str, words: list[str], machines: Machines, root: Path, rng: rand
             begun = tiny_run.start(*words, *where, log=root / f"{name.replace(' ', '-')}.txt")
         code = os.waitstatus_to_exitcode(os.waitpid(begun, 0)[1])
     finally:
-        over.set()
-        if where:
-            striking.join()
+        if end is not None:
+            end()
     if code not in (0, PARTLY_FAILED):
         print((root / f"{name.replace(' ', '-')}.txt").read_text()[-2000:], flush=True)
     say(f"{name}: exit code {code}")

@@ -5,13 +5,16 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 ROOT = Path(__file__).parents[2]
+BEGAN = time.monotonic()
 BRIDGE, NET, PORT = "cervical0", "10.77.20", 8786
 ELSEWHERE = ("cervical-a", "cervical-b")
 """Network namespaces: each sees the scheduler through a bridge, and nothing else."""
@@ -129,3 +132,28 @@ class Machines:
         }
         log = (self.place / "dask.log").open("a")
         return subprocess.Popen(words, env=environment, cwd=self.place, stdout=log, stderr=log)
+
+
+def say(what: str) -> None:
+    print(f"{time.monotonic() - BEGAN:6.0f} s  {what}", flush=True)
+
+
+def strikes(machines: Machines, rng: random.Random, every: float, during: str = "") -> Callable[[], None]:
+    """Kills workers and holds them up, and says so (`during` what), until the function that it returns is called."""
+    over = threading.Event()
+
+    def strike() -> None:
+        while not over.wait(rng.uniform(0.5, 1.5) * every):
+            if rng.random() < 0.3:
+                say(f"{during}worker {machines.hold_one_up(rng, 10)} was held up for 10 s")
+            else:
+                say(f"{during}worker {machines.kill_one(rng)} killed")
+
+    thread = threading.Thread(target=strike, daemon=True)
+    thread.start()
+
+    def end() -> None:
+        over.set()
+        thread.join()
+
+    return end

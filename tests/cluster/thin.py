@@ -7,22 +7,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import PARTLY_FAILED, ClusterError
 from common.outputs.status import as_table, status
 from tests.bench.scale import make
-from tests.cluster.machines import ELSEWHERE, ROOT, Machines
+from tests.cluster.machines import ELSEWHERE, ROOT, Machines, say, strikes
 
-BEGAN = time.monotonic()
 POISONED = "1.7"
-
-
-def say(what: str) -> None:
-    print(f"{time.monotonic() - BEGAN:6.0f} s  {what}", flush=True)
 
 
 def main() -> int:
@@ -83,27 +76,6 @@ def begin(place: Path, studies: int, run: str, where: str = "local") -> subproce
     words = ["--studies", str(studies), "--one", "crops", str(place), "--run", run, "--cluster", where]
     log = (place / f"{run}.txt").open("a")
     return subprocess.Popen([sys.executable, "-m", "tests.bench.scale", *words], cwd=ROOT, stdout=log, stderr=log)
-
-
-def strikes(machines: Machines, rng: random.Random, every: float) -> Callable[[], None]:
-    """Kills workers and holds them up, until the function that it returns is called."""
-    over = threading.Event()
-
-    def strike() -> None:
-        while not over.wait(rng.uniform(0.5, 1.5) * every):
-            if rng.random() < 0.3:
-                say(f"worker {machines.hold_one_up(rng, 10)} was held up for 10 s")
-            else:
-                say(f"worker {machines.kill_one(rng)} killed")
-
-    thread = threading.Thread(target=strike, daemon=True)
-    thread.start()
-
-    def end() -> None:
-        over.set()
-        thread.join()
-
-    return end
 
 
 def wait_for(files: Path, number: int, process: subprocess.Popen) -> None:
