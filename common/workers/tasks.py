@@ -91,12 +91,15 @@ class Tasks:
 
         if future.cancelled() or future.status == "lost":
             raise self._gone(future.status)
-        error = future.exception()
+        try:
+            error = future.exception()
+            if error is None:
+                return (future.result(),)
+        except OSError as lost:  # the connection: a job's own error is what `exception` returns
+            raise self._gone(type(lost).__name__) from None
         if isinstance(error, KilledWorker):
             return None
-        if error is not None:
-            raise error
-        return (future.result(),)
+        raise error
 
     def _gone(self, why: Any) -> ClusterError:
         return ClusterError(

@@ -17,7 +17,7 @@ from common.workers import at_cluster, cluster
 from common.workers.at_cluster import Place, do, place_of
 from common.workers.failing import Failed
 from common.workers.pool import HERE, here_or, shared
-from common.workers.tasks import KILLED
+from common.workers.tasks import KILLED, Tasks
 
 ROOT = Path(__file__).parents[3]
 NEEDS = "distributed"
@@ -177,3 +177,24 @@ def test_a_batch_system_s_file_becomes_its_job(tmp_path: Path, system: str, expe
         batch.close()
     assert all(line in script for line in expected)
     assert "--nthreads 1" in script and "--resources GPU=1" in script
+
+
+def test_a_scheduler_that_goes_while_a_result_is_fetched_has_gone() -> None:
+    """The job was done; its result never came."""
+    pytest.importorskip(NEEDS)
+    from distributed.comm.core import CommClosedError
+
+    class Lost:
+        status = "finished"
+
+        def cancelled(self) -> bool:
+            return False
+
+        def exception(self) -> None:
+            return None
+
+        def result(self) -> object:
+            raise CommClosedError("Connection reset by peer")
+
+    with pytest.raises(ClusterError, match=r"tcp://here: the scheduler has gone \(CommClosedError\).*run the same"):
+        Tasks(None, "tcp://here", lambda job: job, None, 0)._result(Lost())
