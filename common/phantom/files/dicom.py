@@ -1,17 +1,18 @@
 """One study as a folder of axial CT slices, written as the competition's: anonymous, `<n>.dcm`."""
 
-from io import BytesIO
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
-from pydicom import dcmread, uid
+from pydicom import uid
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.valuerep import format_number_as_ds
 
 from common.phantom.file_style import COMPRESSED, FileStyle
 from common.phantom.files.orientation import oriented
+from common.phantom.files.slice_file import SliceFiles
 from common.reading.encode import encode
 from common.volume import Volume
 
@@ -27,29 +28,28 @@ def write_series(folder: Path, ct: Volume, study_uid: str, style: FileStyle) -> 
     """
     volume = oriented(ct, "LPS")
     slices = volume.array.shape[2]
-    frames = _slices_first(to_stored(volume.array, style))
+    frames = _slices_first(volume.array)
     positions = volume.grid.to_world([[0, 0, k] for k in range(slices)]) @ RAS_TO_LPS
     directions = RAS_TO_LPS @ volume.affine[:3, :3] / volume.spacing
-    template = _template(volume, directions, study_uid, style)
+    files = SliceFiles(_shared(volume, directions, study_uid, style))
     compressed = style.transfer_syntax in COMPRESSED
 
     folder.mkdir(parents=True, exist_ok=True)
     for k, number in enumerate(style.file_numbers(slices)):
-        frame = np.ascontiguousarray(frames[k].T)
+        frame = cv2.transpose(to_stored(frames[k], style))
         pixels = encapsulate([encode(frame, style.transfer_syntax)]) if compressed else frame.tobytes()
-        instance = uid.UID(f"{study_uid}.1.{number}")
-        template.file_meta.MediaStorageSOPInstanceUID = instance
-        template.SOPInstanceUID = instance
-        template.InstanceNumber = int(number)
-        template.ImagePositionPatient = [_decimal(v) for v in positions[k]]
-        template.SliceLocation = _decimal(positions[k] @ directions[:, 2])
-        template.add_new("PixelData", "OB" if compressed else "OW", pixels)
-        template.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+        own = {
+            "SOPInstanceUID": f"{study_uid}.1.{number}",
+            "InstanceNumber": str(number),
+            "ImagePositionPatient": "\\".join(_decimal(v) for v in positions[k]),
+            "SliceLocation": _decimal(positions[k] @ directions[:, 2]),
+        }
+        (folder / f"{number}.dcm").write_bytes(files.content(own, pixels, compressed))
 
 
 def to_stored(hu: np.ndarray, style: FileStyle) -> np.ndarray:
-    """HU (X, Y, Z) -> stored values, int16 or uint16; outside of the circle in the slices (the first two axes),
-    `style.padding` when there is one."""
+    """HU (X, Y) of a slice -> stored values, int16 or uint16; outside of the circle `style.padding` when there is
+    one."""
     dtype = np.dtype("<i2" if style.signed else "<u2")
     limits = np.iinfo(dtype)
     if style.slope == 1 and style.intercept == int(style.intercept):
@@ -59,20 +59,25 @@ def to_stored(hu: np.ndarray, style: FileStyle) -> np.ndarray:
         scaled = np.rint((hu.astype(np.float32) - np.float32(style.intercept)) / np.float32(style.slope))
     stored = np.clip(scaled, limits.min, limits.max, out=scaled).astype(dtype)
     if style.padding is not None:
-        x, y = (np.linspace(-1, 1, n) for n in hu.shape[:2])
-        stored[np.hypot(x[:, None], y[None, :]) > 1] = style.padding
+        stored[_outside(stored.shape)] = style.padding
     return stored
 
 
-def _slices_first(stored: np.ndarray) -> np.ndarray:
+@cache
+def _outside(shape: tuple[int, int]) -> np.ndarray:
+    """True (X, Y) where a pixel lies outside of the circle through a slice's edges."""
+    x, y = (np.linspace(-1, 1, n) for n in shape)
+    return np.hypot(x[:, None], y[None, :]) > 1
+
+
+def _slices_first(hu: np.ndarray) -> np.ndarray:
     """(X, Y, Z) -> (Z, X, Y), in memory as well: OpenCV goes block by block, which takes a fraction of numpy's time."""
-    x, y, z = stored.shape
-    return cv2.transpose(stored.reshape(x * y, z)).reshape(z, x, y)
+    x, y, z = hu.shape
+    return cv2.transpose(hu.reshape(x * y, z)).reshape(z, x, y)
 
 
-def _template(volume: Volume, directions: np.ndarray, study_uid: str, style: FileStyle) -> FileDataset:
-    """What all slices of a study share. It has been through a buffer, so that its values are already bytes and
-    writing it again is fast."""
+def _shared(volume: Volume, directions: np.ndarray, study_uid: str, style: FileStyle) -> FileDataset:
+    """What all slices of a study share."""
     spacing = volume.spacing
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = uid.CTImageStorage
@@ -107,11 +112,7 @@ def _template(volume: Volume, directions: np.ndarray, study_uid: str, style: Fil
     shared.RescaleIntercept = _decimal(style.intercept)
     shared.RescaleSlope = _decimal(style.slope)
     shared.RescaleType = "HU"
-
-    buffer = BytesIO()
-    shared.save_as(buffer, enforce_file_format=True)
-    buffer.seek(0)
-    return dcmread(buffer)
+    return shared
 
 
 def _decimal(value: float) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import filecmp
 import re
+from io import BytesIO
 from pathlib import Path
 
 import nibabel as nib
@@ -145,6 +146,21 @@ def test_every_transfer_syntax_keeps_the_pixels(
         else:
             assert shown[17, 20] and not shown[0, 0]
             assert (hu[~shown] == padding + intercept).all() and (~shown).mean() < 0.3
+
+
+@pytest.mark.parametrize("syntax", [*UNCOMPRESSED, COMPRESSED[0], COMPRESSED[-2]], ids=lambda s: UID(s).name)
+@pytest.mark.parametrize("uid", ["1.2.3", "1.2.34"])  # of odd and of even length
+def test_a_slice_s_file_has_the_bytes_that_pydicom_writes(
+    syntax: str, uid: str, scan: tuple[Volume, Volume], tmp_path: Path
+) -> None:
+    written = style(transfer_syntax=str(syntax), padding=-2000, intercept=-1024.0)
+    write_series(tmp_path, scan[0], uid, written)
+    for number in (1, 10):
+        dataset = pydicom.dcmread(tmp_path / f"{number}.dcm")
+        assert len(list(dataset.iterall())) > 30  # each is parsed here, and encoded again below
+        buffer = BytesIO()
+        dataset.save_as(buffer, enforce_file_format=True)
+        assert buffer.getvalue() == (tmp_path / f"{number}.dcm").read_bytes()
 
 
 @pytest.mark.parametrize("directions", SAGITTAL)
