@@ -83,7 +83,9 @@ def polyline_beam(
     blend: float = 0.3,
 ) -> np.ndarray:
     """Distance to bars along a path (K, 3) with `radii` (K, 2) at its corners, as in `beam`."""
-    parts = [beam(points, path[k], path[k + 1], tuple(radii[k]), tuple(radii[k + 1]), up) for k in range(len(path) - 1)]
+    parts = [
+        beam(points, path[k], path[k + 1], tuple(radii[k]), tuple(radii[k + 1]), up) for k in range(len(path) - 1)
+    ]
     return reduce(lambda joined, part: smooth_union(joined, part, blend), parts)
 
 

@@ -55,7 +55,9 @@ def _paint_bone(
         codes[where] = np.where(mine, np.where(shell, number + tissues.CORTEX, number), codes[where])
 
 
-def _near(canvas: Canvas, posed: PosedBone, window: tuple[slice, ...]) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+def _near(
+    canvas: Canvas, posed: PosedBone, window: tuple[slice, ...]
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Voxels of the window that may be covered: their indices in it, and world points (N, 3)."""
     sparse = tuple(slice(side.start, side.stop, COARSE) for side in window)
     coarse = posed.bone.distance(posed.to_local(canvas.points(sparse)))

@@ -18,7 +18,9 @@ def ellipsoid(points: Points, centre: Vector, radii: Vector) -> np.ndarray:
     return out
 
 
-def capsule(points: Points, start: Vector, end: Vector, radius: float, radius_end: float | None = None) -> np.ndarray:
+def capsule(
+    points: Points, start: Vector, end: Vector, radius: float, radius_end: float | None = None
+) -> np.ndarray:
     """A rod with round ends, tapering when `radius_end` is given."""
     along = np.subtract(end, start).astype(np.float32)
     square = np.float32(max(float(along @ along), 1e-6))
