@@ -1,7 +1,7 @@
 """The whole way on two tiny studies: cohort, both stages, submission, report; and what a second call leaves alone."""
 
 import json
-import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,61 +9,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_run
 
 from common.errors import ConfigError, NoCervicalLevel
 
 pytestmark = pytest.mark.slow
 
-TINY_SEGMENT = [
-    "network.channels=[8,8]",
-    "network.decoder_channels=[8,8]",
-    "train.init_from=null",
-    "patch.size=16",
-    "patch.coarse_mm=8",
-    "patch.fine_mm=4",
-    "train.steps=2",
-    "train.batch=1",
-    "train.workers=0",
-    "train.precision=32-true",
-]
-TINY_CLASSIFY = [
-    "crops.spacing_mm=4",
-    "network.channels=[4,8]",
-    "encoder.init_from=null",
-    "network.embedding=8",
-    "network.hidden=4",
-    "encoder.steps=1",
-    "encoder.workers=0",
-    "encoder.precision=32-true",
-    "train.steps=1",
-    "train.batch=1",
-    "train.workers=0",
-    "train.precision=32-true",
-]
 
-
-def command(*arguments: object, expect: int = 0) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=3600
-    )
-    assert done.returncode == expect, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
+def answer(*arguments: object, log: Path, expect: int = 0) -> str:
+    """What `python -m arguments` says; tests/test_wheel.py runs the same commands in processes of their own."""
+    code, said = tiny_run.answer(*map(str, arguments), log=log)
+    assert code == expect, f"{arguments}: exit code {code}\n{said}"
+    return said
 
 
 def whole_run(data: Path, run: Path, *classify: str) -> None:
-    places = ["--config", "configs/phantom.yaml", f"data.root={data}", f"data.run={run}", "data.folds=2"]
-    for name in ("train", "predict", "evaluate"):
-        command("stage1_segment", name, *places, *TINY_SEGMENT)
-    for name in ("train", "predict"):
-        # An untrained stage 1 finds no vertebra: the true masks stand in, through the way for masks made elsewhere.
-        command("stage2_classify", name, *places, *true_masks(data), *TINY_CLASSIFY, *classify)
-    for name in ("submit", "report"):
-        command("stage2_classify", name, *places, *true_masks(data), *TINY_CLASSIFY, *classify)
-
-
-def true_masks(data: Path) -> list[str]:
-    return [f"masks.folder={data / 'masks'}", "masks.scheme=rsna"]
+    for words in tiny_run.commands(data, run).values():
+        answer(*words, *(classify if words[0] == "stage2_classify" else ()), log=run.parent / "said.txt")
 
 
 def times(run: Path) -> dict[str, int]:
@@ -71,34 +33,8 @@ def times(run: Path) -> dict[str, int]:
     return {str(p.relative_to(run)): p.stat().st_mtime_ns for p in run.rglob("*") if p.name.endswith(kept)}
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory) -> Path:
-    data = tmp_path_factory.mktemp("cohort")
-    command("common.phantom", "--out", data, "--studies", 6, "--test-studies", 2, "--seed", 5, "--matrix", 64)
-    masks = data / "masks"
-    masks.mkdir()
-    for folder in ("segmentations", "test_segmentations"):
-        for path in (data / folder).glob("*.nii"):
-            (masks / path.name).symlink_to(path)
-    for uid in pd.read_csv(data / "train.csv")["StudyInstanceUID"]:
-        if not (masks / f"{uid}.nii").exists():
-            _empty_mask(data, uid, masks / f"{uid}.nii")
-    return data
-
-
-def _empty_mask(data: Path, uid: str, path: Path) -> None:
-    import nibabel as nib
-
-    from common.reading.study import read_study
-
-    volume = read_study(data / "train_images" / uid).volume
-    nib.save(nib.Nifti1Image(np.zeros(volume.array.shape, np.uint8), volume.affine), path)
-
-
-def test_everything_runs_and_runs_once(cohort, tmp_path):
-    run = tmp_path / "run"
-    whole_run(cohort, run)
-
+def test_everything_runs_and_runs_once(tmp_path):
+    _, cohort, run = tiny_run.finished()
     submission = pd.read_csv(run / "submission.csv")
     asked = pd.read_csv(cohort / "test.csv")
     assert submission["row_id"].tolist() == asked["row_id"].tolist()
@@ -115,22 +51,23 @@ def test_everything_runs_and_runs_once(cohort, tmp_path):
     whole_run(cohort, run)
     assert times(run) == before
 
-    whole_run(cohort, run, "train.lr=0.002")
-    after = times(run)
+    copy = shutil.copytree(run, tmp_path / "run")
+    whole_run(cohort, copy, "train.lr=0.002")
+    after = times(copy)
     changed = {name for name in before if before[name] != after[name]}
     assert any(name.startswith("stage2/fold0") for name in changed)
     assert not [name for name in changed if name.startswith(("stage1", "masks"))]
 
 
-def test_one_study_from_a_nifti(cohort, tmp_path):
+def test_one_study_from_a_nifti(tmp_path):
     import nibabel as nib
 
     from common.reading.study import read_study
     from common.volume import Grid
 
-    run = tmp_path / "run"
-    places = ["--config", "configs/phantom.yaml", f"data.root={cohort}", f"data.run={run}", "data.folds=2"]
-    command("stage1_segment", "train", *places, *TINY_SEGMENT)
+    _, cohort, run = tiny_run.finished()
+    log = tmp_path / "said.txt"
+    predict = tiny_run.commands(cohort, run)["segment predict"]
     uid = pd.read_csv(cohort / "train.csv")["StudyInstanceUID"][0]
     volume = read_study(cohort / "train_images" / uid).volume
     sagittal = nib.Nifti1Image(np.transpose(volume.array, (2, 0, 1)), volume.affine[:, [2, 0, 1, 3]])
@@ -138,16 +75,17 @@ def test_one_study_from_a_nifti(cohort, tmp_path):
     mask = tmp_path / "mask.nii.gz"
     one = ["-i", tmp_path / "scan.nii.gz", "-o", mask]
     # An untrained stage 1 finds no vertebra.
-    said = command("stage1_segment", "predict", *places, *TINY_SEGMENT, *one, expect=NoCervicalLevel.exit_code)
+    said = answer(*predict, *one, log=log, expect=NoCervicalLevel.exit_code)
     assert "notice: scan.nii.gz: the mask names no cervical vertebra\n" in said
     made = nib.load(mask)
     assert Grid(made.shape, made.affine).matches(Grid(sagittal.shape, sagittal.affine), 1e-3)
 
     weights, other = run / "stage1" / "fold0" / "weights.safetensors", tmp_path / "other"
-    elsewhere = [*places[:3], f"data.run={other}", "data.folds=2", "previews=false", "--weights", weights]
-    command("stage1_segment", "predict", *elsewhere)
+    places = ["--config", "configs/phantom.yaml", f"data.root={cohort}", f"data.run={other}", "data.folds=2"]
+    elsewhere = ["stage1_segment", "predict", *places, "previews=false", "--weights", weights]
+    answer(*elsewhere, log=log)
     assert json.loads((other / "masks" / f"{uid}.json").read_text())["seen_in_training"] in (True, False)
-    assert "8 studies are segmented already" in command("stage1_segment", "predict", *elsewhere)
+    assert "8 studies are segmented already" in answer(*elsewhere, log=log)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +97,8 @@ def test_one_study_from_a_nifti(cohort, tmp_path):
         ["stage2_classify", "predict", "--mask", "mask.nii.gz", "-o", "result.json"],
     ],
 )
-def test_an_option_for_one_study_is_refused_for_a_cohort(line):
-    said = command(*line, expect=ConfigError.exit_code)
+def test_an_option_for_one_study_is_refused_for_a_cohort(line, tmp_path):
+    said = answer(*line, log=tmp_path / "said.txt", expect=ConfigError.exit_code)
     assert "name it with -i" in said
 
 

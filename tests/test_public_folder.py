@@ -4,14 +4,13 @@ said."""
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import tiny_run
 
 from common.errors import SubmissionError
-from tests import tiny_run
 
 pytestmark = pytest.mark.slow
 IGNORED = shutil.ignore_patterns("submission*", "metrics*", "report*", "test.csv*")
@@ -36,12 +35,7 @@ def public(tmp_path_factory) -> tuple[Path, Path]:
 
 
 def call(places: tuple[Path, Path], name: str, *more: str) -> tuple[int, str]:
-    log = places[0].parent / f"{name.replace(' ', '_')}.txt"
-    log.unlink(missing_ok=True)
-    pid = tiny_run.start(*tiny_run.commands(*places)[name], *more, log=log)
-    while (code := tiny_run.code_of(pid)) is None:
-        time.sleep(0.05)
-    return code, log.read_text()
+    return tiny_run.answer(*tiny_run.commands(*places)[name], *more, log=places[0].parent / "said.txt")
 
 
 def test_a_run_on_the_public_folder(public) -> None:

@@ -145,11 +145,18 @@ def code_of(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def run(*arguments: str, log: Path) -> None:
-    """The same, waited for. Raises RuntimeError unless it ends with 0."""
+def answer(*arguments: str, log: Path) -> tuple[int, str]:
+    """The same, waited for: (exit code, what it said)."""
+    began = log.stat().st_size if log.exists() else 0
     code = os.waitstatus_to_exitcode(os.waitpid(start(*arguments, log=log), 0)[1])
+    return code, log.read_bytes()[began:].decode()
+
+
+def run(*arguments: str, log: Path) -> None:
+    """The same. Raises RuntimeError unless it ends with 0."""
+    code, said = answer(*arguments, log=log)
     if code:
-        raise RuntimeError(f"{' '.join(arguments[:2])}: exit code {code}\n{log.read_text()[-3000:]}")
+        raise RuntimeError(f"{' '.join(arguments[:2])}: exit code {code}\n{said[-3000:]}")
 
 
 @lru_cache(maxsize=1)

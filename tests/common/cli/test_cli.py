@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -32,23 +33,26 @@ def installed(tmp_path: Path) -> Path:
 
 
 def test_help_and_info_load_no_torch(installed: Path) -> None:
-    code = """
+    """One after another in one process."""
+    code = f"""
 import sys
 from common.cli.__main__ import main
-try:
-    main()
-except SystemExit as end:
-    assert not end.code
-sys.exit("torch" in sys.modules)
+for words in (["--help"], *([name, "--help"] for name in {COMMANDS}), ["info"], ["info", "--json"]):
+    print("--", *words)
+    sys.argv[1:] = words
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, words
+    assert "torch" not in sys.modules, words
 """
-    done = run(installed, "--help", code=code)
+    done = run(installed, code=code)
     assert done.returncode == 0, done.stderr
-    assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
-    for name in COMMANDS:
-        assert run(installed, name, "--help", code=code).returncode == 0, name
-    done = run(installed, "info", "--json", code=code)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    _, everything, *each, text, listed = re.split(r"^-- .*\n", done.stdout, flags=re.MULTILINE)
+    assert all(f"\n  {name} " in everything for name in COMMANDS)
+    for name, said in zip(COMMANDS, each, strict=True):
+        assert "usage: " in said.splitlines()[0] and name in said.splitlines()[0], said
+    found = json.loads(listed)
     assert found["parts"]["segment"]["classes"] == list(CLASS_NAMES)
     assert found["parts"]["classify"]["classes"] == list(TARGETS)
     weights = [entry for part in found["parts"].values() for entry in part["weights"]]
@@ -56,7 +60,6 @@ sys.exit("torch" in sys.modules)
     for entry in weights:
         assert hashlib.sha256(Path(entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
         assert Path(entry["card"]).is_file() and entry["license"] == "Apache-2.0"
-    text = run(installed, "info").stdout
     assert all(entry["sha256"] in text and entry["card"] in text for entry in weights)
 
 
@@ -108,16 +111,32 @@ def test_both_steps_are_one_process_that_reads_the_study_once(installed: Path, t
 
 
 def test_commands_end_with_their_own_exit_codes(installed: Path, tmp_path: Path) -> None:
-    assert run(installed, "no-such-command").returncode == 2
-    done = run(installed, "predict", tmp_path / "none", "-o", tmp_path / "out")
-    assert done.returncode == 4 and "no such file or folder" in done.stderr
-    assert run(installed, "verify", tmp_path / "none").returncode == 9
+    """One after another in one process, which ends with the code of the last."""
     weights = tmp_path / "runs" / "mine" / "stage1" / "fold0" / "weights.safetensors"
     weights.parent.mkdir(parents=True)
     write_blind_weights(weights)
     ct, out = write_ct(tmp_path / "ct.nii.gz"), tmp_path / "out"
-    done = run(installed, "predict", ct, "-o", out, "--run", tmp_path / "runs" / "mine")
-    assert done.returncode == 14, done.stderr
+    lines = [
+        ["no-such-command"],
+        ["predict", tmp_path / "none", "-o", out],
+        ["verify", tmp_path / "none"],
+        ["predict", ct, "-o", out, "--run", tmp_path / "runs" / "mine"],
+    ]
+    code = f"""
+import sys
+from common.cli.__main__ import start
+for words in {[list(map(str, words)) for words in lines]}:
+    sys.argv[1:] = words
+    try:
+        start()
+    except SystemExit as end:
+        print("ended with", end.code)
+        last = end.code
+sys.exit(last)
+"""
+    done = run(installed, code=code)
+    assert re.findall(r"^ended with (.*)", done.stdout, re.MULTILINE) == ["2", "4", "9", "14"], done.stderr
+    assert done.returncode == 14 and "no such file or folder" in done.stderr
     assert {"mask.nii.gz", "mask.json", "preview.png"} <= {path.name for path in out.iterdir()}
     assert not (out / "result.json").exists()
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import highdicom
 import pydicom
 import pytest
-from installed_command import install, run
+from installed_command import install
 from small_study import write_ct, write_mask, write_untrained_classifier
 
 from common.cli.predict import Request
 from common.cli.predict import main as predict
 from common.corrections.correction import Correction
-from common.errors import ConfigError
+from common.errors import ConfigError, ProjectError
 from common.outputs import store
 from common.outputs.schema import PLAIN
 from common.reading.images import read_image
@@ -79,19 +79,28 @@ def test_corrected_levels_reach_every_output(installed: Path, tmp_path: Path, mo
     assert json.loads(Path("out/result.json").read_text()) == again
 
 
-def test_the_command_refuses_what_is_ambiguous_and_leaves_all_as_it_was(installed: Path, tmp_path: Path) -> None:
-    study = write_ct(tmp_path / "ct.nii.gz")
-    done = run(installed, "predict", study, "-o", tmp_path / "out", "--levels", "C4=C5")
-    assert done.returncode == 4 and "there is no mask to correct" in done.stderr
-    done = run(installed, "predict", study, "-o", tmp_path / "out", "--levels", "C4=C5", "--mask", study)
-    assert done.returncode == 2 and "give one of them" in done.stderr
-    mask = write_mask(tmp_path / "mine.nii.gz")
+def test_the_command_refuses_what_is_ambiguous_and_leaves_all_as_it_was(
+    installed: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.syspath_prepend(installed)
+    study, out = write_ct(tmp_path / "ct.nii.gz"), tmp_path / "out"
+
+    def ends(*words: object) -> tuple[int, str]:
+        try:
+            return predict([str(study), "-o", str(out), "--device", "cpu", *map(str, words)]), ""
+        except ProjectError as error:
+            return error.exit_code, str(error)
+
+    code, said = ends("--levels", "C4=C5")
+    assert code == 4 and "there is no mask to correct" in said
+    code, said = ends("--levels", "C4=C5", "--mask", study)
+    assert code == 2 and "give one of them" in said
     few = ("--outputs", "mask.nii.gz")
-    assert run(installed, "predict", study, "-o", tmp_path / "out", "--mask", mask, *few).returncode == 0
-    before = (tmp_path / "out" / "mask.nii.gz").read_bytes()
-    done = run(installed, "predict", study, "-o", tmp_path / "out", "--levels", "C4=57", *few)
-    assert done.returncode == 2 and "slice's number" in done.stderr and "what is called C4 is C5" in done.stderr
-    assert (tmp_path / "out" / "mask.nii.gz").read_bytes() == before and not (tmp_path / "out" / "before-1").exists()
+    assert ends("--mask", write_mask(tmp_path / "mine.nii.gz"), *few) == (0, "")
+    before = (out / "mask.nii.gz").read_bytes()
+    code, said = ends("--levels", "C4=57", *few)
+    assert code == 2 and "slice's number" in said and "what is called C4 is C5" in said
+    assert (out / "mask.nii.gz").read_bytes() == before and not (out / "before-1").exists()
 
 
 def test_a_prediction_anew_keeps_what_was_corrected(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from deadly_jobs import work
 
 from common.dataset.cache import CtCache
 from common.errors import CorruptFile, OutputError, RunBusy
@@ -318,15 +319,6 @@ class _Running:
 # Processes that die
 
 
-def work(number: int, deadly: tuple[int, ...] = (), flag: str = "") -> int:
-    """Doubles; on `deadly` numbers the process is killed, with a `flag` file only the first time."""
-    if number in deadly and (not flag or not Path(flag).exists()):
-        if flag:
-            Path(flag).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return 2 * number
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_jobs_that_kill_their_process(workers: int) -> None:
@@ -350,7 +342,7 @@ def test_no_jobs() -> None:
 @pytest.mark.slow
 def test_workers_end_with_their_killed_parent(tmp_path: Path) -> None:
     code = (
-        "from test_store_survive import linger\n"
+        "from deadly_jobs import linger\n"
         "from common.workers.pool import shared\n"
         f"if __name__ == '__main__': list(shared(linger, {{1: ({str(tmp_path / 'pid')!r},)}}, 1))"
     )
@@ -367,11 +359,6 @@ def test_workers_end_with_their_killed_parent(tmp_path: Path) -> None:
     while store.is_running(worker) and "Z" not in Path(f"/proc/{worker}/stat").read_text().split()[2]:
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-def linger(path: str) -> None:
-    Path(path).write_text(str(os.getpid()))
-    time.sleep(3600)
 
 
 def test_two_processes_write_the_same_file_at_once(tmp_path: Path) -> None:
