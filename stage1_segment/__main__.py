@@ -267,7 +267,7 @@ def _calibrate_levels(arguments: argparse.Namespace) -> int:
 
 def _evaluate_certainty(arguments: argparse.Namespace) -> int:
     from common.outputs import store
-    from stage1_segment.evaluation.calibrate_levels import evaluate_certainty
+    from stage1_segment.evaluation.evaluate_certainty import evaluate_certainty
     from stage1_segment.inference.levels.model import model_beside, path_beside
 
     commandline.check_least(arguments, necks=1, seed=0)

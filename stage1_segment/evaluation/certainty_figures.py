@@ -15,8 +15,10 @@ BINS = 10
 
 def figures(certain: Sequence[float], right: Sequence[bool]) -> dict[str, Any]:
     """certain (n,) 0..1, right (n,): studies; wrong and called uncertain per 100; of those called certain, wrong per
-    100; of those called uncertain, right ones; calibration error (ECE, `BINS` bins of equal width); area under the
-    curve of error against coverage, the most certain first (AURC), that of an order by chance and the best there is."""
+    100; of those called uncertain, right ones; calibration error (ECE, `BINS` bins of equal width, and of as many
+    studies each) and what so few studies show on average (and at most, in 95 of 100) of a certainty that is perfectly
+    calibrated; area under the curve of error against coverage, the most certain first (AURC), that of an order by
+    chance and the best there is."""
     p, good = np.asarray(certain, float), np.asarray(right, bool)
     called = p >= UNCERTAIN_BELOW
     order = np.argsort(-p, kind="stable")
@@ -24,16 +26,31 @@ def figures(certain: Sequence[float], right: Sequence[bool]) -> dict[str, Any]:
     count = np.arange(1, len(p) + 1)
     return {
         "studies": len(p),
-        "wrong_per_100": _per_100(~good),
-        "uncertain_per_100": _per_100(~called),
-        "wrong_per_100_of_certain": _per_100(~good[called]),
+        "wrong_per_100": per_100(~good),
+        "uncertain_per_100": per_100(~called),
+        "wrong_per_100_of_certain": per_100(~good[called]),
         "wrong_called_certain": int((~good & called).sum()),
         "right_called_uncertain": int((good & ~called).sum()),
         "calibration_error": round(off, 4),
+        "calibration_error_equal_mass": round(equal_mass_error(p, good), 4),
+        "equal_mass_if_calibrated": if_calibrated(p),
         "area_under_error_curve": round(float((np.cumsum(~good[order]) / count).mean()), 4),
         "area_by_chance": round(float((~good).mean()), 4),
         "area_at_best": round(float((np.cumsum(np.sort(~good)) / count).mean()), 4),
     }
+
+
+def equal_mass_error(certain: np.ndarray, right: np.ndarray) -> float:
+    """Calibration error of certain (n,) in `BINS` bins of as many studies each, the least certain first."""
+    off = (certain - right)[np.argsort(certain, kind="stable")]
+    return float(sum(abs(part.sum()) for part in np.array_split(off, BINS)) / len(off))
+
+
+def if_calibrated(certain: np.ndarray, draws: int = 1000) -> list[float]:
+    """Mean and 95th percentile of `equal_mass_error` where each study is right with just its certainty."""
+    right = np.random.default_rng(0).random((draws, len(certain))) < certain
+    errors = [equal_mass_error(certain, of) for of in right]
+    return [round(float(np.mean(errors)), 4), round(float(np.quantile(errors, 0.95)), 4)]
 
 
 def reliability(certain: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
@@ -70,5 +87,6 @@ def draw_reliability(path: Path, sets: dict[str, tuple[np.ndarray, np.ndarray]])
         figure.savefig(scratch, format="png")
 
 
-def _per_100(those: np.ndarray) -> float | None:
+def per_100(those: np.ndarray) -> float | None:
+    """Of bools (n,), how many of 100 are true; None where there are none."""
     return round(100 * float(those.mean()), 1) if len(those) else None

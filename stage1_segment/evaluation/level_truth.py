@@ -20,17 +20,22 @@ def named_rightly(names: np.ndarray, truth: np.ndarray) -> bool:
     a line from the top."""
     filled = nearest_names(names)
     for level in LEVELS[1:]:
-        found = np.flatnonzero(truth == LEVEL_IDS[level])
-        at_end = len(found) > 0 and (found[0] <= 1 or found[-1] >= len(truth) - 2)
-        if not len(found) or (at_end and len(found) * STEP_MM < SEEN_MM):
-            continue
-        if filled[body_place(truth, level)] != LEVEL_IDS[level]:
+        middle = body_place(truth, level)
+        if middle is not None and not _cut(truth, LEVEL_IDS[level]) and filled[middle] != LEVEL_IDS[level]:
             return False
     thoracic = np.flatnonzero(truth == THORACIC)
     if not len(thoracic):
         return True
     middle = thoracic[0] + round(T1_MIDDLE_MM / STEP_MM)
     return middle >= len(truth) or filled[middle] == THORACIC
+
+
+def _cut(truth: np.ndarray, value: int) -> bool:
+    """Whether an end of the line leaves too little of a vertebra for its middle to be in view. Places beyond the last
+    bone belong to it: there the line ends where less than half of it is bone."""
+    places = np.flatnonzero(nearest_names(truth) == value)
+    at_end = places[0] == 0 or places[-1] == len(truth) - 1
+    return at_end and len(places) * STEP_MM < SEEN_MM
 
 
 def drifted(seen: Profile, truth: np.ndarray, rng: np.random.Generator) -> Profile:

@@ -21,8 +21,8 @@ from common.volume import Grid, Volume
 from stage1_segment.inference.anatomy import orientation as anatomy
 from stage1_segment.inference.bone_guard import bone_alone, spine_pieces
 from stage1_segment.inference.levels.abstain import said_of, without_uncertain
-from stage1_segment.inference.levels.along_discs import moved_to_discs
-from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW, LevelCertainty, certainty_of
+from stage1_segment.inference.levels.along_discs import DRAWN_AGAIN_BELOW, moved_to_discs
+from stage1_segment.inference.levels.certainty import LevelCertainty, certainty_of, log_odds
 from stage1_segment.inference.levels.model import LevelModel, model_beside
 from stage1_segment.inference.levels.profile import Profile, read_profile
 from stage1_segment.inference.postprocess import postprocess
@@ -48,6 +48,8 @@ class Segmentation:
     """What is seen along the line through the bodies, by which the levels are counted."""
     certainty: LevelCertainty | None = None
     """How certain the count is; None where that isn't known."""
+    before: Profile | None = None
+    """As `profile`, of the mask before its borders were drawn again along the discs; None where they weren't."""
     unnamed: tuple[str, ...] = ()
     """Levels that were found and lost their name, see `PredictSettings.certain`."""
 
@@ -119,6 +121,7 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
         best.notices,
         profile=best.seen,
         certainty=best.certainty,
+        before=None if best is first else first.seen,
     )
 
 
@@ -155,7 +158,8 @@ def _drawn_again(
     moved to the discs; kept where the count is surer then."""
     if segmenter.levels is None or first.seen is None or first.certainty is None:
         return first
-    if first.certainty.study >= UNCERTAIN_BELOW:
+    odds = log_odds(first.seen, segmenter.levels)
+    if odds >= DRAWN_AGAIN_BELOW:
         return first
     drawn = Volume(first.logits.argmax(dim=0).cpu().numpy().astype(np.uint8), first.grid.affine)
     moved = moved_to_discs(drawn, first.seen, segmenter.levels)
@@ -163,7 +167,7 @@ def _drawn_again(
         return first
     numbers = moved.with_array(moved.array.astype(np.float32))
     again = _labelled(scan, numbers, start, stop, segmenter)
-    if again.certainty is None or again.certainty.study <= first.certainty.study:
+    if again.seen is None or again.certainty is None or log_odds(again.seen, segmenter.levels) <= odds:
         return first
     before = f"the level count's certainty was {first.certainty.study:.2f} before"
     notice = f"borders were drawn again along the discs: {before}"

@@ -5,16 +5,33 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from drawn_profile import drawn_profile
+from scipy.special import expit
 
+from common.errors import ConfigError, CorruptFile
+from common.outputs import store
+from common.outputs.schema import Schema
 from common.phantom.tissues import CORTEX
+from common.volume import Volume
 from stage1_segment.evaluation import calibrate_levels as calibrate
-from stage1_segment.evaluation import level_examples
-from stage1_segment.evaluation.certainty_figures import draw_reliability, figures, reliability
-from stage1_segment.evaluation.level_examples import Example, _load
+from stage1_segment.evaluation import evaluate_certainty, level_examples
+from stage1_segment.evaluation.certainty_figures import (
+    draw_reliability,
+    equal_mass_error,
+    figures,
+    if_calibrated,
+    reliability,
+)
+from stage1_segment.evaluation.evaluate_certainty import drawn_again
+from stage1_segment.evaluation.hard_necks import HardNeck
+from stage1_segment.evaluation.level_examples import Example
 from stage1_segment.evaluation.level_truth import drifted, named_rightly
-from stage1_segment.inference.levels.model import LevelModel
+from stage1_segment.inference.levels.certainty import log_odds
+from stage1_segment.inference.levels.model import LevelModel, model_beside, path_beside
 from stage1_segment.inference.levels.profile import Profile
+from stage1_segment.inference.segmenter import Segmentation, Segmenter
+from stage1_segment.settings import PatchSettings, PredictSettings
 from stage1_segment.training.synthetic.worn_discs import FIRST, LAYERS, PARTS, draw_disc_wear, fused
 
 
@@ -63,6 +80,9 @@ def test_truth_along_a_line() -> None:
     below = seen.names.copy()
     below[np.flatnonzero(truth == 8)[:10]] = 7  # T1 called C7
     assert not named_rightly(below, truth)
+    cut = truth[: np.flatnonzero(truth == 5)[0] + 4].copy()  # 6 mm of C5 in view, half of its lower end without bone
+    cut[-2:] = 0
+    assert named_rightly(np.where(cut == 5, 4, cut), cut) and not named_rightly(np.where(cut == 4, 3, cut), cut)
     gap = seen.names.copy()
     gap[np.flatnonzero(truth == 5)[3:6]] = 0
     assert named_rightly(gap, truth)
@@ -79,30 +99,123 @@ def test_drift_moves_names_and_classes_together_and_nothing_else() -> None:
     assert set(np.diff(moved.names.astype(int))) <= {0, 1}  # still in order
 
 
-def test_fit_lowers_the_log_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrate, "TRIES", 12)
+def test_fit_finds_the_line_and_leaves_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies that are right with a probability of expit(1 + odds / 2)."""
+    monkeypatch.setattr(calibrate, "log_odds", lambda odds, model: odds)
+    rng = np.random.default_rng(0)
+    odds = rng.normal(1, 4, 4000)
+    right = rng.random(len(odds)) < expit(1 + odds / 2)
+    given: list = [Example("usual", seen, np.zeros(0), bool(good)) for seen, good in zip(odds, right)]
+    start = dataclasses.replace(LevelModel(), classes=0.02)
+    fitted = calibrate.with_line(start, given)
+    assert fitted.intercept == pytest.approx(1, abs=0.15) and fitted.slope == pytest.approx(0.5, abs=0.05)
+    assert calibrate.log_losses(given, fitted).mean() < calibrate.log_losses(given, start).mean() - 0.05
+    assert dataclasses.replace(fitted, intercept=0.0, slope=1.0) == start
+
+
+def test_calibration_writes_the_line_and_keeps_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = drawn_examples()
-    poor = dataclasses.replace(LevelModel(), intercept=-3.0)
-    fitted = calibrate.fit(given, LevelModel())
-    assert calibrate.log_loss(given, fitted) < calibrate.log_loss(given, poor)
-    assert fitted.slope > 0
-    certain, right = calibrate.certainties(given, fitted), np.array([example.right for example in given])
-    assert certain[right].mean() > certain[~right].mean() + 0.5
+    asked = []
+    monkeypatch.setattr(calibrate, "examples", lambda *of: asked.append(of[4]) or given)
+    weights = tmp_path / "own.safetensors"
+    weights.write_bytes(b"w")
+    chain = dataclasses.replace(LevelModel(), height_sd=0.07)
+    store.write_json(path_beside(weights), {"parameters": dataclasses.replace(chain, slope=3.0).to_json()})
+    extra = Example("usual", given[1].seen, given[1].truth, False)
+    given.append(extra)
+    content = calibrate.calibrate_levels(tmp_path, weights, 12, 1)
+    written = model_beside(weights)
+    assert asked == [chain] and written is not None
+    assert dataclasses.replace(written, intercept=0.0, slope=1.0) == chain and written != chain
+    assert content["fitted"]["named"] == 13 and content["fitted"]["wrong"] == 1  # drifted ones are none of them
+    given[:] = drawn_examples(2)
+    with pytest.raises(ConfigError, match="all right"):
+        calibrate.calibrate_levels(tmp_path, weights, 2, 1)
 
 
-def test_examples_are_read_as_they_were_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_drawing_again_changed() -> None:
+    """Of five necks one became right, one wrong, one stayed wrong; three were drawn again."""
     seen, truth = drawn_profile()
+    good, bad = (Example("usual", seen, truth, right) for right in (True, False))
+    own = [good, bad, *(dataclasses.replace(a, before=b) for a, b in ((good, bad), (bad, good), (bad, bad)))]
+    assert drawn_again(own) == {
+        "necks": 3, "wrong_per_100_before": 60.0, "wrong_per_100_after": 60.0, "became_right": 1, "became_wrong": 1,
+    }  # fmt: skip
 
-    def make(path: Path, seed: int, number: int, segmenter: None) -> None:
-        content = {name: np.asarray(getattr(seen, name)) for name in Profile.__dataclass_fields__}
-        np.savez(path, kind=np.array("usual"), truth=truth, **content)
 
-    monkeypatch.setattr(level_examples, "_make", make)
-    monkeypatch.setattr(level_examples, "_segmenter", lambda *_: None)
+def test_figures_of_hard_necks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = drawn_examples(6)
+    given[0] = dataclasses.replace(given[0], before=dataclasses.replace(given[0], right=False))
+    monkeypatch.setattr(evaluate_certainty, "examples", lambda *of: given)
+    model = dataclasses.replace(LevelModel(), intercept=0.5, slope=0.5)
+    weights, picture = tmp_path / "w", tmp_path / "p.png"
+    found = evaluate_certainty.evaluate_certainty(tmp_path, weights, model, range(8), 1, picture=picture)
+    assert found["necks"] == 8 and found["without_a_level_per_100"] == 25.0
+    assert found["before"]["wrong_per_100"] == 16.7 and found["after"]["wrong_per_100"] == 0.0
+    assert found["after"]["studies"] == found["usual"]["studies"] == found["drifted"]["studies"] == 6
+    own = [example.seen for example in given if example.kind == "usual"]
+    said = np.array([log_odds(seen, model) for seen in own])
+    chain, line = np.log1p(np.exp(-said)), np.log1p(np.exp(-0.5 - said / 2))
+    assert found["calibration"]["log_loss_of_the_chain"] == pytest.approx(chain.mean(), abs=1e-3)
+    assert found["calibration"]["log_loss"] == pytest.approx(line.mean(), abs=1e-3)
+    low, high = found["calibration"]["gain_95"]
+    assert low <= (chain - line).mean() <= high and picture.is_file()
+
+
+def test_error_in_bins_of_as_many_by_hand() -> None:
+    """Ten bins of two: each off by |0.9 + 0.9 - 1| / 2 = 0.4 or, where both are right, by 0.1."""
+    said = np.full(20, 0.9)
+    assert equal_mass_error(said, np.tile([True, False], 10)) == pytest.approx(0.4)
+    assert equal_mass_error(said, np.ones(20, bool)) == pytest.approx(0.1)
+    mean, most = if_calibrated(np.full(2000, 0.9))
+    assert 0 < mean < most < 0.05 < if_calibrated(said)[0]
+
+
+def test_examples_are_kept_for_what_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read again as they were; made anew for another seed, precision, chain or schema number, not for another line."""
+    seen, truth = drawn_profile()
+    wrong = dataclasses.replace(seen, names=np.where(truth == 5, 6, truth).astype(np.uint8))
+    mask = Volume(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    made = []
+
+    def segment(ct: Volume, segmenter: Segmenter) -> Segmentation:
+        made.append(segmenter.levels)
+        return Segmentation(mask, {}, (), profile=seen, before=wrong)
+
+    monkeypatch.setattr(level_examples, "segment", segment)
+    monkeypatch.setattr(level_examples, "_subject", lambda seed, number: None)
+    monkeypatch.setattr(level_examples, "make_neck", lambda *of: HardNeck("usual", mask, mask))
+    monkeypatch.setattr(level_examples, "names_at", lambda *of: truth)
+    empty = Segmenter(torch.nn.Identity(), PatchSettings(), PredictSettings(), torch.device("cpu"))
+    monkeypatch.setattr(level_examples, "_segmenter", lambda *of: empty)
     weights = tmp_path / "w"
     weights.write_bytes(b"w")
-    found = level_examples.examples(tmp_path, 1, range(2), weights)
-    assert [example.kind for example in found] == ["usual", "drifted", "drifted"] * 2
-    assert found[0].right and found[0].seen.above_mm == seen.above_mm
-    kind, again, same = _load(next(tmp_path.glob("*.npz")))
-    assert kind == "usual" and np.array_equal(again.hu, seen.hu) and np.array_equal(same, truth)
+    model = LevelModel()
+    found = level_examples.examples(tmp_path, 1, range(2), weights, model)
+    assert [example.kind for example in found] == ["usual", "drifted", "drifted"] * 2 and made == [model, model]
+    again = level_examples.examples(tmp_path, 1, range(2), weights, dataclasses.replace(model, slope=0.3))
+    assert len(made) == 2
+    for example in (found[0], again[0]):
+        assert example.right and example.before is not None and not example.before.right
+        assert example.undrawn is example.before and found[1].undrawn is found[1]
+        assert example.seen.above_mm == seen.above_mm and np.array_equal(example.seen.hu, seen.hu)
+        assert np.array_equal(example.truth, truth) and np.array_equal(example.before.seen.names, wrong.names)
+    other = dataclasses.replace(model, height_sd=0.07)
+    level_examples.examples(tmp_path, 1, range(1), weights, other)
+    level_examples.examples(tmp_path, 2, range(1), weights, model)
+    level_examples.examples(tmp_path, 1, range(1), weights, model, "auto", "32-true")
+    monkeypatch.setattr(level_examples, "LEVEL_EXAMPLE", Schema("what is seen in a hard neck", 99))
+    level_examples.examples(tmp_path, 1, range(1), weights, model)
+    assert made == [model, model, other, model, model, model]
+
+
+def test_neck_without_a_level_on_its_line_is_no_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, truth = drawn_profile()
+    thoracic = dataclasses.replace(seen, names=np.where(truth == 8, 8, 0).astype(np.uint8))
+    kept: dict[str, np.ndarray] = {name: np.asarray(getattr(thoracic, name)) for name in Profile.__dataclass_fields__}
+    path = tmp_path / "n.npz"
+    np.savez(path, kind=np.array("usual"), truth=truth, **kept)
+    assert level_examples._load(path) is None
+    path.write_bytes(b"no zip")
+    with pytest.raises(CorruptFile, match="remove it"):
+        level_examples._load(path)

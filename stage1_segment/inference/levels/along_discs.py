@@ -12,6 +12,8 @@ from stage1_segment.inference.levels.model import LevelModel, chain_of
 from stage1_segment.inference.levels.profile import Profile
 from stage1_segment.inference.levels.states import VALUES
 
+DRAWN_AGAIN_BELOW = float(np.log(0.8 / 0.2))
+"""The chain's log odds of a study, before they are calibrated, from which on borders stay as they are."""
 LEAST_MOVE_MM = 3.0
 """Borders nearer to their discs stay."""
 ARCH_MM = (14.0, 20.0)

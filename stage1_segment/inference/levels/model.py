@@ -15,8 +15,9 @@ from stage1_segment.inference.levels.line import STEP_MM
 from stage1_segment.inference.levels.profile import Profile
 from stage1_segment.inference.levels.states import C2_SD, HEIGHT_MM, SIZE_SD, STATES, VALUES, transitions
 
-SIZES = np.exp(SIZE_SD * np.array([-2, -1, 0, 1, 2]))
-"""Of a person against the average adult: what is summed over."""
+SIZE_STEPS = np.arange(-3, 4)
+SIZES = np.exp(SIZE_SD * SIZE_STEPS)
+"""Of a person against the average adult: what is summed over, in steps of a standard deviation."""
 LONGEST_MM = 63.0
 CUT_MM = 6.0
 """A line that begins this close to the scan's upper end begins where the scan cuts it."""
@@ -94,7 +95,7 @@ def chain_of(seen: Profile, model: LevelModel) -> Chain:
     with np.errstate(divide="ignore"):
         step = np.maximum(np.log(transitions()), NEVER)
     start = np.zeros(len(STATES))
-    return Chain(places, discs(seen, model), length, first, survival, start, step, -0.5 * np.arange(-2, 3) ** 2)
+    return Chain(places, discs(seen, model), length, first, survival, start, step, -0.5 * SIZE_STEPS**2)
 
 
 def discs(seen: Profile, model: LevelModel) -> np.ndarray:
