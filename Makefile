@@ -132,8 +132,8 @@ bench: setup ## how fast, beside others that do the same work (minutes; ONLY='re
 bench-readers: setup ## broken series, as this reader and others that are installed read them
 	@"$(PY)" -m common.reading.selftest.compare
 
-test: lint ## ruff, mypy and the tests
-	"$(PY)" -m pytest
+test: lint ## ruff, mypy and the tests, two files at a time (PROCESSES=n)
+	OMP_NUM_THREADS=1 "$(PY)" -m pytest -n $(or $(PROCESSES),2) --dist loadfile --no-loadscope-reorder tests/test_*.py tests/*/
 
 test-kills: setup ## kill 50 tiny runs at random moments, go on, compare with a run left alone (minutes; KILLS=n)
 	@OMP_NUM_THREADS=1 "$(PY)" -m tests.kill_runs --kills $(or $(KILLS),50)
