@@ -22,23 +22,27 @@ def calibrate_levels(
     folder: Path, weights: Path, necks: int, seed: int, device: str = "auto", precision: str | None = None,
     output: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Fits intercept and slope to `necks` hard necks, made or found in `folder`, and writes `output` (None: beside the
-    weights): all parameters, what they were fitted on, and the log loss before and after. The chain's own numbers stay
-    as the file beside the weights has them. Raises WeightsError, ConfigError."""
+    """Fits intercept and slope to `necks` hard necks, made or found in `folder`, as they are before borders are drawn
+    again, and writes `output` (None: beside the weights): all parameters, what they were fitted on, and the log loss
+    before and after. The chain's own numbers stay as the file beside the weights has them. Raises WeightsError,
+    ConfigError."""
     beside = path_beside(weights)
     chain = replace(LevelModel.read(beside) if beside.is_file() else LevelModel(), intercept=0.0, slope=1.0)
-    given = as_they_are(examples(folder, seed, range(necks), weights, chain, device, precision))
+    found = examples(folder, seed, range(necks), weights, chain, device, precision)
+    given = [example.undrawn for example in as_they_are(found)]
     if len({example.right for example in given}) < 2:
         raise ConfigError(f"{len(given)} hard necks, all right or all wrong: nothing to fit; ask for more (--necks)")
     model = with_line(chain, given)
     content = {
         "parameters": {name: round(value, 5) for name, value in model.to_json().items()},
         "fitted": {
+            "what": "intercept and slope; the others are set by hand, see docs/levels.md",
             "weights": store.digest_file(weights), "precision": precision or "of the weights", "seed": seed,
             "necks": necks, "named": len(given),
             "wrong": sum(not example.right for example in given),
             "log_loss": [round(float(log_losses(given, of).mean()), 4) for of in (chain, model)],
-            "command": f"python -m stage1_segment calibrate-levels --necks {necks} --seed {seed}",
+            "command": f"python -m stage1_segment calibrate-levels --necks {necks} --seed {seed}"
+            + (f" --precision {precision}" if precision else ""),
         },
     }  # fmt: skip
     store.write_json(output or beside, content)

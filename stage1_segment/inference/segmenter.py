@@ -24,7 +24,7 @@ from stage1_segment.inference.levels.abstain import said_of, without_uncertain
 from stage1_segment.inference.levels.along_discs import DRAWN_AGAIN_BELOW, moved_to_discs
 from stage1_segment.inference.levels.certainty import LevelCertainty, certainty_of, log_odds
 from stage1_segment.inference.levels.model import LevelModel, model_beside
-from stage1_segment.inference.levels.profile import Profile, read_profile
+from stage1_segment.inference.levels.profile import Profile, read_profile, renamed
 from stage1_segment.inference.postprocess import postprocess
 from stage1_segment.inference.sliding_window import sliding_window
 from stage1_segment.inference.upsample import Border, upsampled_labels
@@ -155,7 +155,8 @@ def _drawn_again(
     first: _Labelled, scan: Volume, start: np.ndarray, stop: np.ndarray, segmenter: Segmenter
 ) -> _Labelled:
     """Where the level count is doubted and borders lie off the discs, the second pass once more, shown names that were
-    moved to the discs; kept where the count is surer then."""
+    moved to the discs; kept where the count is surer then. How sure is said by what was seen before: the network, which
+    was shown the names, is no second witness of them."""
     if segmenter.levels is None or first.seen is None or first.certainty is None:
         return first
     odds = log_odds(first.seen, segmenter.levels)
@@ -167,11 +168,13 @@ def _drawn_again(
         return first
     numbers = moved.with_array(moved.array.astype(np.float32))
     again = _labelled(scan, numbers, start, stop, segmenter)
-    if again.seen is None or again.certainty is None or log_odds(again.seen, segmenter.levels) <= odds:
+    seen = renamed(first.seen, scan.crop(start, stop).with_array(again.labels))
+    certainty = certainty_of(seen, segmenter.levels)
+    if certainty is None or log_odds(seen, segmenter.levels) <= odds:
         return first
     before = f"the level count's certainty was {first.certainty.study:.2f} before"
     notice = f"borders were drawn again along the discs: {before}"
-    return replace(again, notices=(*again.notices, notice))
+    return replace(again, notices=(*again.notices, notice), seen=seen, certainty=certainty)
 
 
 def _told(found: Segmentation, least: float) -> Segmentation:

@@ -1,17 +1,24 @@
-"""Names are moved to the discs where borders drifted off them; arches, which have none, keep theirs."""
+"""Names are moved to the discs where borders drifted off; arches, which have none, keep theirs; when it is done."""
 
 from dataclasses import replace
 
 import numpy as np
+import pytest
+import torch
 from drawn_profile import drawn_profile
 from scipy.spatial import cKDTree
 
 from common.volume import Grid, Volume
+from stage1_segment.inference import segmenter
 from stage1_segment.inference.levels.along_discs import moved_to_discs
+from stage1_segment.inference.levels.certainty import LevelCertainty, certainty_of
 from stage1_segment.inference.levels.line import STEP_MM
 from stage1_segment.inference.levels.model import LevelModel
-from stage1_segment.inference.levels.profile import Profile
+from stage1_segment.inference.levels.profile import Profile, renamed
+from stage1_segment.inference.segmenter import Segmenter, _Labelled
+from stage1_segment.settings import PatchSettings, PredictSettings
 
+SURE = LevelCertainty(1.0, {}, {})
 BODY_MM, BEHIND_MM = 9.0, 25.0
 
 
@@ -57,3 +64,46 @@ def test_nothing_is_moved_where_borders_lie_at_their_discs() -> None:
     seen, truth = drawn_profile()
     labels, _, _ = column(seen.line, seen.names, truth)
     assert moved_to_discs(labels, seen, LevelModel()) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "moves", "kept"),
+    [(-2.0, 3.0, True, "again"), (-2.0, -3.0, True, "first"), (2.0, 9.0, True, "first"), (-2.0, 3.0, False, "first")],
+    ids=["doubted and surer then", "doubted and no surer", "not doubted", "nothing to move"],
+)
+def test_drawn_again_only_where_doubted_and_kept_only_where_surer(
+    first: float, again: float, moves: bool, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`above_mm` stands for the chain's log odds. A calibration that calls all certain changes nothing."""
+    names = torch.nn.functional.one_hot(torch.ones((2, 2, 2), dtype=torch.long), 9).movedim(3, 0).float()
+    scan = Volume(np.zeros((2, 2, 2), np.int16), np.eye(4))
+    seen = drawn_profile(above_mm=first)[0]
+    found = {
+        of: _Labelled(np.full((2, 2, 2), n, np.uint8), names, scan.grid, (of,), seen, SURE)
+        for n, of in enumerate(("first", "again"), start=1)
+    }
+    shown, others = [], replace(seen, names=np.where(seen.names == 5, 6, seen.names), above_mm=again)
+
+    def labelled(scan: Volume, previous: Volume, *_: object) -> _Labelled:
+        shown.append(previous.array)
+        return found["again"]
+
+    monkeypatch.setattr(segmenter, "_labelled", labelled)
+    monkeypatch.setattr(segmenter, "log_odds", lambda seen, model: seen.above_mm)
+    monkeypatch.setattr(segmenter, "renamed", lambda of, mask: others if of is seen and (mask.array == 2).all() else of)
+    moved = scan.with_array(np.full((2, 2, 2), 5, np.uint8)) if moves else None
+    monkeypatch.setattr(segmenter, "moved_to_discs", lambda labels, *_: moved if (labels.array == 1).all() else None)
+    own = Segmenter(torch.nn.Identity(), PatchSettings(), PredictSettings(), torch.device("cpu"), LevelModel())
+    best = segmenter._drawn_again(found["first"], scan, np.zeros(3, int), np.full(3, 2), own)
+    assert best.labels[0, 0, 0] == found[kept].labels[0, 0, 0] and best.seen is (others if kept == "again" else seen)
+    assert best.certainty == (certainty_of(others, LevelModel()) if kept == "again" else SURE)
+    assert len(shown) == (first < 0 and moves) and all((of == 5).all() for of in shown)
+    assert any("drawn again" in said for said in best.notices) == (kept == "again")
+
+
+def test_other_names_on_the_same_line() -> None:
+    seen, truth = drifted_profile()
+    right, _, _ = column(seen.line, truth, truth)
+    found = renamed(seen, right)
+    assert np.mean(found.names == truth) > 0.95 > np.mean(seen.names == truth)
+    assert found.classes is seen.classes and found.hu is seen.hu

@@ -1,6 +1,6 @@
 """What is seen along the line through the bodies: the network's classes, the mask's names, density."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -58,6 +58,11 @@ def read_profile(classes: np.ndarray, grid: Grid, mask: Volume, region: Volume, 
         float(ends.max() - line[0, 2]),
         float(line[-1, 2] - ends.min()),
     )
+
+
+def renamed(seen: Profile, mask: Volume) -> Profile:
+    """The same with another mask's names."""
+    return replace(seen, names=names_at(mask, across(seen.line, RADIUS_MM)))
 
 
 def names_at(mask: Volume, places: np.ndarray) -> np.ndarray:
