@@ -46,8 +46,7 @@ def postprocess(
     """mask (X, Y, Z) uint8 of `labels.CLASS_NAMES`, axes nearest to R, A, S, `spacing` (3,) mm -> the mask as
     anatomy allows it, and what was changed, a sentence each. A level with too little bone becomes absent, and
     all of a neck where most of it stands in no row of levels, or more bone lies astray than in it."""
-    pieces = [piece for label in range(1, len(CLASS_NAMES)) for piece in find_pieces(mask, label, spacing)]
-    vertebrae, rest = _vertebrae(pieces, settings)
+    vertebrae, rest = _vertebrae(find_pieces(mask, spacing), settings)
     owner = np.zeros(mask.shape, np.uint16)  # number of the vertebra that each voxel belongs to
     for number, vertebra in enumerate(vertebrae, start=1):
         owner[vertebra.box][vertebra.inside] = number
@@ -72,11 +71,13 @@ def postprocess(
     return translate(owner, np.array([0, *names], np.uint8)), tuple(notices)
 
 
-def find_pieces(mask: np.ndarray, label: int, spacing: np.ndarray) -> list[Piece]:
-    """The connected pieces (26 neighbours) of a label, largest first."""
-    box = ndimage.find_objects(mask, max_label=label)[label - 1]
-    if box is None:
-        return []
+def find_pieces(mask: np.ndarray, spacing: np.ndarray) -> list[Piece]:
+    """The connected pieces (26 neighbours) of each label in turn, its largest first."""
+    boxes = enumerate(ndimage.find_objects(mask, max_label=THORACIC), start=1)
+    return [piece for label, box in boxes if box is not None for piece in _pieces_of(mask, label, box, spacing)]
+
+
+def _pieces_of(mask: np.ndarray, label: int, box: tuple[slice, ...], spacing: np.ndarray) -> list[Piece]:
     origin = np.array([s.start for s in box])
     parts, _ = ndimage.label(mask[box] == label, TOUCHING)
     pieces = []

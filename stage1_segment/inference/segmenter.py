@@ -1,5 +1,6 @@
 """Segments one CT in two passes: the whole scan coarsely, then the spine at finer spacing."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from stage1_segment.inference.levels.profile import Profile, read_profile, renam
 from stage1_segment.inference.postprocess import postprocess
 from stage1_segment.inference.sliding_window import sliding_window
 from stage1_segment.inference.upsample import Border, upsampled_labels
+from stage1_segment.inference.windows import padded, windows_about
 from stage1_segment.network import build_network
 from stage1_segment.network_input import as_previous_pass, covering_grid, scaled
 from stage1_segment.pretrained import PRETRAINED
@@ -231,18 +233,16 @@ def _border(region: Volume, hu: np.ndarray, logits: Tensor, segmenter: Segmenter
 
 def _infer(ct: np.ndarray, previous: np.ndarray | None, segmenter: Segmenter) -> Tensor:
     """CT in 0..1 and previous (None in the first pass), both (X, Y, Z), in windows -> logits (9, X, Y, Z) float32 on
-    the segmenter's device. What a window lacks is padded with air. Windows that hold nothing denser than air, in the
-    second pass those without any level of the previous pass, are background."""
+    the segmenter's device. The first pass looks about what is denser than air, the second about the levels of the
+    previous pass; the rest is background. What a window lacks is padded with air."""
     coarse = previous is None
-    image = torch.from_numpy(np.stack([ct, np.zeros_like(ct) if previous is None else previous]))
-
-    def predictor(windows: Tensor) -> Tensor:
-        looked_at = windows[:, 0 if coarse else 1].flatten(1).any(dim=1)  # each by itself, however many come together
-        logits = torch.zeros((len(windows), len(CLASS_NAMES), *windows.shape[2:]), device=windows.device)
-        logits[:, BACKGROUND] = 8.0
-        if looked_at.any():
-            logits[looked_at] = predict(windows[looked_at])
-        return logits
+    window = segmenter.patch.window(coarse)
+    both = np.stack([ct, np.zeros_like(ct) if previous is None else previous])
+    image, own = padded(torch.from_numpy(both), window)
+    margin = 0 if coarse else math.ceil(segmenter.predict.margin_mm / segmenter.patch.fine_mm)
+    places = windows_about(image[0 if coarse else 1] > 0, window, segmenter.predict.overlap, margin)
+    background = torch.zeros(len(CLASS_NAMES))
+    background[BACKGROUND] = 8.0
 
     def predict(windows: Tensor) -> Tensor:
         with autocast(windows.device, segmenter.predict.precision):
@@ -255,8 +255,7 @@ def _infer(ct: np.ndarray, previous: np.ndarray | None, segmenter: Segmenter) ->
     def infer(at_once: int, device: torch.device) -> Tensor:
         if isinstance(segmenter.network, nn.Module):
             segmenter.network.to(device)
-        window, overlap = segmenter.patch.window(coarse), segmenter.predict.overlap
-        return sliding_window(image.to(device), window, at_once, overlap, predictor)
+        return sliding_window(image.to(device), places, at_once, predict, background)[(slice(None), *own)]
 
     return within_memory(infer, 1 if segmenter.device.type == "cpu" else 8, segmenter.device, "segmenting")
 

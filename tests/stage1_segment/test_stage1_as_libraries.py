@@ -9,6 +9,7 @@ from torch import Tensor
 
 from common.training.instance_norm import norm_by_instances
 from stage1_segment.inference.sliding_window import gaussian, sliding_window
+from stage1_segment.inference.windows import padded, windows_about
 from stage1_segment.network import Decoder, ResidualBlock, build_network
 from stage1_segment.settings import NetworkSettings
 
@@ -58,7 +59,9 @@ def test_the_sliding_window_is_monai_s(shape: tuple[int, int, int], at_once: int
     theirs = sliding_window_inference(
         image[None], window, at_once, predict, overlap, mode="gaussian", padding_mode="constant", cval=0.0
     )[0]
-    own = sliding_window(image, window, at_once, overlap, predict)
+    whole, inside = padded(image, window)
+    places = windows_about(torch.ones(whole.shape[1:], dtype=torch.bool), window, overlap, 0)
+    own = sliding_window(whole, places, at_once, predict, torch.zeros(3))[(slice(None), *inside)]
     assert own.shape == theirs.shape == (3, *shape)
     assert torch.equal(own, theirs)
 

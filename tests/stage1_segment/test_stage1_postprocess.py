@@ -32,7 +32,7 @@ def bottom_of(mask: np.ndarray, level: int) -> int:
 def test_pieces_are_measured_in_mm() -> None:
     mask = np.zeros((10, 12, 14), np.uint8)
     mask[2:6, 3:8, 4:10] = 5
-    (piece,) = find_pieces(mask, 5, np.array([0.5, 2.0, 3.0]))
+    (piece,) = find_pieces(mask, np.array([0.5, 2.0, 3.0]))
     assert piece.volume == 4 * 5 * 6 * 3.0
     assert piece.middle.tolist() == [3.5 * 0.5, 5 * 2.0, 6.5 * 3.0]
 
