@@ -188,6 +188,8 @@ class ClassifySettings(Settings):
     """Edge of those patches in cells."""
     train: TrainSettings = TrainSettings(steps=120, batch=2, lr=5e-4, warmup=20)
     """Training of the whole network after that, on studies."""
+    freeze_encoder: bool = False
+    """Whether that training leaves the encoder as it is and teaches the head alone."""
     shuffle_labels: bool = False
     """For checks: labels and boxes of the training studies are exchanged among them at random, so that there is nothing
     to learn."""
