@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
 
 from common.errors import ConfigError
 from common.outputs import store
 from stage1_segment.evaluation.level_examples import Example, examples
-from stage1_segment.inference.levels.certainty import log_odds
+from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW, log_odds
 from stage1_segment.inference.levels.model import LevelModel, path_beside
 
 DRIFTED = "drifted"
@@ -22,7 +22,7 @@ def calibrate_levels(
     folder: Path, weights: Path, necks: int, seed: int, device: str = "auto", precision: str | None = None,
     output: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Fits intercept and slope to `necks` hard necks, made or found in `folder`, as they are before borders are drawn
+    """Fits the slope to `necks` hard necks, made or found in `folder`, as they are before borders are drawn
     again, and writes `output` (None: beside the weights): all parameters, what they were fitted on, and the log loss
     before and after. The chain's own numbers stay as the file beside the weights has them. Raises WeightsError,
     ConfigError."""
@@ -36,7 +36,7 @@ def calibrate_levels(
     content = {
         "parameters": {name: round(value, 5) for name, value in model.to_json().items()},
         "fitted": {
-            "what": "intercept and slope; the others are set by hand, see docs/levels.md",
+            "what": "slope and intercept; the others are set by hand, see docs/levels.md",
             "weights": store.digest_file(weights), "precision": precision or "of the weights", "seed": seed,
             "necks": necks, "named": len(given),
             "wrong": sum(not example.right for example in given),
@@ -55,16 +55,18 @@ def as_they_are(given: Sequence[Example]) -> list[Example]:
 
 
 def with_line(model: LevelModel, given: Sequence[Example]) -> LevelModel:
-    """The model with the intercept and the slope (above 0) that fit best which masks are right, near 0 and 1."""
+    """The model with the slope (above 0) that fits best which masks are right, near 1, and the intercept at which
+    `UNCERTAIN_BELOW` stays what it is: a calibration says how sure, not which studies are doubted."""
     odds, right = _odds(given, model), np.array([example.right for example in given], float)
+    fixed = float(logit(UNCERTAIN_BELOW))
 
-    def cost(line: np.ndarray) -> float:
-        said = line[0] + np.exp(line[1]) * odds
+    def cost(log_slope: float) -> float:
+        said = fixed + np.exp(log_slope) * (odds - fixed)
         loss = right @ np.logaddexp(0, -said) + (1 - right) @ np.logaddexp(0, said)
-        return float(loss) + 0.5 * float(line @ line)
+        return float(loss) + 0.5 * log_slope**2
 
-    intercept, slope = minimize(cost, np.zeros(2), method="BFGS").x
-    return replace(model, intercept=float(intercept), slope=float(np.exp(slope)))
+    slope = float(np.exp(minimize_scalar(cost).x))
+    return replace(model, intercept=fixed * (1 - slope), slope=slope)
 
 
 def certainties(given: Sequence[Example], model: LevelModel) -> np.ndarray:

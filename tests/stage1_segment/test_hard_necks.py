@@ -27,7 +27,7 @@ from stage1_segment.evaluation.evaluate_certainty import drawn_again
 from stage1_segment.evaluation.hard_necks import HardNeck
 from stage1_segment.evaluation.level_examples import Example
 from stage1_segment.evaluation.level_truth import drifted, named_rightly
-from stage1_segment.inference.levels.certainty import log_odds
+from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW, log_odds
 from stage1_segment.inference.levels.model import LevelModel, model_beside, path_beside
 from stage1_segment.inference.levels.profile import Profile
 from stage1_segment.inference.segmenter import Segmentation, Segmenter
@@ -100,15 +100,16 @@ def test_drift_moves_names_and_classes_together_and_nothing_else() -> None:
 
 
 def test_fit_finds_the_line_and_leaves_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Studies that are right with a probability of expit(1 + odds / 2)."""
+    """Studies that are right with a probability of 0.8 where the chain says so, and of half its log odds from there."""
     monkeypatch.setattr(calibrate, "log_odds", lambda odds, model: odds)
     rng = np.random.default_rng(0)
     odds = rng.normal(1, 4, 4000)
-    right = rng.random(len(odds)) < expit(1 + odds / 2)
+    right = rng.random(len(odds)) < expit((np.log(4) + odds) / 2)
     given: list = [Example("usual", seen, np.zeros(0), bool(good)) for seen, good in zip(odds, right)]
     start = dataclasses.replace(LevelModel(), classes=0.02)
     fitted = calibrate.with_line(start, given)
-    assert fitted.intercept == pytest.approx(1, abs=0.15) and fitted.slope == pytest.approx(0.5, abs=0.05)
+    assert fitted.slope == pytest.approx(0.5, abs=0.05)
+    assert expit(fitted.intercept + fitted.slope * np.log(4)) == pytest.approx(UNCERTAIN_BELOW)
     assert calibrate.log_losses(given, fitted).mean() < calibrate.log_losses(given, start).mean() - 0.05
     assert dataclasses.replace(fitted, intercept=0.0, slope=1.0) == start
 
