@@ -15,7 +15,7 @@ from common.phantom.anatomy.signed_distance import (
     squircle,
 )
 from common.phantom.anatomy.subaxial import Solid
-from common.phantom.anatomy.vertebra_parts import mirror, over
+from common.phantom.anatomy.vertebra_parts import by_side, mirror, over
 
 CONVERGENCE = np.radians(22)
 """The lateral masses' long axes meet in front."""
@@ -45,7 +45,7 @@ def atlas(d: Dimensions, joints: dict[str, JointPlane], size: float) -> tuple[So
         outline = squircle(cos * dx + sin * dy, cos * dy - sin * dx, 6.6 * size, 10.6 * size, 0.5)
         cup = 0.38 * np.clip(dx, -9, 7) + np.float32(0.030 / size) * np.minimum(dy * dy, 120)
         top = (z - np.float32(4.6 * size) - cup) * np.float32(0.88)
-        bottom = np.where(raw[0] > 0, over(raw, joints["inferior_right"]), over(raw, joints["inferior_left"]))
+        bottom = by_side(raw, lambda side: over(raw, joints[f"inferior_{side}"]))
         return smooth_intersection(outline, np.maximum(top, bottom), 2.0)
 
     def solid(q: np.ndarray, raw: np.ndarray) -> np.ndarray:

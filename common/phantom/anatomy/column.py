@@ -20,6 +20,7 @@ class Bone:
     posterior_arch_right, lateral_mass_left, lateral_mass_right; C2 also dens_tip, dens_neck, pars_left, pars_right.
     `size`: name -> mm: body_width, body_depth, body_height, canal_width, canal_depth.
     `bounds`: (2, 3) local corners that hold the bone with a margin.
+    `moved_mm`: how far fragments have moved; more than 3 mm from the intact bone `distance` may not know of them.
     """
 
     level: str
@@ -28,6 +29,7 @@ class Bone:
     size: dict[str, float]
     bounds: np.ndarray
     cortex_mm: float = 1.0
+    moved_mm: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,10 @@ class PosedBone:
     def to_world(self, local: np.ndarray) -> np.ndarray:
         """Local mm (..., 3) -> world RAS mm (..., 3)."""
         return np.asarray(local) @ self.pose[:3, :3].T + self.pose[:3, 3]
+
+    def distance(self, world: np.ndarray) -> np.ndarray:
+        """Signed distance (...) mm of world points (..., 3) from the bone's surface."""
+        return self.bone.distance(self.to_local(world))
 
     def world_bounds(self) -> np.ndarray:
         """(2, 3) world corners of the axis-aligned box that holds the bone."""

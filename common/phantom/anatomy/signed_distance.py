@@ -1,5 +1,6 @@
 """Signed distances of simple solids and how to join them; all in mm, negative inside, float32."""
 
+import math
 from collections.abc import Callable
 from functools import reduce
 
@@ -10,11 +11,21 @@ Distance = Callable[[np.ndarray], np.ndarray]
 
 
 TINY = np.float32(1e-6)
+FAR_MM = 8.0
+"""Where no point of several lies nearer to a solid its distance isn't worked out; nothing is painted so far off."""
 
 
 def components(points: np.ndarray) -> np.ndarray:
     """Points (..., 3) -> (3, N) with contiguous rows, so that arithmetic on one coordinate is fast."""
     return np.ascontiguousarray(np.asarray(points, np.float32).reshape(-1, 3).T)
+
+
+def apart(q: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray | None:
+    """Where all points (3, N) lie farther than FAR_MM from the box between the corners `low` and `high` (3,): how far
+    their own box does, as (N,) distances; else None."""
+    gap = np.maximum(np.maximum(low - q.max(axis=1), q.min(axis=1) - high), 0)
+    away = math.sqrt(gap @ gap)
+    return np.full(q.shape[1], away, np.float32) if away > FAR_MM else None
 
 
 def smooth_union(a: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
@@ -44,7 +55,10 @@ def smooth_subtraction(a: np.ndarray, b: np.ndarray, radius: float) -> np.ndarra
 
 def ellipsoid(points: np.ndarray, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Distance to an axis-aligned ellipsoid, exact at the surface to first order. (..., 3) -> (...)."""
-    q = components(points) - np.float32(centre).reshape(3, 1)
+    q = components(points)
+    if (far := apart(q, np.subtract(centre, radii), np.add(centre, radii))) is not None:
+        return far.reshape(np.shape(points)[:-1])
+    q = q - np.float32(centre).reshape(3, 1)
     return _elliptic(q, np.float32(radii).reshape(3, 1)).reshape(np.shape(points)[:-1])
 
 
@@ -61,9 +75,13 @@ def beam(
     The radii are half the section's size along `up` (made perpendicular to the bar) and across it.
     """
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
+    first, last = max(start_radii), max(end_radii)
+    q = components(points)
+    if (far := apart(q, np.minimum(start - first, end - last), np.maximum(start + first, end + last))) is not None:
+        return far.reshape(np.shape(points)[:-1])
     length = float(np.linalg.norm(end - start))
     frame = bar_frame(end - start, up)
-    q = (frame.astype(np.float32) @ components(points)) - np.float32(frame @ start).reshape(3, 1)
+    q = (frame.astype(np.float32) @ q) - np.float32(frame @ start).reshape(3, 1)
     inside = np.clip(q[0], 0, length)
     q[0] -= inside
     inside *= np.float32(1 / length)
@@ -92,8 +110,13 @@ def polyline_beam(
 def capsule(points: np.ndarray, start: np.ndarray, end: np.ndarray, start_mm: float, end_mm: float) -> np.ndarray:
     """Distance to a round bar whose radius goes from `start_mm` to `end_mm`. (..., 3) -> (...)."""
     begin = np.asarray(start, np.float32)
-    way = np.asarray(end, np.float32) - begin
-    q = components(points) - begin.reshape(3, 1)
+    stop = np.asarray(end, np.float32)
+    way = stop - begin
+    q = components(points)
+    thick = max(start_mm, end_mm)
+    if (far := apart(q, np.minimum(begin, stop) - thick, np.maximum(begin, stop) + thick)) is not None:
+        return far.reshape(np.shape(points)[:-1])
+    q = q - begin.reshape(3, 1)
     along = np.clip((way @ q) / np.float32(way @ way), 0, 1)
     q -= way.reshape(3, 1) * along
     np.multiply(q, q, out=q)
@@ -143,7 +166,11 @@ def ring(
 
     `half_height`, `half_width`: half the section's size along z and across the ring, numbers or one per point.
     """
-    x, y, z = components(points) - np.float32(centre).reshape(3, 1)
+    q, wide = components(points), np.max(half_width)
+    half = np.array([half_x + wide, half_y + wide, np.max(half_height)])
+    if (far := apart(q, centre - half, centre + half)) is not None:
+        return far.reshape(np.shape(points)[:-1])
+    x, y, z = q - np.float32(centre).reshape(3, 1)
     across = squircle(x, y, half_x, half_y, 1.0)
     q = np.stack([across, z, np.zeros_like(z)])
     radii = np.empty_like(q)

@@ -13,7 +13,7 @@ from common.phantom.anatomy.signed_distance import Distance, components
 from common.phantom.anatomy.subaxial import Solid, subaxial
 from common.phantom.anatomy.thoracic import thoracic
 
-BLOCK = 8192
+BLOCK = 16384
 """Points worked on at a time, so that what lies between steps stays in the processor's cache."""
 MARGIN_MM = 3.0
 

@@ -4,13 +4,14 @@ All functions take points as (3, N) float32 in the bone's frame and return dista
 part is paired. Everything is in mm.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from common.phantom.anatomy.alignment import JOINT_GAP_MM, JointPlane
 from common.phantom.anatomy.dimensions import Dimensions
-from common.phantom.anatomy.signed_distance import beam, smooth_intersection, smooth_union, squircle
+from common.phantom.anatomy.signed_distance import apart, beam, smooth_intersection, smooth_union, squircle
 
 
 def mirror(q: np.ndarray) -> np.ndarray:
@@ -40,6 +41,10 @@ class BodyForm:
 def body(q: np.ndarray, d: Dimensions, form: BodyForm) -> np.ndarray:
     """A vertebral body: oblong, waisted, the upper endplate dished with uncinate processes at its sides, the lower
     one arched from front to back with a lip in front and bevelled sides."""
+    grown = 1 + 2.6 * form.osteophyte
+    half = np.array([d.width / 2 + grown, d.depth / 2 + grown, d.height / 2 + 1 + 1.5 * form.uncus + form.lip])
+    if (far := apart(q, -half, half)) is not None:
+        return far
     x, y, z = q
     m = np.abs(x)
     a, b, h = np.float32(d.width / 2), np.float32(d.depth / 2), np.float32(d.height / 2)
@@ -81,8 +86,8 @@ def pillar(
     `raw`: the points before the bone's personal warp, since both bones of a joint share its plane;
     `reach`: how far the facets stand above and below the joints' middles.
     """
-    sides = []
-    for side in ("left", "right"):
+
+    def column(side: str) -> np.ndarray:
         upper, lower = joints[f"superior_{side}"], joints[f"inferior_{side}"]
         way = upper.point - lower.point
         rise = np.clip((q[2] - np.float32(lower.point[2])) / np.float32(way[2]), -0.3, 1.3)
@@ -95,8 +100,9 @@ def pillar(
         )
         ends = np.maximum(q[2] - np.float32(upper.point[2] + reach), np.float32(lower.point[2] - reach) - q[2])
         cut = np.maximum(np.maximum(under(raw, upper), over(raw, lower)), ends)
-        sides.append(smooth_intersection(column, cut, 3.0))
-    return np.where(q[0] > 0, sides[1], sides[0])
+        return smooth_intersection(column, cut, 3.0)
+
+    return by_side(q, column)
 
 
 def facet_column(
@@ -110,8 +116,8 @@ def facet_column(
 ) -> np.ndarray:
     """Short columns of both sides that end in the joints named `end` ("superior", "inferior"); arguments as in
     `pillar`."""
-    sides = []
-    for side in ("left", "right"):
+
+    def column(side: str) -> np.ndarray:
         joint = joints[f"{end}_{side}"]
         column = squircle(q[0] - np.float32(joint.point[0]), q[1] - np.float32(joint.point[1]), half_x, half_y, 0.6)
         if end == "superior":
@@ -119,8 +125,17 @@ def facet_column(
         else:
             cut = np.maximum(over(raw, joint), q[2] - np.float32(joint.point[2] + length))
             cut = np.maximum(cut, np.float32(joint.point[2] - length * 0.6) - q[2])
-        sides.append(smooth_intersection(column, cut, 2.0))
-    return np.where(q[0] > 0, sides[1], sides[0])
+        return smooth_intersection(column, cut, 2.0)
+
+    return by_side(q, column)
+
+
+def by_side(q: np.ndarray, one: Callable[[str], np.ndarray]) -> np.ndarray:
+    """What `one` gives for "left" and "right", each for its own points of (3, N); a side without points isn't asked."""
+    right = q[0] > 0
+    if right.all():
+        return one("right")
+    return np.where(right, one("right"), one("left")) if right.any() else one("left")
 
 
 def under(q: np.ndarray, joint: JointPlane) -> np.ndarray:

@@ -131,8 +131,10 @@ def fracture_bone(bone: Bone, plan: FracturePlan) -> tuple[Bone, Distance]:
     if plan.level != bone.level:
         raise ValueError(f"a fracture planned for {plan.level} can't be put into {bone.level}")
     broken = BrokenDistance(bone.distance, damage_of(bone, plan), plan.width_mm)
-    margin = np.array([[-1.0], [1.0]]) * (0.6 * broken.damage.span)
-    return replace(bone, distance=broken, bounds=bone.bounds + margin), CrossingDistance(broken)
+    span = broken.damage.span
+    margin = np.array([[-1.0], [1.0]]) * (0.6 * span)
+    whole = replace(bone, distance=broken, bounds=bone.bounds + margin, moved_mm=bone.moved_mm + span)
+    return whole, CrossingDistance(broken)
 
 
 def fracture_bone_all(bone: Bone, plans: list[FracturePlan]) -> tuple[Bone, Distance]:

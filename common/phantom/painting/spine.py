@@ -10,9 +10,8 @@ from common.phantom.anatomy.dimensions import COLUMN_LEVELS
 from common.phantom.anatomy.person import Person
 from common.phantom.anatomy.signed_distance import beam, components, smooth_intersection, squircle
 from common.phantom.painting.canvas import Canvas
+from common.phantom.painting.near import voxels_near
 
-COARSE = 3
-"""A distance is first taken at every third voxel, then only near and inside of the bone."""
 TILE_MM = 48.0
 STEP_MM = 0.75
 """Period and step of the marrow's texture."""
@@ -36,7 +35,7 @@ def _paint_bone(
     window = canvas.window(*posed.world_bounds())
     if window is None:
         return
-    where, world = _near(canvas, posed, window)
+    where, world = voxels_near(canvas, window, posed.distance, posed.bone.moved_mm)
     if not len(world):
         return
     local = posed.to_local(world)
@@ -53,24 +52,6 @@ def _paint_bone(
         shell = distance > -np.maximum(posed.bone.cortex_mm, canvas.grid.spacing.min())
         codes = canvas.tissues[window]
         codes[where] = np.where(mine, np.where(shell, number + tissues.CORTEX, number), codes[where])
-
-
-def _near(
-    canvas: Canvas, posed: PosedBone, window: tuple[slice, ...]
-) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Voxels of the window that may be covered: their indices in it, and world points (N, 3)."""
-    sparse = tuple(slice(side.start, side.stop, COARSE) for side in window)
-    coarse = posed.bone.distance(posed.to_local(canvas.points(sparse)))
-    reach = 1.5 * float(np.linalg.norm(canvas.grid.spacing)) + 0.7
-    close = coarse < reach
-    for axis in range(3):
-        close = np.repeat(close, COARSE, axis=axis)
-    # A coarse sample stands for the voxels around it: move the blocks back by half of their width.
-    half = COARSE // 2
-    shape = [side.stop - side.start for side in window]
-    close = np.pad(close, [(0, COARSE)] * 3, mode="edge")[tuple(slice(half, half + n) for n in shape)]
-    where = np.nonzero(close)
-    return where, np.stack([line[index] for line, index in zip(canvas.lines(window), where)], axis=-1)
 
 
 def _bone_hu(

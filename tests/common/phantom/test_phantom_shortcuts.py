@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from common.phantom.anatomy import signed_distance, vertebra
+from common.phantom.anatomy.column import PosedBone
 from common.phantom.anatomy.person import make_person
 from common.phantom.anatomy.signed_distance import bar_frame
 from common.phantom.anatomy.vertebra import make_bone
 from common.phantom.fractures.breaking import CROSSING_MM, fracture_bone
 from common.phantom.fractures.plan import plan_fracture
 from common.phantom.painting.canvas import Canvas
+from common.phantom.painting.near import voxels_near
 from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
 from common.phantom.scanner.artefacts import add_beam_hardening
 from common.phantom.scanner.blur import SLICE_SIDE_SHARE, blur, point_spread
@@ -90,6 +93,47 @@ def test_a_crossing_is_where_a_cut_lies_within_the_bone(level, kind, shift):
         plain |= by_the_cut & (broken._squeezed(points) < 0)
     assert plain.sum() > 20
     np.testing.assert_array_equal(crossing(points) < 0, plain)
+
+
+@pytest.mark.parametrize(("level", "kind", "shift"), [("C4", None, 0.0), ("C2", "dens_2", 6.0)])
+def test_no_voxel_of_a_bone_is_overlooked(level, kind, shift):
+    bone = make_bone(level, make_person(1, 1))
+    if kind:
+        plan = dataclasses.replace(plan_fracture(level, np.random.default_rng(5), kind), displacement_mm=shift)
+        bone = fracture_bone(bone, plan)[0]
+    posed = PosedBone(bone, np.eye(4))
+    low, high = posed.world_bounds()
+    canvas = Canvas.filled(Grid.around((low + high) / 2, high - low, [0.8, 0.8, 1.0]))
+    window = tuple(slice(1, n) for n in canvas.grid.shape)
+    everywhere = posed.distance(canvas.points(window))
+    asked = []
+
+    def distance(world):
+        asked.append(len(world))
+        return posed.distance(world)
+
+    where, world = voxels_near(canvas, window, distance, bone.moved_mm)
+    found = np.zeros(everywhere.shape, int)
+    np.add.at(found, where, 1)
+    assert found.max() == 1 and (found[everywhere < 0.43] == 1).all() and (everywhere < 0).sum() > 5000
+    np.testing.assert_array_equal(world, canvas.points(window)[where])
+    assert sum(asked) < found.size / 10 and found.mean() < 0.5
+
+
+def test_what_is_far_from_a_solid_is_not_worked_out_and_the_rest_is_the_same(monkeypatch):
+    person = make_person(3, 2)
+    for level in ("C1", "C2", "C6", "T2"):
+        bone = make_bone(level, person)
+        axes = [np.arange(low, high, 1.7) for low, high in bone.bounds.T]
+        points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float32).reshape(-1, 3)
+        monkeypatch.setattr(signed_distance, "FAR_MM", 1e3)
+        plain = bone.distance(points)
+        monkeypatch.undo()
+        monkeypatch.setattr(vertebra, "BLOCK", 1500)  # of few planes, so that much lies far from each
+        quick = bone.distance(points)
+        near = plain < 1
+        np.testing.assert_allclose(quick[near], plain[near], atol=2e-3)
+        assert (quick[~near] > 0.99).all() and (quick != plain).mean() > 0.1
 
 
 def test_a_bars_frame_is_right_handed():
