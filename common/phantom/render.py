@@ -9,8 +9,7 @@ from common.labels import LEVEL_IDS
 from common.phantom.anatomy.column import Column, PosedBone
 from common.phantom.anatomy.person import Person
 from common.phantom.anatomy.posture import make_column
-from common.phantom.anatomy.signed_distance import Distance
-from common.phantom.fractures.breaking import fracture_bone
+from common.phantom.fractures.breaking import CrossingDistance, fracture_bone
 from common.phantom.fractures.mimics import add_lookalikes, paint_sclerosis
 from common.phantom.fractures.paint import paint_crossings, paint_impaction
 from common.phantom.fractures.plan import FracturePlan
@@ -55,7 +54,7 @@ def render(plan: StudyPlan, matrix: int) -> Rendered:
 
 def _with_findings(
     column: Column, plan: StudyPlan, person: Person
-) -> tuple[Column, list[tuple[FracturePlan, Distance]]]:
+) -> tuple[Column, list[tuple[FracturePlan, CrossingDistance]]]:
     """The column with look-alikes in its bones and the planned fractures; where each fracture crosses its bone."""
     bones, breaks = {}, []
     for level, posed in column.bones.items():

@@ -1,5 +1,6 @@
 """A bone's distance with a fracture in it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -101,23 +102,36 @@ class CrossingDistance:
     def __call__(self, points: np.ndarray) -> np.ndarray:
         shape = np.shape(points)[:-1]
         points = np.asarray(points, np.float32).reshape(-1, 3)
-        damage, reach = self.broken.damage, CROSSING_MM + self.broken.width_mm / 2
         result = np.full(len(points), 10.0, np.float32)
-        for fragment in damage.fragments:
-            self._cross(result, points, fragment, reach, 0.3)
-            if not fragment.motion.still:
-                self._cross(result, fragment.motion.undo(points), fragment, reach, 0.3)
-        if damage.impaction is not None:
-            crushed = Fragment((damage.impaction,), at_rest(damage.impaction.centre))
-            self._cross(result, points, crushed, CROSSING_MM, 0.0)
+        for places, *cut in self._cuts(points):
+            self._cross(result, places, *cut)
         return result.reshape(shape)
+
+    def at_least(self, points: np.ndarray) -> np.ndarray:
+        """What the distance at local points (n, 3) isn't below, as (n,) mm; it grows with the way to the crossing."""
+        bound = np.full(len(points), np.inf, np.float32)
+        for places, fragment, reach, outside_mm in self._cuts(np.asarray(points, np.float32)):
+            apart = fragment.apart_from_the_cut(places, reach)
+            inside = self.broken._squeezed(places) - outside_mm
+            np.minimum(bound, np.maximum(apart, inside), out=bound)
+        return bound
+
+    def _cuts(self, points: np.ndarray) -> Iterator[tuple[np.ndarray, Fragment, float, float]]:
+        """Each cut, where `points` (n, 3) lay when it was made, how far it reaches, and how far outside of the bone."""
+        damage, reach = self.broken.damage, CROSSING_MM + self.broken.width_mm / 2
+        for fragment in damage.fragments:
+            yield points, fragment, reach, 0.3
+            if not fragment.motion.still:
+                yield fragment.motion.undo(points), fragment, reach, 0.3
+        if damage.impaction is not None:
+            yield points, Fragment((damage.impaction,), at_rest(damage.impaction.centre)), CROSSING_MM, 0.0
 
     def _cross(
         self, result: np.ndarray, places: np.ndarray, fragment: Fragment, reach: float, outside_mm: float
     ) -> None:
         """Lowers `result` (n,) where `places` (n, 3) lie within `reach` of the fragment's cut and in the bone. The
         bone's own distance takes longest, so that it is asked for few."""
-        close = np.flatnonzero(fragment.may_lie_by_the_cut(places, reach))
+        close = np.flatnonzero(fragment.apart_from_the_cut(places, reach) < 0)
         apart = np.abs(fragment.depth(places[close])) + fragment.hold(places[close]) - reach
         close, apart = close[apart < 0], apart[apart < 0]
         inside = self.broken._squeezed(places[close]) - outside_mm
@@ -125,7 +139,7 @@ class CrossingDistance:
         result[close[crossed]] = np.minimum(result[close], np.maximum(apart, inside))[crossed]
 
 
-def fracture_bone(bone: Bone, plan: FracturePlan) -> tuple[Bone, Distance]:
+def fracture_bone(bone: Bone, plan: FracturePlan) -> tuple[Bone, CrossingDistance]:
     """The bone broken as planned, and where the fracture crosses it: a function of local points, negative there.
     Landmarks stay those of the intact bone. Raises ValueError when plan and bone are of different levels."""
     if plan.level != bone.level:

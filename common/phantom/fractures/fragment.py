@@ -72,12 +72,14 @@ class Fragment:
             near &= surface.rough_plane(points) > -margin - surface.roughness
         return near
 
-    def may_lie_by_the_cut(self, points: np.ndarray, reach: float) -> np.ndarray:
-        """True (n,) for points whose depth may lie within `reach` mm of 0; quick."""
-        near = np.zeros(len(points), bool)
+    def apart_from_the_cut(self, points: np.ndarray, reach: float) -> np.ndarray:
+        """How far (n,) mm points at least are from where their depth is within `reach` mm of 0; below 0 they may be
+        there. Quick."""
+        apart = np.full(len(points), np.inf, np.float32)
         for surface in self.surfaces:
-            near |= np.abs(surface.rough_plane(points)) < reach * surface.steepest + 2 * surface.roughness
-        return near
+            away = np.abs(surface.rough_plane(points)) - (reach * surface.steepest + 2 * surface.roughness)
+            np.minimum(apart, away, out=apart)
+        return apart
 
     def hold(self, points: np.ndarray) -> np.ndarray:
         return self.surfaces[0].hold(points)

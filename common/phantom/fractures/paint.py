@@ -4,11 +4,12 @@ import numpy as np
 from scipy import ndimage
 
 from common.phantom.anatomy.column import PosedBone
-from common.phantom.anatomy.signed_distance import Distance
+from common.phantom.fractures.breaking import CrossingDistance
 from common.phantom.fractures.plan import FracturePlan
 from common.phantom.fractures.sites import damage_of
 from common.phantom.fractures.surface import RoughSurface
 from common.phantom.painting.canvas import Canvas
+from common.phantom.painting.near import voxels_near
 
 IMPACTED_HU = 360.0
 """Above the spongy bone around it; crushed trabeculae share the space of fewer."""
@@ -36,19 +37,24 @@ def paint_impaction(canvas: Canvas, posed_bone: PosedBone, plan: FracturePlan) -
         paint_dense(canvas, posed_bone, band, 0.9 + 0.25 * min(plan.displacement_mm, 4.0), IMPACTED_HU)
 
 
-def paint_crossings(canvas: Canvas, posed_bone: PosedBone, crossing: Distance, level_id: int) -> None:
-    """Sets `canvas.crossing` to `level_id` wherever `crossing` (local points -> mm) is negative. Gaps of up to
-    3 mm between the fragments become part of the bone in `canvas.labels`, as people who outline bones see it;
-    to be called after the bones are painted."""
+def paint_crossings(canvas: Canvas, posed_bone: PosedBone, crossing: CrossingDistance, level_id: int) -> None:
+    """Sets `canvas.crossing` to `level_id` wherever `crossing` is negative. Gaps of up to 3 mm between the fragments
+    become part of the bone in `canvas.labels`, as people who outline bones see it; to be called after the bones are
+    painted."""
     window = canvas.window(*posed_bone.world_bounds())
     if window is None:
         return
-    inside = crossing(posed_bone.to_local(canvas.points(window))) < 0
-    canvas.crossing[window][inside] = level_id
+    where, world = voxels_near(canvas, window, lambda points: crossing.at_least(posed_bone.to_local(points)))
+    crossed = crossing(posed_bone.to_local(world)) < 0
+    if not crossed.any():
+        return
+    where = tuple(index[crossed] for index in where)
+    canvas.crossing[window][where] = level_id
     steps = max(round(NARROW_GAP_MM / 2 / float(np.cbrt(np.prod(canvas.grid.spacing)))), 1)
-    for place in ndimage.find_objects(inside.view(np.uint8)):
-        around = tuple(slice(max(side.start - 2 * steps, 0), side.stop + 2 * steps) for side in place)
-        labels = canvas.labels[window][around]
-        bone = np.pad(labels == level_id, steps)
-        closed = ndimage.binary_closing(bone, iterations=steps)[(slice(steps, -steps),) * 3]
-        labels[closed & inside[around] & (labels == 0)] = level_id
+    around = tuple(slice(max(index.min() - 2 * steps, 0), index.max() + 1 + 2 * steps) for index in where)
+    labels = canvas.labels[window][around]
+    inside = np.zeros(labels.shape, bool)
+    inside[tuple(index - side.start for index, side in zip(where, around))] = True
+    bone = np.pad(labels == level_id, steps)
+    closed = ndimage.binary_closing(bone, iterations=steps)[(slice(steps, -steps),) * 3]
+    labels[closed & inside & (labels == 0)] = level_id

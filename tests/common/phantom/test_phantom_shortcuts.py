@@ -1,6 +1,9 @@
 """What the generator does quickly gives what the plain way gives."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -13,7 +16,9 @@ from common.phantom.anatomy.person import make_person
 from common.phantom.anatomy.signed_distance import bar_frame
 from common.phantom.anatomy.vertebra import make_bone
 from common.phantom.fractures.breaking import CROSSING_MM, fracture_bone
+from common.phantom.fractures.paint import paint_crossings
 from common.phantom.fractures.plan import plan_fracture
+from common.phantom.make_in_parallel import single_threaded
 from common.phantom.painting.canvas import Canvas
 from common.phantom.painting.near import voxels_near
 from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
@@ -93,6 +98,30 @@ def test_a_crossing_is_where_a_cut_lies_within_the_bone(level, kind, shift):
         plain |= by_the_cut & (broken._squeezed(points) < 0)
     assert plain.sum() > 20
     np.testing.assert_array_equal(crossing(points) < 0, plain)
+
+
+@pytest.mark.parametrize(("level", "kind", "shift"), [("C7", "facet", 2.0), ("C5", "burst", 5.0), ("C2", "dens_2", 6)])
+def test_a_crossing_is_painted_as_if_every_voxel_were_asked(level, kind, shift):
+    bone = make_bone(level, make_person(1, 2))
+    plan = dataclasses.replace(plan_fracture(level, np.random.default_rng(3), kind), displacement_mm=shift)
+    broken, crossing = fracture_bone(bone, plan)
+    posed = PosedBone(broken, np.eye(4))
+    low, high = posed.world_bounds()
+    canvas = Canvas.filled(Grid.around((low + high) / 2, high - low, [0.9, 0.9, 1.25]))
+    paint_crossings(canvas, posed, crossing, 4)
+    everywhere = canvas.points(tuple(slice(0, n) for n in canvas.grid.shape))
+    plain = crossing(everywhere) < 0
+    assert plain.sum() > 50
+    np.testing.assert_array_equal(canvas.crossing == 4, plain)
+    assert (crossing.at_least(everywhere[plain]) <= 1e-4).all()
+
+
+def test_worker_processes_compute_with_one_thread_each():
+    before = dict(os.environ)
+    with single_threaded():
+        words = "import cv2, os; print(cv2.getNumThreads(), os.environ['OMP_NUM_THREADS'])"
+        said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["1", "1"] and dict(os.environ) == before
 
 
 @pytest.mark.parametrize(("level", "kind", "shift"), [("C4", None, 0.0), ("C2", "dens_2", 6.0)])
