@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ SMALL = bool(os.environ.get("SMALL"))
 SIDE, SLICES = (128, 60) if SMALL else (512, 206)
 COMPRESSED = 12 if SMALL else 40
 """Slices of the compressed series: decoders take long."""
+STUDIES = 2 if SMALL else 8
+"""Synthetic ones."""
 STAGES = (4, 8, 8)
 """Of the peer's network, when small."""
 
@@ -53,12 +56,29 @@ def commands(out: Path) -> list[Way]:
 
 
 def synthetic(out: Path) -> list[Way]:
-    """One synthetic study of 256 x 256, and a quarter of it."""
+    """Studies of a default cohort in turn: with all their files, without, and a quarter as large."""
     from common.phantom.render import render
+    from common.phantom.study import make_study
     from common.phantom.study_plan import plan_cohort
 
-    plan = plan_cohort(1, 0, 7)[0]
-    return [Way(f"{matrix} x {matrix}", lambda matrix=matrix: render(plan, matrix)) for matrix in (256, 128)]
+    plans = plan_cohort(STUDIES, 0, 7)
+
+    def with_files(matrix: int) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out) as place:
+            for plan in plans:
+                make_study(Path(place), plan, matrix)
+
+    def without(matrix: int) -> None:
+        for plan in plans:
+            render(plan, matrix)
+
+    side = 64 if SMALL else 256
+    return [
+        Way(f"{STUDIES} of {side} x {side} with files", lambda: with_files(side)),
+        Way("the same without files", lambda: without(side)),
+        Way(f"{STUDIES} of {side // 2} x {side // 2} with files", lambda: with_files(side // 2)),
+    ]
 
 
 def segment(out: Path) -> list[Way]:

@@ -51,11 +51,9 @@ class CoarseGrid:
         """Lays a tissue where `distance` (box's shape, mm) is negative; `hu` a number or an array of that shape;
         `tissue` its code, for a canvas that notes them."""
         edge = edge_mm or float(np.cbrt(np.prod(self.canvas.grid.spacing)))
-        arrays = [distance, hu] if isinstance(hu, np.ndarray) else [distance]
-        for where, (signed, *rest) in self._planes(box, arrays, distance < edge / 2):
-            cover = signed
-            cover *= -1 / edge
-            cover += 0.5
+        covered = np.float32(0.5) - distance * np.float32(1 / edge)
+        arrays = [covered, hu] if isinstance(hu, np.ndarray) else [covered]
+        for where, (cover, *rest) in self._planes(box, arrays, covered > 0):
             np.maximum(cover, 0, out=cover)
             np.minimum(cover, 1, out=cover)
             under = self.canvas.hu[where]

@@ -47,18 +47,24 @@ class EllipticTube:
         """As `distance`, in pieces of a few planes: less to compute where the bundle runs obliquely."""
         levels = neck.levels
         inside = np.flatnonzero((levels >= self.sections[0, 0] - 0.25) & (levels <= self.sections[-1, 0] + 0.25))
-        for first in inside[::planes]:
-            part = slice(int(first), int(min(first + planes, inside[-1] + 1)))
-            u, v, a, *_ = self._at(levels[part])
+        course = self._at(levels[inside])
+        for first in range(0, len(inside), planes):
+            at = course[:, first : first + planes]
+            part = slice(int(inside[first]), int(inside[first]) + at.shape[1])
+            u, v, a, *_ = at
             reach = a.max() + margin
             box = neck.box_of_planes(part, (u.min() - reach, u.max() + reach), (v.min() - reach, v.max() + reach))
             if box is not None:
-                yield box, self.distance_in(neck, box)
+                yield box, self._distance(neck, box, at)
 
     def distance_in(self, neck: Neck, box: Box) -> np.ndarray:
         """Signed distance (mm) in a given box."""
+        return self._distance(neck, box, self._at(neck.levels[box[2]]))
+
+    def _distance(self, neck: Neck, box: Box, at: np.ndarray) -> np.ndarray:
+        """As `distance_in`; `at`: the box's planes' part of what `_at` gives."""
         s = neck.levels[box[2]]
-        cu, cv, a, b, angle = self._at(s)
+        cu, cv, a, b, angle = at
         beyond = np.maximum(np.maximum(self.sections[0, 0] - s, s - self.sections[-1, 0]), 0) * np.float32(17)
         c, d = np.cos(np.radians(angle)), np.sin(np.radians(angle))
         return _ellipse(neck.uv[0][box], neck.uv[1][box], cu, cv, c, d, a, b, beyond) * np.float32(neck.size)
