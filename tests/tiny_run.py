@@ -6,12 +6,12 @@ import os
 import runpy
 import signal
 import sys
-import traceback
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import forked
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -90,46 +90,28 @@ def commands(data: Path, folder: Path) -> dict[str, list[str]]:
 
 @lru_cache(maxsize=1)
 def _import_all() -> None:
-    """Imports once what every command would import, and lets the processes that they start be forked: a run takes
-    seconds instead of a minute, and is killed while it works rather than while it imports."""
-    fork = multiprocessing.get_context("fork")
-    multiprocessing.get_context = lambda method=None: fork
+    """Imports once what every command would import: a run takes seconds instead of a minute, and is killed while it
+    works rather than while it imports."""
     stage1 = ("training.train", "inference.segmenter", "inference.cohort", "inference.preview", "evaluation.overlap")
     stage2 = ("training.train", "training.encoder_task", "predictor", "inference.submit", "report.page")
     for package, names in {"stage1_segment": stage1, "stage2_classify": stage2}.items():
         for name in names:
             importlib.import_module(f"{package}.{name}")
-    importlib.import_module("common.training.loop")
 
 
 def start(*arguments: str, log: Path) -> int:
-    """`python -m arguments` in a process group of its own, which is returned; what it says goes to `log`."""
+    """`python -m arguments` in a process group of its own, which is returned; what it says goes to `log`. The processes
+    that it starts are forked as well."""
     _import_all()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if (pid := os.fork()) != 0:
-        _started.append(pid)
-        return pid
-    code = 1
-    try:
-        os.setsid()
-        stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(stream, 1)
-        os.dup2(stream, 2)
-        sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))  # not pytest's
-        torch = importlib.import_module("torch")
-        torch.set_num_threads(1)
-        importlib.import_module("common.training.loop").threads = lambda settings: 1
+
+    def work() -> None:
+        fork = multiprocessing.get_context("fork")
+        multiprocessing.get_context = lambda method=None: fork
         sys.argv = ["", *arguments[1:]]
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+
+    _started.append(forked.start(work, log))
+    return _started[-1]
 
 
 def end_all() -> None:
@@ -148,7 +130,7 @@ def code_of(pid: int) -> int | None:
 def answer(*arguments: str, log: Path) -> tuple[int, str]:
     """The same, waited for: (exit code, what it said)."""
     began = log.stat().st_size if log.exists() else 0
-    code = os.waitstatus_to_exitcode(os.waitpid(start(*arguments, log=log), 0)[1])
+    code = forked.code_of(start(*arguments, log=log))
     return code, log.read_bytes()[began:].decode()
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -10,11 +11,13 @@ import time
 import zipfile
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from test_training import TinyTask, run
 from torch import nn
 
+from common.commandline import run as command
 from common.errors import ConfigError, OutputError, ProjectError, RunBusy
 from common.outputs.lock import only_one
 from common.training import checkpoint
@@ -46,31 +49,34 @@ def test_stopped_anywhere(tmp_path: Path, stop_at: int) -> None:
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
 
 
-@pytest.mark.slow
+class Waits(TinyTask):
+    """Waits for ever once the checkpoint of a step is there."""
+
+    def __init__(self, last: Path, step: int) -> None:
+        super().__init__()
+        self.last, self.step = last, step
+
+    def loss(self, network: nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        if _step(self.last) >= self.step:
+            time.sleep(3600)
+        return super().loss(network, batch)
+
+
 def test_killed_with_workers(tmp_path: Path) -> None:
     """SIGKILL of the whole process, samples made in two processes, twice, in a step after a checkpoint."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys, time\nfrom pathlib import Path\nhere = Path(sys.argv[1])\n"
-        "sys.path[:0] = [str(here), str(here.parents[1]), str(here.parents[2])]\n"
-        "import torch\ntorch.set_num_threads(1)\n"
-        "from test_training import TinyTask, run\n"
-        "from test_training_resumed import _step\n"
-        "class Waits(TinyTask):\n"
-        "    def loss(self, network, batch):\n"
-        "        if _step(Path(sys.argv[2]) / 'last.pt') >= int(sys.argv[3]): time.sleep(3600)\n"
-        "        return super().loss(network, batch)\n"
-        "run(Path(sys.argv[2]), Waits(), steps=12, checkpoint_every=2, workers=2)\n"
-    )
     folder = tmp_path / "killed"
-    command = [sys.executable, str(script), str(Path(__file__).parent), str(folder)]
+
+    def start(wait_after_step: int) -> int:
+        task = Waits(folder / "last.pt", wait_after_step)
+        return forked.start(lambda: run(folder, task, steps=12, checkpoint_every=2, workers=2), tmp_path / "said.txt")
+
     for kill_after_step in (2, 6):
-        process = subprocess.Popen([*command, str(kill_after_step)], cwd=Path(__file__).parents[3])
+        process = start(kill_after_step)
         _wait_until(lambda step=kill_after_step: _step(folder / "last.pt") >= step)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        os.kill(process, signal.SIGKILL)
+        assert forked.code_of(process) == -signal.SIGKILL
         assert _step(folder / "last.pt") == kill_after_step
-    subprocess.run([*command, "99"], cwd=Path(__file__).parents[3], check=True, timeout=1800)
+    assert forked.code_of(start(99)) == 0, (tmp_path / "said.txt").read_text()
     run(tmp_path / "whole", TinyTask(), steps=12, checkpoint_every=2)
     assert weights(folder) == weights(tmp_path / "whole")
 
@@ -210,20 +216,16 @@ def test_two_trainings_in_one_folder(tmp_path: Path) -> None:
         assert (tmp_path / ".lock").read_text().count("pid") == 1
 
 
-@pytest.mark.slow
 def test_disk_full_while_training(tmp_path: Path) -> None:
     """The files may hold 3000 bytes at most: the first checkpoint doesn't fit; without that limit it goes on."""
-    code = (
-        "import sys, resource\nfrom pathlib import Path\nhere = Path(sys.argv[1])\n"
-        "sys.path[:0] = [str(here), str(here.parents[1]), str(here.parents[2])]\n"
-        "from test_training import TinyTask, run\nfrom common.commandline import run as command\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\ncommand(lambda: run(Path(sys.argv[2]), TinyTask()))\n"
-    )
-    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "a")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3])
-    assert done.returncode == OutputError.exit_code
-    assert "last.pt: can't be written" in done.stderr
-    assert "Traceback" not in done.stderr
+
+    def work() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+        command(lambda: run(tmp_path / "a", TinyTask()))
+
+    assert forked.code_of(forked.start(work, tmp_path / "said.txt")) == OutputError.exit_code
+    said = (tmp_path / "said.txt").read_text()
+    assert "last.pt: can't be written" in said and "Traceback" not in said
     assert {p.name for p in (tmp_path / "a").iterdir()} == {".lock", "log.jsonl", "csv", "tensorboard"}
     run(tmp_path / "a", TinyTask())
     run(tmp_path / "b", TinyTask())
