@@ -82,6 +82,7 @@ print(sorted({HEAVY | {"matplotlib"}} & set(sys.modules)), len(times))
 """
 
 
+@pytest.mark.slow
 def test_a_prediction_imports_nothing_heavy_that_it_does_not_use(installed: Path, tmp_path: Path) -> None:
     blind, study = write_blind_weights(tmp_path / "w.safetensors"), write_ct(tmp_path / "ct.nii.gz")
     trained, mask = write_untrained_classifier(tmp_path / "c.safetensors"), write_mask(tmp_path / "mask.nii.gz")
@@ -93,6 +94,7 @@ def test_a_prediction_imports_nothing_heavy_that_it_does_not_use(installed: Path
     assert (tmp_path / "m.nii.gz").is_file() and json.loads((tmp_path / "r.json").read_text())["probabilities"]
 
 
+@pytest.mark.slow
 def test_both_steps_are_one_process_that_reads_the_study_once(installed: Path, tmp_path: Path) -> None:
     """Weights that have learned nothing end the first step with NoCervicalLevel: here the second one follows it."""
     blind, study = write_blind_weights(tmp_path / "w.safetensors"), write_ct(tmp_path / "ct.nii.gz")
@@ -110,6 +112,7 @@ def test_both_steps_are_one_process_that_reads_the_study_once(installed: Path, t
     assert {"mask.nii.gz", "preview.png", "result.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
+@pytest.mark.slow
 def test_commands_end_with_their_own_exit_codes(installed: Path, tmp_path: Path) -> None:
     """One after another in one process, which ends with the code of the last."""
     weights = tmp_path / "runs" / "mine" / "stage1" / "fold0" / "weights.safetensors"
@@ -141,6 +144,7 @@ sys.exit(last)
     assert not (out / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_both_stages_meet_in_the_folder(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     """`--help` apart, in this process, so that stage 1 can be made to see."""
     monkeypatch.syspath_prepend(installed)
