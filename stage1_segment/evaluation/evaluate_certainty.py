@@ -26,7 +26,8 @@ def evaluate_certainty(
     get wrong; whether the calibration helps. `picture`: reliability as PNG. Raises WeightsError, CorruptFile."""
     given = examples(folder, seed, necks, weights, model, device, precision)
     own = as_they_are(given)
-    parts = {"before": [example.undrawn for example in own], "after": own}
+    undrawn = [example.undrawn for example in own]
+    parts = {"before": undrawn, "after": own}
     parts |= {kind: [e for e in given if e.kind == kind] for kind in sorted({example.kind for example in given})}
     content: dict[str, Any] = {
         "necks": len(necks),
@@ -34,7 +35,7 @@ def evaluate_certainty(
         "drawn_again": drawn_again(own),
         **{name: _figures(of, model) for name, of in parts.items() if of},
         "by_the_chains_names": {"wrong_per_100": per_100(np.array([not _chain_right(e, model) for e in own]))},
-        "calibration": calibration_gain(own, model),
+        "calibration": {"before": calibration_gain(undrawn, model), "after": calibration_gain(own, model)},
     }
     if picture is not None:
         drawn = {"as they are": own, "borders drifted": [example for example in given if example.kind == DRIFTED]}

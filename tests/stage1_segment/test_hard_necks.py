@@ -157,9 +157,11 @@ def test_figures_of_hard_necks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     own = [example.seen for example in given if example.kind == "usual"]
     said = np.array([log_odds(seen, model) for seen in own])
     chain, line = np.log1p(np.exp(-said)), np.log1p(np.exp(-0.5 - said / 2))
-    assert found["calibration"]["log_loss_of_the_chain"] == pytest.approx(chain.mean(), abs=1e-3)
-    assert found["calibration"]["log_loss"] == pytest.approx(line.mean(), abs=1e-3)
-    low, high = found["calibration"]["gain_95"]
+    assert found["calibration"]["after"]["log_loss_of_the_chain"] == pytest.approx(chain.mean(), abs=1e-3)
+    assert found["calibration"]["after"]["log_loss"] == pytest.approx(line.mean(), abs=1e-3)
+    other = np.concatenate([[np.log1p(np.exp(said[0]))], chain[1:]])  # the first was wrong before
+    assert found["calibration"]["before"]["log_loss_of_the_chain"] == pytest.approx(other.mean(), abs=1e-3)
+    low, high = found["calibration"]["after"]["gain_95"]
     assert low <= (chain - line).mean() <= high and picture.is_file()
 
 

@@ -68,7 +68,7 @@ def test_nothing_is_moved_where_borders_lie_at_their_discs() -> None:
 
 @pytest.mark.parametrize(
     ("first", "again", "moves", "kept"),
-    [(-2.0, 3.0, True, "again"), (-2.0, -3.0, True, "first"), (2.0, 9.0, True, "first"), (-2.0, 3.0, False, "first")],
+    [(-0.1, 3.0, True, "again"), (-2.0, -3.0, True, "first"), (0.1, 9.0, True, "first"), (-2.0, 3.0, False, "first")],
     ids=["doubted and surer then", "doubted and no surer", "not doubted", "nothing to move"],
 )
 def test_drawn_again_only_where_doubted_and_kept_only_where_surer(

@@ -12,8 +12,9 @@ from stage1_segment.inference.levels.model import LevelModel, chain_of
 from stage1_segment.inference.levels.profile import Profile
 from stage1_segment.inference.levels.states import VALUES
 
-DRAWN_AGAIN_BELOW = float(np.log(0.8 / 0.2))
-"""The chain's log odds of a study, before they are calibrated, from which on borders stay as they are."""
+DRAWN_AGAIN_BELOW = 0.0
+"""The chain's log odds of a study, before they are calibrated, from which on borders stay as they are: the names are
+likelier right than wrong."""
 LEAST_MOVE_MM = 3.0
 """Borders nearer to their discs stay."""
 ARCH_MM = (14.0, 20.0)
