@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from common.volume import Grid, Volume
-from stage1_segment.inference import segmenter as passes
+from stage1_segment.inference import passes
 from stage1_segment.inference.bone_guard import bone_alone, spine_pieces
-from stage1_segment.inference.segmenter import Segmentation, Segmenter, segment, spine_region
+from stage1_segment.inference.passes import spine_region
+from stage1_segment.inference.segmenter import Segmentation, Segmenter, segment
 from stage1_segment.settings import PatchSettings, PostprocessSettings, PredictSettings
 
 PATCH = PatchSettings(coarse_mm=4.0, fine_mm=2.0, size=16)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from common.volume import Grid, Volume
-from stage1_segment.inference.segmenter import Segmenter, segment, spine_region
+from stage1_segment.inference.passes import spine_region
+from stage1_segment.inference.segmenter import Segmenter, segment
 from stage1_segment.settings import PatchSettings, PostprocessSettings, PredictSettings
 
 PATCH = PatchSettings(coarse_mm=6.0, fine_mm=1.5, size=16)
