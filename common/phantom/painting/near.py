@@ -12,7 +12,8 @@ STEPS = (9, 3, 1)
 AROUND = np.array(list(product((-1, 0, 1), repeat=3)))
 STEEPEST = 1.3
 """How much faster than by 1 mm a mm a distance may change."""
-SPARE_MM = 0.35
+EDGE = 0.95
+"""Voxels' widths from the surface up to which a voxel counts as touched: half a one, and some to spare."""
 
 
 def voxels_near(
@@ -28,7 +29,7 @@ def voxels_near(
     lines = canvas.lines(tuple(slice(side.start, side.stop + STEPS[0]) for side in window))
     grid = np.meshgrid(*(np.arange(0, n + STEPS[0] // 2, STEPS[0]) for n in shape), indexing="ij")
     places = [axis.ravel() for axis in grid]
-    edge = float(np.cbrt(np.prod(canvas.grid.spacing))) / 2 + SPARE_MM
+    edge = EDGE * float(np.cbrt(np.prod(canvas.grid.spacing)))
     farthest = STEEPEST * STEPS[-1] * float(np.linalg.norm(canvas.grid.spacing))
     for finer, later in zip(STEPS[1:], (farthest + moved_mm, 0.0)):
         away = finer * np.linalg.norm(AROUND * canvas.grid.spacing, axis=1)
