@@ -51,7 +51,7 @@ class SliceFiles:
 
 def _raw(dataset: Dataset) -> list[tuple[int, str | None, bytes]]:
     """Tag, value representation (None where the file doesn't say) and value of the elements as a file holds them."""
-    found = []
+    found: list[tuple[int, str | None, bytes]] = []
     for tag in sorted(dataset.keys()):
         raw = dataset.get_item(tag)
         found.append((int(tag), raw.VR, raw.value if isinstance(raw.value, bytes) else str(raw.value).encode("ascii")))

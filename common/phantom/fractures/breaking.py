@@ -103,8 +103,8 @@ class CrossingDistance:
         shape = np.shape(points)[:-1]
         points = np.asarray(points, np.float32).reshape(-1, 3)
         result = np.full(len(points), 10.0, np.float32)
-        for places, *cut in self._cuts(points):
-            self._cross(result, places, *cut)
+        for places, fragment, reach, outside_mm in self._cuts(points):
+            self._cross(result, places, fragment, reach, outside_mm)
         return result.reshape(shape)
 
     def at_least(self, points: np.ndarray) -> np.ndarray:
