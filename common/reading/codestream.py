@@ -4,6 +4,7 @@ Decoders take memory for what a stream promises, and fill what is missing with z
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -51,10 +52,12 @@ def inspect(stream: bytes, syntax: UID, pixels: int) -> Promise | None:
     return None
 
 
-def _inspect_jpeg(stream: bytes) -> Promise:
+def segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
+    """A JPEG stream's markers up to the start of its scan: which, its first byte, the length of what it heads. Raises
+    Damaged, IndexError and struct.error where it isn't one."""
     if stream[:2] != b"\xff\xd8":
         raise Damaged("its stream doesn't begin as JPEG")
-    promise, place = None, 2
+    place = 2
     while True:
         while stream[place] == 0xFF and stream[place + 1] == 0xFF:  # fill bytes
             place += 1
@@ -62,14 +65,20 @@ def _inspect_jpeg(stream: bytes) -> Promise:
             raise Damaged(f"byte {place} of its stream should be a marker")
         marker = stream[place + 1]
         (length,) = struct.unpack(">H", stream[place + 2 : place + 4])
-        if marker in START_OF_FRAME:
-            bits, rows, columns, components = struct.unpack(">BHHB", stream[place + 4 : place + 10])
-            promise = Promise(rows, columns, components, bits)
+        yield marker, place, length
         if marker == START_OF_SCAN:
-            break
+            return
         if length < 2 or marker == END[1]:
             raise Damaged("its stream holds no picture")
         place += 2 + length
+
+
+def _inspect_jpeg(stream: bytes) -> Promise:
+    promise = None
+    for marker, place, _ in segments(stream):
+        if marker in START_OF_FRAME:
+            bits, rows, columns, components = struct.unpack(">BHHB", stream[place + 4 : place + 10])
+            promise = Promise(rows, columns, components, bits)
     if promise is None:
         raise Damaged("its stream never says how large it is")
     if END not in stream[-8:] and not stream.rstrip(b"\0").endswith(END):

@@ -1,4 +1,5 @@
-"""Pixels that need no decoder: uncompressed 16-bit values of one slice in a file of its own, read as they lie there.
+"""Usual slices, read by many threads at once: 16-bit values of one slice in a file of its own, as they lie there or
+compressed without loss.
 
 Everything else, and whatever is odd about such a slice, is left to `decode`, which reads the file anew and says what is
 wrong.
@@ -10,9 +11,10 @@ from typing import BinaryIO
 
 import numpy as np
 import pydicom
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from common.errors import StudyError
+from common.reading import unlocked
 from common.reading.plausibility.judge import HIGHEST_HU, sampled
 from common.reading.sources import Source
 from common.resample import AIR_HU
@@ -33,6 +35,8 @@ TAGS = [
 LONGEST_START = 12
 """Bytes of PixelData before its values."""
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
+IN_ITEMS = b"\xff\xff\xff\xff"
+"""Length of PixelData whose values are compressed."""
 HIGHEST_PADDING = 3071
 """HU from which on `decode` takes padding for air."""
 
@@ -41,7 +45,7 @@ HIGHEST_PADDING = 3071
 class Plain:
     """Where the values of a slice lie: `place`, the first byte; `count` values of 16 bits, little endian, `signed` or
     not, of which `stored` bits count; HU are these plus `intercept`. `padding`: the lowest and highest value that mean
-    "no measurement"; None without."""
+    "no measurement"; None without. `packed`: the transfer syntax of compressed values, whose items begin at `place`."""
 
     place: int
     count: int
@@ -49,6 +53,7 @@ class Plain:
     stored: int
     intercept: int
     padding: tuple[int, int] | None
+    packed: UID | None = None
 
 
 def plain(stream: BinaryIO, start: bytes, dataset: pydicom.Dataset) -> Plain | None:
@@ -62,12 +67,14 @@ def plain(stream: BinaryIO, start: bytes, dataset: pydicom.Dataset) -> Plain | N
 
 def _plain(stream: BinaryIO, start: bytes, dataset: pydicom.Dataset) -> Plain | None:
     syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if isinstance(stream, io.BytesIO) or syntax not in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+    packed = syntax if unlocked.decodable(syntax) else None
+    if isinstance(stream, io.BytesIO) or not (packed or syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)):
         return None
-    explicit = syntax == ExplicitVRLittleEndian
+    explicit = syntax != ImplicitVRLittleEndian
     head = 12 if explicit else 8
     count = _whole(dataset, "Rows") * _whole(dataset, "Columns")
-    if start[:4] != PIXEL_DATA or int.from_bytes(start[head - 4 : head], "little") != 2 * count:
+    length = IN_ITEMS if packed else (2 * count).to_bytes(4, "little")
+    if start[:4] != PIXEL_DATA or start[head - 4 : head] != length:
         return None
     if explicit and start[4:8] not in (b"OW\0\0", b"OB\0\0"):
         return None
@@ -91,7 +98,8 @@ def _plain(stream: BinaryIO, start: bytes, dataset: pydicom.Dataset) -> Plain | 
     if "PixelPaddingValue" in dataset:
         ends = [_whole(dataset, tag, bool(signed)) for tag in TAGS if tag.startswith("PixelPadding") and tag in dataset]
         padding = min(ends), max(ends)
-    return Plain(stream.tell() - len(start) + head, count, bool(signed), stored, int(intercept), padding)
+    place = stream.tell() - len(start) + head
+    return Plain(place, count, bool(signed), stored, int(intercept), padding, packed)
 
 
 def read_plain(source: Source, values: Plain, out: np.ndarray, offset: int, voxels: int | None) -> np.ndarray | None:
@@ -99,13 +107,7 @@ def read_plain(source: Source, values: Plain, out: np.ndarray, offset: int, voxe
     those that aren't padding, with the offset, as `judge.sampled` of a volume of `voxels`. None for what needs
     `decode`: fewer bytes, values of more bits than stored, HU beyond 16 bits. May run in many threads."""
     raw = out.reshape(-1).view("<i2" if values.signed else "<u2")  # the same memory
-    try:
-        with source.open() as stream:
-            stream.seek(values.place)
-            read = stream.readinto(raw.view(np.uint8))  # type: ignore[attr-defined]  # BinaryIO doesn't tell of it
-    except (OSError, StudyError):
-        return None
-    if read != 2 * values.count or values.count != out.size:
+    if values.count != out.size or not _read_into(raw.reshape(out.shape), source, values):
         return None
     low, high = int(raw.min()), int(raw.max())
     bits = values.stored - values.signed
@@ -125,6 +127,20 @@ def read_plain(source: Source, values: Plain, out: np.ndarray, offset: int, voxe
     if low + intercept < AIR_HU:
         np.maximum(out, np.int16(AIR_HU), out=out)
     return sample
+
+
+def _read_into(raw: np.ndarray, source: Source, values: Plain) -> bool:
+    """Fills `raw` (rows, columns) with the values as stored; whether that could be done."""
+    try:
+        with source.open() as stream:
+            stream.seek(values.place)
+            if not values.packed:
+                read = stream.readinto(raw.view(np.uint8))  # type: ignore[attr-defined]  # BinaryIO doesn't tell of it
+                return read == raw.nbytes
+            items = stream.read()
+    except (OSError, StudyError):
+        return False
+    return unlocked.decode_into(items, values.packed, raw, values.stored)
 
 
 def _whole(dataset: pydicom.Dataset, tag: str, signed: bool = False) -> int:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 SMALL = bool(os.environ.get("SMALL"))
 """Little of everything, to see that each comparison runs; its ratios mean nothing."""
 SIDE, SLICES = (128, 60) if SMALL else (512, 206)
-COMPRESSED = 12 if SMALL else 40
-"""Slices of the compressed series: decoders take long."""
+COMPRESSED = 12 if SMALL else SLICES
+"""Slices of the compressed series."""
 STUDIES = 2 if SMALL else 8
 """Synthetic ones."""
 STAGES = (4, 8, 8)

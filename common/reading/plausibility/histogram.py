@@ -112,7 +112,7 @@ class Spread:
         near = self.inner[: np.searchsorted(self.inner, low + reach)]
         if len(near) < 100:
             return None
-        counts = np.histogram(near, bins=np.arange(low - 20.5, low + reach, 2.0))[0].astype(float)
+        counts = _counted(near, np.arange(low - 20.5, low + reach, 2.0))
         smooth = gaussian_filter1d(counts, 3)
         peak = int(smooth.argmax())
         if self.floor is not None and low + 2 * peak - 20 < low + 10:
@@ -129,7 +129,7 @@ class Spread:
         low, high = float(self.inner[0]) - 1000, float(self.inner[-1]) + 1000
         if high - low > 200_000:
             return None
-        counts = np.histogram(self.inner, bins=np.arange(low, high + BIN, BIN))[0].astype(float)
+        counts = _counted(self.inner, np.arange(low, high + BIN, BIN))
         inside = np.convolve(counts, np.ones(2 * HALF // BIN + 1), mode="same")
         step = BESIDE // BIN
         below = np.concatenate([np.zeros(step), inside[:-step]])
@@ -143,9 +143,16 @@ class Spread:
     def _muscle(self, centre: float) -> float:
         """The upper of the high peaks about `centre`: muscle or brain, above fat."""
         edges = np.arange(centre - 1.5 * HALF, centre + 1.5 * HALF, 2.0)
-        smooth = gaussian_filter1d(np.histogram(self.inner, bins=edges)[0].astype(float), 5)
+        smooth = gaussian_filter1d(_counted(self.inner, edges), 5)
         peaks = (smooth >= 0.4 * smooth.max()) & (smooth == maximum_filter1d(smooth, 15))
         return float(edges[np.flatnonzero(peaks)[-1]] + 1)
+
+
+def _counted(ordered: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """float, `np.histogram` of values that are sorted already."""
+    ends = np.searchsorted(ordered, edges)
+    ends[-1] = np.searchsorted(ordered, edges[-1], side="right")
+    return np.diff(ends).astype(float)
 
 
 def _limit(ordered: np.ndarray, total: int, sign: int) -> float | None:

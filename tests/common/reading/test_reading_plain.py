@@ -1,13 +1,22 @@
-"""Slices that need no decoder are read as the decoder reads them, and left to it where anything is odd."""
+"""Usual slices, compressed ones too, are read by threads as the decoder reads them, and left to it where anything is
+odd."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from common.errors import CorruptFile
-from common.reading import header, plain, voxels
+from common.reading import header, plain, unlocked, voxels
 from common.reading.selftest.specimens import random_hu, write_series
 from common.reading.sources import Source, study_files
 from common.reading.study import read_study
@@ -35,6 +44,12 @@ STRAIGHT = {
     "padding and a limit": (with_outside(-1900), {"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1800}),
     "no RescaleType": (HU, {"RescaleType": None}),
 }
+PACKED = {
+    f"{syntax.keyword}, {name}": (STRAIGHT[name][0], {**STRAIGHT[name][1], "syntax": syntax})
+    for syntax in (JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless)
+    for name in STRAIGHT
+    if name != "implicit"
+}
 LEFT_TO_DECODE = {
     "slope": (HU, {"slope": 0.5}),
     "fraction": (HU, {"intercept": 0.5}),
@@ -43,6 +58,7 @@ LEFT_TO_DECODE = {
     "padding of the other sign": (
         with_outside(63536, np.uint16, 1024), {"intercept": -1024, "PixelPaddingValue": 63536},
     ),
+    "run lengths": (HU, {"syntax": RLELossless}),
     "bits above": (with_outside(4100, np.uint16, 1024), {"intercept": -1024, "BitsStored": 12, "HighBit": 11}),
 }  # fmt: skip
 
@@ -62,9 +78,9 @@ def both(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list
     return straight, found
 
 
-@pytest.mark.parametrize("name", STRAIGHT)
+@pytest.mark.parametrize("name", [*STRAIGHT, *PACKED])
 def test_read_straight_as_the_decoder_reads(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stored, how = STRAIGHT[name]
+    stored, how = {**STRAIGHT, **PACKED}[name]
     write_series(tmp_path, stored, **how)
     straight, (own, decoded) = both(tmp_path, monkeypatch)
     assert own == decoded and isinstance(own[0], list) and set(straight) == {len(stored)}
@@ -76,6 +92,32 @@ def test_what_is_odd_is_left_to_the_decoder(name: str, tmp_path: Path, monkeypat
     write_series(tmp_path, stored, **how)
     straight, (own, decoded) = both(tmp_path, monkeypatch)
     assert own == decoded and set(straight) == {0}
+
+
+def test_without_imagecodecs_gdcm_decodes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)  # importing it fails
+    unlocked._imagecodecs.cache_clear()
+    try:
+        write_series(tmp_path, HU, syntax=JPEG2000Lossless)
+        straight, (own, decoded) = both(tmp_path, monkeypatch)
+    finally:
+        monkeypatch.undo()
+        unlocked._imagecodecs.cache_clear()
+    assert own == decoded and isinstance(own[0], list) and set(straight) == {0}
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless])
+def test_a_compressed_slice_that_is_damaged_is_left_to_the_decoder_which_refuses_it(
+    syntax: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_series(tmp_path, HU, syntax=syntax)
+    path = tmp_path / "7.dcm"
+    content = path.read_bytes()
+    middle = (content.index(plain.PIXEL_DATA) + len(content)) // 2
+    path.write_bytes(content[:middle] + content[middle + 100 : -8] + bytes(100) + content[-8:])
+    straight, (own, decoded) = both(tmp_path, monkeypatch)
+    assert own == decoded and straight == [9] and isinstance(own, tuple) and own[0] is CorruptFile
+    assert "7.dcm" in str(own[1])
 
 
 def test_interpolated_slices_and_files_in_a_zip_are_the_decoder_s(
