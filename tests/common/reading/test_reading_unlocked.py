@@ -132,6 +132,20 @@ def test_damage_that_gdcm_refuses_is_never_read(syntax: UID, tmp_path: Path) -> 
     assert refused > 50
 
 
+def test_a_byte_lost_of_jpeg2000_is_left_to_gdcm_which_refuses_it(tmp_path: Path) -> None:
+    """To OpenJPEG the end marker's first byte is the last of the picture's then, where a byte follows it."""
+    path = tmp_path / "a"
+    for seed in range(20):
+        dataset = sliced(path, picture(12, True, seed), 16, JPEG2000Lossless)
+        whole = get_frame(dataset.PixelData, 0, number_of_frames=1)
+        if whole.endswith(b"\xff\xd9"):  # of even length
+            break
+    lost = whole[:-4] + whole[-3:] + b"\0"
+    assert imagecodecs.jpeg2k_decode(lost).shape == (23, 31)
+    dataset.PixelData = encapsulate([lost])
+    assert by_gdcm(path, dataset, JPEG2000Lossless) is None and by_threads(dataset, JPEG2000Lossless) is None
+
+
 # By hand: codes 0 for no difference, 10 for one of one bit, 11 is no code
 
 
