@@ -10,8 +10,8 @@ from common.phantom.painting.canvas import Canvas
 STEPS = (9, 3, 1)
 """Of the lattices, voxels; each point stands for the 27 next finer ones about it."""
 AROUND = np.array(list(product((-1, 0, 1), repeat=3)))
-STEEPEST = 1.3
-"""How much faster than by 1 mm a mm a distance may change."""
+STEEPEST = (1.9, 1.4)
+"""By how many mm a mm a distance may change: over the first lattice's steps, and near a body."""
 EDGE = 0.95
 """Voxels' widths from the surface up to which a voxel counts as touched: half a one, and some to spare."""
 
@@ -30,10 +30,10 @@ def voxels_near(
     grid = np.meshgrid(*(np.arange(0, n + STEPS[0] // 2, STEPS[0]) for n in shape), indexing="ij")
     places = [axis.ravel() for axis in grid]
     edge = EDGE * float(np.cbrt(np.prod(canvas.grid.spacing)))
-    farthest = STEEPEST * STEPS[-1] * float(np.linalg.norm(canvas.grid.spacing))
-    for finer, later in zip(STEPS[1:], (farthest + moved_mm, 0.0)):
+    farthest = STEEPEST[1] * STEPS[-1] * float(np.linalg.norm(canvas.grid.spacing))
+    for finer, steepest, later in zip(STEPS[1:], STEEPEST, (farthest + moved_mm, 0.0)):
         away = finer * np.linalg.norm(AROUND * canvas.grid.spacing, axis=1)
-        reach = (STEEPEST * away + later + edge).astype(np.float32)
+        reach = (steepest * away + later + edge).astype(np.float32)
         close = np.flatnonzero(distance(_points(lines, places))[:, None] < reach)
         found, child = np.divmod(close, len(AROUND))
         places = [place[found] + (finer * AROUND[:, k])[child] for k, place in enumerate(places)]
