@@ -8,5 +8,5 @@ WEIGHTS = Schema("weights of stage 1", 3)
 MASK = Schema("mask of stage 1", 7)
 """Mask, levels and preview: prediction, cleaning up, description."""
 EVALUATION = Schema("evaluation of stage 1", 1)
-LEVEL_EXAMPLE = Schema("what is seen in a hard neck", 4)
+LEVEL_EXAMPLE = Schema("what is seen in a hard neck", 5)
 """Drawn necks, their scans, prediction, the line through the bodies, borders drawn again."""
