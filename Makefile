@@ -11,7 +11,7 @@ DATA         ?= data/quick
 STUDIES      ?= 16
 TEST_STUDIES ?= 8
 SEGMENT      ?= train.steps=40 train.warmup=5
-CLASSIFY     ?= encoder.steps=30 encoder.warmup=5 train.steps=20 train.warmup=3
+CLASSIFY     ?= train.steps=20 train.warmup=3
 FOLDS        ?= data.folds=2
 endif
 RUN          ?= runs/$(call spaced,$(basename $(notdir $(call joined,$(CONFIG)))))

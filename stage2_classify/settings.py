@@ -169,6 +169,13 @@ class DecisionSettings(Settings):
     """Of the calibration; cross-validation weighs the fits that these give."""
 
 
+class EncoderTrainSettings(InitTrainSettings):
+    """How the encoder is trained by itself."""
+
+    steps: int = Field(900, ge=0)
+    """0: the training of the whole network begins with the weights that this one would begin with."""
+
+
 class ClassifySettings(Settings):
     """The `classify` part."""
 
@@ -182,14 +189,12 @@ class ClassifySettings(Settings):
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()
     augment: AugmentSettings = AugmentSettings()
-    encoder: InitTrainSettings = InitTrainSettings(steps=900, batch=12, lr=3e-3)
+    encoder: EncoderTrainSettings = EncoderTrainSettings(steps=900, batch=12, lr=3e-3)
     """Training of the encoder alone, on patches of vertebrae; not for naive."""
     encoder_patch: int = Field(32, ge=8, multiple_of=4)
     """Edge of those patches in cells."""
     train: TrainSettings = TrainSettings(steps=120, batch=2, lr=5e-4, warmup=20)
     """Training of the whole network after that, on studies."""
-    freeze_encoder: bool = False
-    """Whether that training leaves the encoder as it is and teaches the head alone."""
     shuffle_labels: bool = False
     """For checks: labels and boxes of the training studies are exchanged among them at random, so that there is nothing
     to learn."""

@@ -58,7 +58,6 @@ class InitTrainSettings(TrainSettings):
     """How a network is trained, and which weights it begins with."""
 
     RENAMED: ClassVar = {"start_from": "init_from"}
-
     init_from: str | None = Field(None, exclude=True)
     """Weights to begin with: the name of some that come with the project, a file, or null for random ones. What counts
     is the file's content, which belongs into what the training came from, so its name isn't dumped."""

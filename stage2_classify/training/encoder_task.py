@@ -4,26 +4,18 @@ One vertebra in ten is fractured, and a fracture is a small part of it. On patch
 boxes or because a synthetic fracture was put there, the encoder sees many times as many fractures in the same time.
 """
 
-from pathlib import Path
-
 import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import default_collate
 
-from common.training.weights import is_described, load_state, load_weights, read_tensors
-from stage2_classify.networks import build_encoder
-from stage2_classify.pretrained import from_imagenet, from_segmenter
-from stage2_classify.pretrained.encoder import init_path
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training.encoder_patches import EncoderPatches
+from stage2_classify.training.initial_encoder import initial_encoder
 from stage2_classify.training.loss import smoothed, voxel_loss
 from stage2_classify.training.samples import Example
 
 HELD_OUT_PATCHES = 96
-RUNNING = ("running_mean", "running_var", "num_batches_tracked")
-"""What batch normalisation keeps besides weights: an encoder that was normalised by instances has none of it yet."""
-
 
 class EncoderTask:
     """See `common.training.Task`. Starts from the weights that `init_path` names.
@@ -40,23 +32,7 @@ class EncoderTask:
         self.settings = settings
         self.patches = EncoderPatches(examples, settings, grounds)
         self.held_out = held_out or []
-        self.network = build_encoder(settings.network, settings.encoder.seed)
-        start = init_path(settings)
-        if start is not None:
-            self._begin(start)
-
-    def _begin(self, start: Path) -> None:
-        if not is_described(start):
-            encoder = self.settings.network.encoder
-            from_imagenet.begin_from_imagenet(self.network, encoder, read_tensors(start), start)
-            return
-        state, description = load_weights(start)
-        if description["kind"] == from_segmenter.KIND:
-            from_segmenter.begin_from_segmenter(self.network, state, start)
-        else:
-            own = self.network.state_dict()
-            running = {name: own[name] for name in own if name not in state and name.endswith(RUNNING)}
-            load_state(self.network, {**running, **state}, start)
+        self.network = initial_encoder(settings)
 
     def sample(self, draw: int) -> dict[str, Tensor]:
         """See `EncoderPatches`."""

@@ -32,11 +32,14 @@ def train_encoder(
     grounds: "list[Example] | None" = None,
     held_out: "list[Example] | None" = None,
 ) -> "dict[str, Tensor]":
-    """Trains an encoder in `folder` from what `init_path` names, unless that is done; returns its weights. `held_out`:
-    studies whose loss the log shows."""
+    """Trains an encoder in `folder` from what `init_path` names, unless that is done; returns its weights, with
+    `encoder.steps` 0 those it begins with. `held_out`: studies whose loss the log shows."""
     from common.training.weights import load_weights
     from stage2_classify.training.encoder_task import EncoderTask
+    from stage2_classify.training.initial_encoder import initial_encoder
 
+    if settings.encoder.steps == 0:
+        return initial_encoder(settings).state_dict()
     if not training.is_current(folder, settings.encoder, provenance):
         task = EncoderTask(examples, settings, grounds, held_out)
         said = description(settings)
@@ -54,9 +57,12 @@ def pretrained(data: DataSettings, settings: ClassifySettings) -> Path:
 
 def pretrain(data: DataSettings, settings: ClassifySettings) -> int:
     """Trains the encoder alone, on every training study and on healthy scans whose bone is broken (`grounds`); returns
-    an exit code. Raises ConfigError for a network without encoder, DatasetError when there is nothing to learn from."""
+    an exit code. Raises ConfigError for a network without encoder or no steps, DatasetError when there is nothing to
+    learn from."""
     if settings.network.kind == "naive":
         raise ConfigError("network.kind is naive, which has no encoder; choose vertebra3d or slices25d")
+    if settings.encoder.steps == 0:
+        raise ConfigError("encoder.steps is 0: nothing to train; set it (configs/pretraining.yaml and real.yaml do)")
     files, not_made = ground_examples.make(data, settings)
     grounds = ground_examples.load(files)
     of_cohort = settings.grounds.share < 1 or not grounds

@@ -32,7 +32,6 @@ class ClassifyTask:
         self.network = build(settings.network, torch.from_numpy(prior), seed)
         if encoder is not None:
             self.network.get_submodule("encoder").load_state_dict(encoder)
-            self.network.get_submodule("encoder").requires_grad_(not settings.freeze_encoder)
 
     def sample(self, draw: int) -> dict[str, Tensor]:
         """One study, varied."""
