@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from common.config import DataSettings
 from common.dataset.competition import Competition
@@ -72,22 +73,25 @@ def compare(prediction: Volume, truth: Volume) -> dict[str, dict[str, float | No
     from monai.metrics import compute_dice, compute_hausdorff_distance
 
     spacing = truth.spacing
+    highest = max(LEVEL_IDS.values())
+    boxes = [ndimage.find_objects(volume.array, max_label=highest) for volume in (prediction, truth)]
     result: dict[str, dict[str, Any]] = {}
     for level, value in LEVEL_IDS.items():
-        a, t = prediction.array == value, truth.array == value
-        if not t.any():
-            if a.any():
+        own, true = (found[value - 1] for found in boxes)
+        if true is None:
+            if own is not None:
                 result[level] = {"dice": 0.0, "hd95_mm": None, "centroid_mm": None, "invented": True}
             continue
-        if not a.any():
+        if own is None:
             result[level] = {"dice": 0.0, "hd95_mm": None, "centroid_mm": None}
             continue
-        box = _box(a | t)
-        ours, theirs = (torch.from_numpy(np.ascontiguousarray(m[box]))[None, None] for m in (a, t))
+        box = _around(own, true)
+        a, t = prediction.array[box] == value, truth.array[box] == value
+        ours, theirs = (torch.from_numpy(np.ascontiguousarray(m))[None, None] for m in (a, t))
         hd95 = compute_hausdorff_distance(
             ours, theirs, include_background=True, percentile=95, spacing=spacing.tolist()
         )
-        centres = [truth.grid.to_world(np.argwhere(m[box]).mean(axis=0)) for m in (a, t)]
+        centres = [truth.grid.to_world(np.argwhere(m).mean(axis=0)) for m in (a, t)]
         result[level] = {
             "dice": round(float(compute_dice(ours, theirs, include_background=True)), 4),
             "hd95_mm": round(float(hd95), 3),
@@ -132,12 +136,9 @@ def _compare_files(mask: Path, truth: Path) -> dict[str, Any]:
     return compare(prediction, segmentation_on(prediction, truth, "rsna", is_ct=False))
 
 
-def _box(inside: np.ndarray) -> tuple[slice, ...]:
-    slices = []
-    for axis in range(3):
-        found = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
-        slices.append(slice(max(int(found[0]) - 1, 0), int(found[-1]) + 2))
-    return tuple(slices)
+def _around(one: tuple[slice, ...], other: tuple[slice, ...]) -> tuple[slice, ...]:
+    """The box that holds both, and a voxel more on every side."""
+    return tuple(slice(max(min(a.start, b.start) - 1, 0), max(a.stop, b.stop) + 1) for a, b in zip(one, other))
 
 
 def _means(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -109,6 +109,23 @@ def test_fit_and_prior_stay_inside():
     assert (best_constants(labels) > 0).all()
 
 
+def test_without_steps_the_encoder_is_what_it_begins_with(cohort, tmp_path):
+    import torch
+
+    from common.training.weights import load_weights
+    from stage2_classify.training.pretrain import pretrain, pretrained, train_encoder
+
+    first = parse({**TINY, "encoder": {**TINY["encoder"], "seed": 3}}, ClassifySettings, "test")
+    assert pretrain(cohort, first) == 0
+    weights = pretrained(cohort, first)
+    none = parse({**TINY, "encoder": {"steps": 0, "init_from": str(weights)}}, ClassifySettings, "test")
+    begun, learned = train_encoder(tmp_path / "nothing", {}, [], none), load_weights(weights)[0]
+    assert begun.keys() == learned.keys() and all(torch.equal(begun[name], learned[name]) for name in begun)
+    assert not (tmp_path / "nothing").exists()
+    with pytest.raises(ConfigError, match=r"encoder\.steps is 0"):
+        pretrain(cohort, none)
+
+
 def test_an_encoder_is_pretrained_kept_and_begun_with(cohort, tmp_path, monkeypatch, capsys):
     import torch
 
