@@ -24,6 +24,7 @@ from stage1_segment.inference.levels.certainty import LevelCertainty, certainty_
 from stage1_segment.inference.levels.model import LevelModel, model_beside
 from stage1_segment.inference.levels.profile import Profile, read_profile, renamed
 from stage1_segment.inference.passes import border_of, coarse_pass, fine_pass, spine_region
+from stage1_segment.inference.pits import closed
 from stage1_segment.inference.postprocess import postprocess
 from stage1_segment.inference.upsample import upsampled_labels
 from stage1_segment.network import build_network
@@ -140,7 +141,10 @@ def _labelled(scan: Volume, previous: Volume, start: np.ndarray, stop: np.ndarra
     """The second pass over a region, and what anatomy makes of it; `previous`: level numbers of a pass before it."""
     region = scan.crop(start, stop)
     hu, logits = fine_pass(scan, previous, start, stop, segmenter)
-    labels = upsampled_labels(logits, stop - start, border_of(region, hu, logits, segmenter))
+    border = border_of(region, hu, logits, segmenter)
+    labels = upsampled_labels(logits, stop - start, border)
+    if border is not None:
+        labels = closed(labels, scan.spacing)
     labels, notices = postprocess(labels, scan.spacing, segmenter.predict.postprocess)
     labels, flat = bone_alone(labels, region.array, segmenter.predict.postprocess.min_level_sd_hu)
     grid = covering_grid(region.grid, segmenter.patch.fine_mm)
