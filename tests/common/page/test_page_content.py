@@ -129,6 +129,14 @@ def test_what_comes_from_files_is_escaped() -> None:
     assert bad not in text and text.count("&lt;/script&gt;&lt;img") == 3
 
 
+def test_a_level_without_a_probability_says_why() -> None:
+    scan, mask = study()
+    alone, judged = page(scan, mask), page(scan, mask, {"calibrated": CALIBRATED, "not_judged": ["C2"]})
+    said = re.compile(r'class="nothing">([^<]*)<')
+    assert said.findall(alone) == ["not in view", "found", "found", *["not in view"] * 4]
+    assert said.findall(judged) == ["not in view", "not judged", *["not in view"] * 4]
+
+
 def test_niivue_is_the_file_that_it_says() -> None:
     """The single-file build of npm's @niivue/niivue 0.69.0, as it came."""
     import hashlib
