@@ -10,7 +10,7 @@ RUN          ?= runs/quick
 DATA         ?= data/quick
 STUDIES      ?= 16
 TEST_STUDIES ?= 8
-SEGMENT      ?= train.steps=40 train.warmup=5
+SEGMENT      ?= train.steps=20 train.warmup=3
 CLASSIFY     ?= train.steps=20 train.warmup=3
 FOLDS        ?= data.folds=2
 endif

@@ -107,7 +107,7 @@ def test_a_quick_submission_is_of_few_studies_in_folders_of_its_own():
     assert '--out "data/quick" --studies 16 --test-studies 8' in cohort
     trainings = [line for line in quick.splitlines() if " train " in line]
     assert len(trainings) == 2 and all('"data.run=runs/quick" data.folds=2' in line for line in trainings)
-    assert "train.steps=40" in trainings[0] and "train.steps=20" in trainings[1]
+    assert "train.steps=20" in trainings[0] and "train.steps=20" in trainings[1]
     assert "quick" not in usual and "folds" not in usual and '--out "data/phantom" --studies 88' in usual
 
 
