@@ -82,3 +82,13 @@ def test_the_recipe_sees_fifteen_slices_with_neighbours_and_the_mask() -> None:
     assert crop.shape == (15, 6, 32, 32)
     np.testing.assert_allclose(crop[0, :5, 0, 0] * 3000 - 1000, [30, 40, 50, 60, 70], atol=0.1)
     assert crop[7, 5].max() == 1 and 0 < crop[7, 5].mean() < 0.2
+
+
+def test_a_peer_that_fails_is_left_out_and_our_own_fault_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        raise OSError("no such series")
+
+    found = measured([Way("ours", lambda: None), Way("theirs", fails)], 1)
+    assert list(found) == ["ours"] and "theirs is left out, since it fails: no such series" in capsys.readouterr().err
+    with pytest.raises(OSError):
+        measured([Way("ours", fails)], 1)

@@ -2,6 +2,7 @@
 
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,16 +27,28 @@ class Figures:
 
 
 def measured(ways: Sequence[Way], rounds: int) -> dict[str, Figures]:
-    """Each way once for nothing, then all in turn, `rounds` times."""
-    figures = {way.name: Figures([], []) for way in ways}
-    for turn in range(rounds + 1):
-        for way in ways:
+    """Each way once for nothing, then all in turn, `rounds` times. A peer that fails is left out, and says so; the
+    first way must not fail."""
+    working = [way for number, way in enumerate(ways) if _works(way, must=number == 0)]
+    figures = {way.name: Figures([], []) for way in working}
+    for _ in range(rounds):
+        for way in working:
             began, used = time.perf_counter(), _used()
             way.run()
-            if turn:
-                figures[way.name].wall.append(time.perf_counter() - began)
-                figures[way.name].cores.append(_used() - used)
+            figures[way.name].wall.append(time.perf_counter() - began)
+            figures[way.name].cores.append(_used() - used)
     return figures
+
+
+def _works(way: Way, must: bool) -> bool:
+    try:
+        way.run()
+    except Exception as error:
+        if must:
+            raise
+        print(f"{way.name} is left out, since it fails: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def ratios(figures: dict[str, Figures]) -> dict[str, dict[str, float]]:

@@ -203,7 +203,7 @@ def _by_dcm2niix(folder: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     words = [sys.executable, "-m", "dcm2niix", "-z", "n", "-o", str(target), str(folder)]
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _lacks(package: str) -> str | None:
