@@ -92,3 +92,17 @@ def test_a_peer_that_fails_is_left_out_and_our_own_fault_is_not(capsys: pytest.C
     assert list(found) == ["ours"] and "theirs is left out, since it fails: no such series" in capsys.readouterr().err
     with pytest.raises(OSError):
         measured([Way("ours", fails)], 1)
+
+
+def test_a_plain_loader_cuts_patches_of_any_shape(tmp_path: Path) -> None:
+    import nibabel as nib
+
+    from tests.bench.plain_loader import PlainSamples
+
+    mask = np.zeros((20, 20, 20), np.uint8)
+    mask[8:12, 8:12, 8:12] = 3
+    for name, array in (("ct", mask.astype(np.int16) * 200), ("mask", mask)):
+        nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / f"{name}.nii")
+    sample = PlainSamples(tmp_path / "ct.nii", tmp_path / "mask.nii", (8, 8, 12))[0]
+    assert sample["image"].shape == (2, 8, 8, 12) and sample["mask"].shape == (1, 8, 8, 12)
+    assert set(np.unique(sample["mask"])) == {0, 3}

@@ -139,7 +139,7 @@ def training(out: Path) -> list[Way]:
     ct, mask = _pair(out)
     settings = load(Path("configs/phantom.yaml"), "segment", SegmentSettings, [])[1]
     task = SegmentTask(settings, CohortSamples([make_sample(ct, mask, settings.patch.fine_mm)], settings), [])
-    plain = PlainSamples(out / "pair_ct.nii", out / "pair_mask.nii", settings.patch.size)
+    plain = PlainSamples(out / "pair_ct.nii", out / "pair_mask.nii", settings.patch.window(coarse=False))
     optimizer = torch.optim.AdamW(task.network.parameters(), 1e-4)
     numbers, there = itertools.count(), task.sample(0)
 

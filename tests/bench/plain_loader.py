@@ -13,9 +13,9 @@ SPACING_MM = 1.5
 
 
 class PlainSamples(Dataset):
-    """`ct`, `mask`: NIfTI files of one study, both read anew for every item."""
+    """`ct`, `mask`: NIfTI files of one study, both read anew for every item; `size`: voxels of a patch along x, y, z."""
 
-    def __init__(self, ct: Path, mask: Path, size: int) -> None:
+    def __init__(self, ct: Path, mask: Path, size: tuple[int, int, int]) -> None:
         self.ct, self.mask, self.size = ct, mask, size
 
     def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
@@ -28,10 +28,9 @@ class PlainSamples(Dataset):
         middle = bone[rng.integers(len(bone))]
         turn = Rotation.from_euler("xyz", rng.uniform(-15, 15, 3), degrees=True).as_matrix()
         matrix = np.diag(1 / spacing) @ turn * SPACING_MM * rng.uniform(0.85, 1.15)
-        offset = middle - matrix @ np.full(3, (self.size - 1) / 2)
-        shape = (self.size,) * 3
-        picture = ndimage.affine_transform(hu, matrix, offset, shape, order=1, mode="nearest")
-        truth = ndimage.affine_transform(np.minimum(labels, 8), matrix, offset, shape, order=0, mode="constant")
-        picture = np.clip((picture + 200) / 1200, 0, 1) * rng.uniform(0.8, 1.2) + rng.normal(0, 0.03, shape)
-        both = np.stack([picture, np.zeros(shape)]).astype(np.float32)
+        offset = middle - matrix @ ((np.array(self.size) - 1) / 2)
+        picture = ndimage.affine_transform(hu, matrix, offset, self.size, order=1, mode="nearest")
+        truth = ndimage.affine_transform(np.minimum(labels, 8), matrix, offset, self.size, order=0, mode="constant")
+        picture = np.clip((picture + 200) / 1200, 0, 1) * rng.uniform(0.8, 1.2) + rng.normal(0, 0.03, self.size)
+        both = np.stack([picture, np.zeros(self.size)]).astype(np.float32)
         return {"image": torch.from_numpy(both), "mask": torch.from_numpy(truth.astype(np.int64))[None]}
