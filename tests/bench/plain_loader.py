@@ -13,7 +13,7 @@ SPACING_MM = 1.5
 
 
 class PlainSamples(Dataset):
-    """`ct`, `mask`: NIfTI files of one study, both read anew for every item; `size`: voxels of a patch along x, y, z."""
+    """`ct`, `mask`: NIfTI files of one study, both read anew for every item; `size`: voxels of a patch, x, y, z."""
 
     def __init__(self, ct: Path, mask: Path, size: tuple[int, int, int]) -> None:
         self.ct, self.mask, self.size = ct, mask, size
