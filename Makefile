@@ -8,7 +8,7 @@ CONFIG       ?= configs/phantom.yaml
 ifneq ($(QUICK),)   # a first look: few studies, short trainings; its figures say nothing
 RUN          ?= runs/quick
 DATA         ?= data/quick
-STUDIES      ?= 16
+STUDIES      ?= 12
 TEST_STUDIES ?= 8
 SEGMENT      ?= train.steps=20 train.warmup=3
 CLASSIFY     ?= train.steps=20 train.warmup=3

@@ -104,7 +104,7 @@ def test_the_script_ends_with_the_code_that_is_documented(words: list[str], code
 def test_a_quick_submission_is_of_few_studies_in_folders_of_its_own():
     quick, usual = (make("-n", "submission", *words).stdout for words in (["QUICK=1"], []))
     cohort = next(line for line in quick.splitlines() if "common.phantom" in line)
-    assert '--out "data/quick" --studies 16 --test-studies 8' in cohort
+    assert '--out "data/quick" --studies 12 --test-studies 8' in cohort
     trainings = [line for line in quick.splitlines() if " train " in line]
     assert len(trainings) == 2 and all('"data.run=runs/quick" data.folds=2' in line for line in trainings)
     assert "train.steps=20" in trainings[0] and "train.steps=20" in trainings[1]
