@@ -149,12 +149,3 @@ def fracture_bone(bone: Bone, plan: FracturePlan) -> tuple[Bone, CrossingDistanc
     margin = np.array([[-1.0], [1.0]]) * (0.6 * span)
     whole = replace(bone, distance=broken, bounds=bone.bounds + margin, moved_mm=bone.moved_mm + span)
     return whole, CrossingDistance(broken)
-
-
-def fracture_bone_all(bone: Bone, plans: list[FracturePlan]) -> tuple[Bone, Distance]:
-    """As `fracture_bone` for all fractures of one level; the crossing is that of any of them."""
-    crossings = []
-    for plan in plans:
-        bone, crossing = fracture_bone(bone, plan)
-        crossings.append(crossing)
-    return bone, lambda points: np.min([crossing(points) for crossing in crossings], axis=0)
