@@ -12,9 +12,8 @@ from stage1_segment.evaluation.calibrate_levels import DRIFTED, as_they_are, cer
 from stage1_segment.evaluation.certainty_figures import draw_reliability, figures, per_100
 from stage1_segment.evaluation.level_examples import Example, examples
 from stage1_segment.evaluation.level_truth import named_rightly
-from stage1_segment.inference.levels.chain import forward_backward
-from stage1_segment.inference.levels.model import LevelModel, chain_of
-from stage1_segment.inference.levels.states import VALUES
+from stage1_segment.inference.levels.certainty import likeliest_names
+from stage1_segment.inference.levels.model import LevelModel
 
 
 def evaluate_certainty(
@@ -75,5 +74,4 @@ def _right(of: Sequence[Example]) -> np.ndarray:
 
 
 def _chain_right(example: Example, model: LevelModel) -> bool:
-    names = VALUES[forward_backward(chain_of(example.seen, model)).states.argmax(axis=1)]
-    return named_rightly(names.astype(np.uint8), example.truth)
+    return named_rightly(likeliest_names(example.seen, model).astype(np.uint8), example.truth)

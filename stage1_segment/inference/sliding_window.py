@@ -23,10 +23,10 @@ def sliding_window(
     N <= `at_once`."""
     total = torch.zeros((len(elsewhere), *image.shape[1:]), device=image.device)
     weights = torch.zeros(image.shape[1:], device=image.device)
+    weight = gaussian([along.stop - along.start for along in places[0]] if places else (), image.device)
     for first in range(0, len(places), at_once):
         here = places[first : first + at_once]
         found = predict(torch.stack([image[(slice(None), *place)] for place in here]))
-        weight = gaussian(found.shape[2:], image.device)
         for place, values in zip(here, found):
             total[(slice(None), *place)] += values * weight
             weights[place] += weight

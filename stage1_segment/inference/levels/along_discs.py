@@ -5,12 +5,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from common.volume import Volume
-from stage1_segment.inference.levels.certainty import nearest_names
-from stage1_segment.inference.levels.chain import forward_backward
+from stage1_segment.inference.levels.certainty import likeliest_names, nearest_names
 from stage1_segment.inference.levels.line import STEP_MM
-from stage1_segment.inference.levels.model import LevelModel, chain_of
+from stage1_segment.inference.levels.model import LevelModel
 from stage1_segment.inference.levels.profile import Profile
-from stage1_segment.inference.levels.states import VALUES
 
 DRAWN_AGAIN_BELOW = 0.0
 """The chain's log odds of a study, before they are calibrated, from which on borders stay as they are: the names are
@@ -24,8 +22,7 @@ ARCH_MM = (14.0, 20.0)
 def moved_to_discs(labels: Volume, seen: Profile, model: LevelModel) -> Volume | None:
     """labels (X, Y, Z) uint8 of `labels.CLASS_NAMES` -> the same bone, with each name of a body moved along the line so
     that borders lie where the chain's likeliest ones do; None where there is nothing to move."""
-    likeliest = VALUES[forward_backward(chain_of(seen, model)).states.argmax(axis=1)]
-    new, old = _borders(likeliest), _borders(np.maximum(nearest_names(seen.names), 2))
+    new, old = _borders(likeliest_names(seen, model)), _borders(np.maximum(nearest_names(seen.names), 2))
     shared = sorted(new.keys() & old.keys())
     if not shared or max(abs(new[name] - old[name]) for name in shared) < LEAST_MOVE_MM:
         return None

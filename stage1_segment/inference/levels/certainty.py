@@ -65,6 +65,11 @@ def log_odds(seen: Profile, model: LevelModel) -> float:
     return _log_odds(log_total(chain, agreeing(chain, seen.names)) - log_total(chain))
 
 
+def likeliest_names(seen: Profile, model: LevelModel) -> np.ndarray:
+    """(N,) mask values: the likeliest of each place of the line, by the chain."""
+    return VALUES[forward_backward(chain_of(seen, model)).states.argmax(axis=1)]
+
+
 def _log_odds(log: float) -> float:
     """Of a probability, from its log; within +-`MOST_ODDS`."""
     return float(np.clip(log - np.log(-np.expm1(min(log, -1e-9))), -MOST_ODDS, MOST_ODDS))
