@@ -55,6 +55,10 @@ class GroundSettings(Settings):
     seed: int = 0
 
 
+INPUTS_OF = {"vertebra3d": ("all", "ct", "mask", "no_bone"), "slices25d": ("all", "ct"), "naive": ("all",)}
+"""What each kind of network can be shown."""
+
+
 class NetworkSettings(Settings):
     """Which network reads the crops, and how large it is."""
 
@@ -62,8 +66,8 @@ class NetworkSettings(Settings):
 
     kind: Literal["vertebra3d", "slices25d", "naive"] = "vertebra3d"
     encoder: str = "own"
-    """What makes the feature maps of vertebra3d: own, or an encoder of segmentation-models-pytorch-3d by its name (tu-
-    and a name for timm-3d's)."""
+    """What makes the feature maps: own; for vertebra3d an encoder of segmentation-models-pytorch-3d by its name (tu- and
+    a name for timm-3d's), for slices25d a model of timm by its name."""
     channels: tuple[int, ...] = (16, 32, 64)
     """Of the encoder, one number for each halving of the resolution; of a library's encoder only how many counts."""
     fine_blocks: int = 0
@@ -86,13 +90,14 @@ class NetworkSettings(Settings):
     neighbours: int = 2
     """Slices seen beside each of those on either side, for slices25d."""
     inputs: Literal["all", "ct", "mask", "no_bone"] = "all"
-    """For vertebra3d alone: `ct` hides the mask's channel (it still says where to pool). For checks, `mask` hides CT
-    and `no_bone` the bone and all within the mask: what a network finds then, it didn't find in the bone."""
+    """`ct` hides the mask's channel (it still says where to pool). For checks, with vertebra3d alone, `mask` hides CT and
+    `no_bone` the bone and all within the mask: what a network finds then, it didn't find in the bone."""
 
     @model_validator(mode="after")
-    def _hides_for_vertebra3d_alone(self) -> Self:
-        if self.inputs != "all" and self.kind != "vertebra3d":
-            raise ValueError(f"inputs={self.inputs} is for kind=vertebra3d; {self.kind} needs network.inputs=all")
+    def _inputs_fit_the_kind(self) -> Self:
+        if self.inputs not in INPUTS_OF[self.kind]:
+            allowed = " or ".join(INPUTS_OF[self.kind])
+            raise ValueError(f"inputs={self.inputs} is not for kind={self.kind}, which needs network.inputs={allowed}")
         return self
 
 

@@ -1,11 +1,12 @@
-"""The competition winner's recipe: slices with their neighbours and the mask as channels, a 2D CNN, an LSTM along
-the slices of each vertebra; then the same head across the levels as the 3D network has."""
+"""The competition winner's recipe: slices with their neighbours and the mask as channels, a 2D CNN (the project's own, or
+one of timm), an LSTM along the slices of each vertebra; then the same head across the levels as the 3D network has."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stage2_classify.networks.blocks import VOXEL_START, Residual, log_mean_exp, pooled, stem, whereabouts
+from stage2_classify.networks.slice_features import TimmFeatures
 from stage2_classify.settings import NetworkSettings
 
 
@@ -17,13 +18,14 @@ class Slices25d(nn.Module):
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        self.slices, self.neighbours = settings.slices, settings.neighbours
-        first, *deeper = settings.channels
-        layers: list[nn.Module] = [stem(2, 2 * self.neighbours + 2, first)]
-        for inputs, channels in zip(settings.channels, deeper):
-            layers.append(Residual(2, inputs, channels, 2))
-        self.encoder = nn.Sequential(*layers, Residual(2, settings.channels[-1], settings.channels[-1], 2))
-        width = settings.channels[-1]
+        self.slices, self.neighbours, self.shows_mask = settings.slices, settings.neighbours, settings.inputs != "ct"
+        inputs = 2 * self.neighbours + 2
+        self.encoder: nn.Module
+        if settings.encoder == "own":
+            self.encoder, width = _own_features(inputs, settings.channels), settings.channels[-1]
+        else:
+            self.encoder = TimmFeatures(settings.encoder, inputs)
+            width = self.encoder.channels
         self.along = nn.LSTM(2 * width, settings.hidden, batch_first=True, bidirectional=True)
         self.local = nn.Linear(2 * settings.hidden, 1)
         nn.init.constant_(self.local.bias, VOXEL_START)
@@ -32,15 +34,16 @@ class Slices25d(nn.Module):
         )
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        images, seen = batch["images"], batch["mask_seen"][:, None, None, None]
+        images, seen = batch["images"], batch["mask_seen"][:, None, None, None] * self.shows_mask
         where = self._positions(images.shape[-1], images.device)
         stack = self._stack(images, seen, where)
         n, slices = stack.shape[:2]
 
-        maps = self.encoder(stack.flatten(0, 1)).flatten(2)
-        everywhere = torch.ones(maps[:, 0].shape, dtype=torch.bool, device=maps.device)
-        features, _ = self.along(pooled(maps, everywhere).view(n, slices, -1))
-        near = images[:, 1].amax(dim=(1, 2))[:, where] > 0.25
+        maps = self.encoder(stack.flatten(0, 1))
+        own = images[:, 1][..., where].permute(0, 3, 1, 2)
+        within = F.adaptive_max_pool2d(own, maps.shape[2:]).flatten(0, 1).flatten(1) > 0.25
+        features, _ = self.along(pooled(maps.flatten(2), within).view(n, slices, -1))
+        near = own.amax(dim=(2, 3)) > 0.25
         local = self.local(features).squeeze(-1).float()
         outputs = {
             "embedding": self.embed(pooled(features.transpose(1, 2), near)).float(),
@@ -64,3 +67,11 @@ class Slices25d(nn.Module):
         planes = [images[:, 0, :, :, where + offset] for offset in offsets]
         planes.append((whereabouts(images[:, 1]) * seen)[..., where])
         return torch.stack(planes, dim=1).permute(0, 4, 1, 2, 3)
+
+
+def _own_features(inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
+    """(N, inputs, X, Y) -> (N, channels[-1], ...): a stem and residual blocks that halve the resolution."""
+    layers: list[nn.Module] = [stem(2, inputs, channels[0])]
+    for before, after in zip(channels, (*channels[1:], channels[-1])):
+        layers.append(Residual(2, before, after, 2))
+    return nn.Sequential(*layers)

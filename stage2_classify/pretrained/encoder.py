@@ -47,8 +47,7 @@ def init_path(settings: ClassifySettings) -> Path | None:
     }
     named = settings.encoder.init_from
     if named not in (None, "pretrained-phantom") and Path(named).is_file():
-        of_a_library = settings.network.kind == "vertebra3d" and settings.network.encoder != "own"
-        if of_a_library and not is_described(Path(named)):
+        if settings.network.encoder != "own" and not is_described(Path(named)):
             return Path(named)
         if read_description(Path(named)).get("kind") == from_segmenter.KIND:
             from_segmenter.check_segmenter(Path(named), settings.network)

@@ -1,7 +1,8 @@
 """An encoder of a library initialised with ImageNet weights.
 
-Kernels are inflated to 3D (Carreira & Zisserman 2017): repeated along the third axis and divided by how often, so that
-a volume that is one image all along that axis gives the same feature maps as the image.
+For volumes, kernels are inflated to 3D (Carreira & Zisserman 2017): repeated along the third axis and divided by how
+often, so that a volume that is one image all along that axis gives the same feature maps as the image. For slices they
+stay 2D; the first ones are shared out among a slice and its neighbours.
 """
 
 from pathlib import Path
@@ -18,22 +19,27 @@ GREY = 3
 
 
 def begin_from_imagenet(encoder: "nn.Module", name: str, weights: "dict[str, Tensor]", path: Path) -> None:
-    """Gives the library's part of a `Vertebra3d`, called `name` there, the ImageNet `weights` of the same network, by
-    the library's names of them. The first kernels take the CT as a grey image. The kernels of the other inputs keep
-    their random weights, and so does what comes after the library's feature maps. Raises WeightsError when some of the
-    network's tensors aren't there, or of another size.
+    """Gives the library's part of a `Vertebra3d` or a `Slices25d`, called `name` there, the ImageNet `weights` of the
+    same network, by the library's names of them. The first kernels take the CT as a grey image: a volume's, or equal
+    parts of a slice and its neighbours. Those of the other inputs keep their random weights, and so does what comes
+    after the library's feature maps. Raises WeightsError when some of the network's tensors aren't there, or of another
+    size.
     """
-    from segmentation_models_pytorch_3d.utils.convert_weights import convert_2d_weights_to_3d
+    if hasattr(encoder, "library"):
+        from segmentation_models_pytorch_3d.utils.convert_weights import convert_2d_weights_to_3d
 
-    within = "model." if name.startswith(OF_TIMM) else ""
-    inflated = convert_2d_weights_to_3d(dict(weights))
-    own = encoder.get_submodule("library.encoder").state_dict()
-    theirs = {key: inflated.get(key.removeprefix(within)) for key in own}
-    first = next(key for key, value in own.items() if value.ndim == 5)
-    theirs[first] = _of_grey(theirs[first], own[first])
+        own = encoder.get_submodule("library.encoder").state_dict()
+        weights, of_ct = convert_2d_weights_to_3d(dict(weights)), 1
+        within = "model." if name.startswith(OF_TIMM) else ""
+    else:
+        own = encoder.get_submodule("encoder.model").state_dict()
+        of_ct, within = 2 * encoder.neighbours + 1, ""
+    theirs = {key: weights.get(key.removeprefix(within)) for key in own}
+    first = next(key for key, value in own.items() if value.ndim >= 4)
+    theirs[first] = _of_grey(theirs[first], own[first], of_ct)
     wrong = [key for key, value in own.items() if theirs[key] is None or theirs[key].shape != value.shape]
     if wrong:
-        found = "is missing" if theirs[wrong[0]] is None else f"is {tuple(theirs[wrong[0]].shape)} when inflated"
+        found = "is missing" if theirs[wrong[0]] is None else f"is {tuple(theirs[wrong[0]].shape)}"
         raise WeightsError(
             f"{path}: aren't ImageNet weights of {name}: of its {len(own)} tensors {len(wrong)} don't fit, "
             f"{wrong[0]} {found}, expected {tuple(own[wrong[0]].shape)}; name another file, or set "
@@ -43,11 +49,12 @@ def begin_from_imagenet(encoder: "nn.Module", name: str, weights: "dict[str, Ten
         value.copy_(theirs[key])
 
 
-def _of_grey(kernels: "Tensor | None", random: "Tensor") -> "Tensor | None":
-    """First kernels for images (C, 3, X, Y, Z) -> those for a grey image, and the `random` kernels of the other inputs;
-    unchanged when they aren't of that kind or of another size."""
+def _of_grey(kernels: "Tensor | None", random: "Tensor", of_ct: int) -> "Tensor | None":
+    """First kernels for images (C, 3, ...) -> those for `of_ct` grey images that together are one, and the `random`
+    kernels of the other inputs; unchanged when they aren't of that kind or of another size."""
     import torch
 
     if kernels is None or kernels.shape != (len(random), GREY, *random.shape[2:]):
         return kernels
-    return torch.cat([kernels.sum(dim=1, keepdim=True), random[:, 1:]], dim=1)
+    grey = kernels.sum(dim=1, keepdim=True) / of_ct
+    return torch.cat([grey.expand(-1, of_ct, *random.shape[2:]), random[:, of_ct:]], dim=1)

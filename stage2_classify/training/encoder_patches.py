@@ -96,12 +96,13 @@ class EncoderPatches:
         coarse = images[1, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE, COARSE // 2 :: COARSE] > 100
         wanted = coarse & (distance[tuple(map(slice, coarse.shape))] <= self.settings.loss.inside_mm)
         places = np.argwhere(wanted if known and wanted.any() else coarse)
-        size = min(self.settings.encoder_patch, *images.shape[1:]) // COARSE
+        size = np.minimum(self.settings.encoder_patch, images.shape[1:]) // COARSE
         highest = np.array(images.shape[1:]) // COARSE - size
         place = places[rng.integers(len(places))] if len(places) else highest // 2
         start = np.clip(place - size // 2 + rng.integers(-1, 2, 3), 0, highest)
-        fine = tuple(slice(a * COARSE, (a + size) * COARSE) for a in start)
-        return images[(slice(None), *fine)], distance[tuple(slice(a, a + size) for a in start)]
+        coarse_window = tuple(slice(a, a + n) for a, n in zip(start, size))
+        window = tuple(slice(s.start * COARSE, s.stop * COARSE) for s in coarse_window)
+        return images[(slice(None), *window)], distance[coarse_window]
 
 
 def _healthy(source: Source, rng: np.random.Generator) -> np.ndarray:

@@ -1,7 +1,10 @@
 """Every kind of network builds, runs, and treats a level that isn't in view as it should."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from scipy import ndimage
@@ -146,10 +149,41 @@ def test_weights_for_pictures_that_do_not_fit_are_refused(tmp_path):
 
     save_file(pictures, path)
     own = settings.encoder.model_copy(update={"init_from": str(path)})
-    sliced = NetworkSettings(kind="slices25d", encoder="resnet18")
-    for network in (NetworkSettings(), sliced):  # the project's own encoders: there are none for them
+    for network in (NetworkSettings(), NetworkSettings(kind="slices25d")):  # the project's own: there are none for them
         with pytest.raises(WeightsError, match="has no description"):
             init_path(ClassifySettings(encoder=own, network=network))
+
+
+def test_slices_by_a_model_of_timm_begun_with_weights_for_pictures_see_a_grey_picture_as_it_does():
+    torch.manual_seed(0)
+    picture_model = timm.create_model("resnet18", num_classes=0, global_pool="").eval()
+    settings = small("slices25d").model_copy(update={"encoder": "resnet18"})
+    encoder = build_encoder(settings, 0).eval()
+    begin_from_imagenet(encoder, "resnet18", picture_model.state_dict(), Path("r18.safetensors"))
+    grey = torch.rand(1, 1, 64, 64)
+    stack = torch.cat([grey.expand(-1, 5, -1, -1), torch.full_like(grey, 0.5)], dim=1)  # 0.5: 0 for the model
+    with torch.no_grad():
+        expected = picture_model(2 * grey.expand(-1, 3, -1, -1) - 1)
+        assert torch.allclose(encoder.encoder(stack), expected, atol=1e-4)
+
+
+def test_slices_by_a_model_of_timm_that_does_not_exist_or_makes_no_maps_are_refused():
+    for name, reason in (("nothing", "Unknown model"), ("vit_tiny_patch16_224", "height")):
+        with pytest.raises(ConfigError, match=f"network.encoder: {name} isn't a model of timm for slices.*{reason}"):
+            build_encoder(small("slices25d").model_copy(update={"encoder": name}))
+
+
+def test_slices_look_within_the_vertebra_alone_and_the_mask_can_be_hidden():
+    settings = small("slices25d").model_copy(update={"inputs": "ct"})
+    encoder = build_encoder(settings, 0).eval()
+    images = torch.rand(1, 2, 64, 64, 12)
+    images[:, 1] = 0
+    images[:, 1, :16, :16] = 1
+    other = images.clone()
+    other[:, 1, :16, :16] = 0.6  # as much a vertebra to the pooling
+    with torch.no_grad():
+        first, second = (encoder({"images": x, "mask_seen": torch.ones(1)}) for x in (images, other))
+    assert torch.equal(first["evidence"], second["evidence"])
 
 
 @pytest.mark.parametrize("head, others_too", [("recurrent", True), ("alone", False)])
