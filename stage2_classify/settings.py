@@ -52,6 +52,8 @@ class GroundSettings(Settings):
     """Part of the encoder's patches that come from these; the others from the cohort."""
     compression: float = Field(0.1, ge=0, le=1)
     """Part of the broken vertebrae from C3 to C7 whose body lost height, or burst."""
+    swelling: float = Field(0.3, ge=0, le=1)
+    """Part of the broken vertebrae with blood in the soft tissue beside them; a third as much of the healthy ones."""
     seed: int = 0
 
 

@@ -14,6 +14,7 @@ from stage2_classify.grounds.compression import COMPRESSED_LEVELS, COMPRESSIONS,
 from stage2_classify.grounds.fractures import WIDTH_MM, break_bone
 from stage2_classify.grounds.mimics import add_mimics
 from stage2_classify.grounds.scanner import scan, sharpen_bone
+from stage2_classify.grounds.swelling import BRUISED, bruise, swell
 from stage2_classify.settings import CropSettings
 
 BROKEN = "synthetic fracture"
@@ -32,19 +33,27 @@ BEND_MM, BEND_CELL_MM = 1.2, (10.0, 20.0)
 
 
 def rescan(
-    ct: Volume, mask: Volume, settings: CropSettings, rng: np.random.Generator, compression: float = 0.1
+    ct: Volume,
+    mask: Volume,
+    settings: CropSettings,
+    rng: np.random.Generator,
+    compression: float = 0.1,
+    swelling: float = 0.0,
 ) -> Crops:
     """CT in HU of a healthy neck and its mask (ids 1..8) on the same grid -> crops of the levels in view, each turned,
     stretched, perhaps mirrored and broken, and scanned anew. A broken level has the flag BROKEN and its `distance`;
-    the others' distance is FAR_MM everywhere. `compression`: the part of the broken bodies that lost height."""
+    the others' distance is FAR_MM everywhere. `compression`: the part of the broken bodies that lost height;
+    `swelling`: the part of the broken vertebrae with blood beside them, and BRUISED times that of the healthy ones."""
     grids, flags = vertebra_grids(mask, settings)
     shape = crop_shape(settings)
     images = np.zeros((len(LEVELS), 2, *shape), np.uint8)
     distance = np.full((len(LEVELS), *coarse_shape(shape)), FAR_MM, np.uint8)
     affines = np.tile(np.eye(4), (len(LEVELS), 1, 1))
+    of_swelling = rng.spawn(len(LEVELS))  # its draws leave all others as they are
     for row, level in enumerate(LEVELS):
         if level not in grids:
             continue
+        broken = None
         bone, frame = _on_scanner(ct, mask, grids[level], level, rng)
         bone = add_mimics(sharpen_bone(bone, rng), rng)
         cut = _cut_near(grids[level], rng)
@@ -58,11 +67,19 @@ def rescan(
                 bone = bone.with_ct(broken[0])
                 distance[row] = _distance(frame.with_array(broken[1]), cut)
                 flags.setdefault(level, []).append(f"{BROKEN}: {kind}")
+        bone = _swollen(bone, None if broken is None else broken[1], swelling, of_swelling[row])
         picture = frame.with_array(scan(bone.ct, bone.spacing, rng))
         images[row, 0] = bone_window(resample(picture, cut, fill=AIR_HU).array, settings.window_hu)
         images[row, 1] = resample(frame.with_array(255 * bone.mask), cut, fill=0).array
         affines[row] = cut.affine
     return Crops(images, np.array([level in grids for level in LEVELS]), affines, distance, flags)
+
+
+def _swollen(bone: Bone, where: np.ndarray | None, chance: float, rng: np.random.Generator) -> Bone:
+    """A vertebra with blood about what is broken, `where`, or a bruise where nothing is, as often as that comes."""
+    if rng.random() >= chance * (BRUISED if where is None else 1):
+        return bone
+    return bone.with_ct(bruise(bone, rng) if where is None else swell(bone, where, rng))
 
 
 def _on_scanner(ct: Volume, mask: Volume, grid: Grid, level: str, rng: np.random.Generator) -> tuple[Bone, Volume]:

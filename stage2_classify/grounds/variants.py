@@ -92,6 +92,7 @@ def _provenance(ground: Ground, number: int, settings: ClassifySettings) -> dict
         "seed": settings.grounds.seed,
         "number": number,
         "compression": settings.grounds.compression,
+        "swelling": settings.grounds.swelling,
     }
 
 
@@ -99,7 +100,8 @@ def _make_one(path: Path, ground: Ground, settings: ClassifySettings, provenance
     """One variant of one scan. Raises StudyError, OutputError."""
     ct, mask = read_ground(ground.scan, ground.mask, ground.scheme)
     rng = np.random.default_rng([settings.grounds.seed, *ground.name.encode(), provenance["number"]])
-    crop_files.save(path, rescan(ct, mask, settings.crops, rng, settings.grounds.compression))
+    drawn = settings.grounds
+    crop_files.save(path, rescan(ct, mask, settings.crops, rng, drawn.compression, drawn.swelling))
     store.write_record(path, provenance, GROUNDS)
 
 
