@@ -38,14 +38,14 @@ class CropSettings(Settings):
 
 
 class GroundSettings(Settings):
-    """Healthy scans whose bone synthetic fractures are drawn into, for the training of the encoder."""
+    """Healthy scans whose bone synthetic fractures are drawn into, for the training of encoders."""
 
     folder: Path | None = None
     """FOLDER/scans holds the scans, FOLDER/masks their masks; None: there are none."""
     scheme: str = "merged"
     """What the values of these masks mean: a key of `label_schemes.SCHEMES`."""
     negatives: int = Field(0, ge=0)
-    """So many of the cohort's own studies without a fracture serve as well."""
+    """So many of the cohort's own studies without a fracture serve as well, for a fold of those that it learns from."""
     variants: int = Field(100, ge=1)
     """How often each scan is rescanned, every time turned, stretched and broken in another way."""
     share: float = Field(0.7, ge=0, le=1)

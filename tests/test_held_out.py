@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_study import write_ct, write_ground, write_mask
 from test_stage2_train import TINY, cohort  # noqa: F401
 
 from common.competition_metric import best_constants
 from common.config import DataSettings, parse
+from common.dataset.competition import Competition
 from common.labels import TARGETS
+from common.outputs import store
 from stage1_segment.provenance import split
 from stage1_segment.settings import SegmentSettings
 from stage2_classify import predictor
@@ -20,7 +23,7 @@ from stage2_classify.crops.cut import Crops
 from stage2_classify.inference.classifier import Classifier
 from stage2_classify.predictor import Predictor
 from stage2_classify.settings import ClassifySettings, DecisionSettings
-from stage2_classify.training import out_of_fold, task, train
+from stage2_classify.training import encoder_task, ground_examples, out_of_fold, task, train
 from stage2_classify.training.out_of_fold import Seen, fit_decision
 
 
@@ -62,6 +65,69 @@ def test_every_study_is_answered_by_the_network_that_was_held_from_it(cohort, mo
         held_out = set(folds.index[folds == fold])
         assert name == f"fold{fold}" and held_out
         assert left == held_out and kept == set(folds.index) - held_out
+
+
+def with_scans(data: DataSettings, tmp_path, monkeypatch) -> ClassifySettings:
+    """The cohort's studies get scans and masks, and one healthy scan lies in a folder: settings that use them all."""
+    folder = write_ground(tmp_path / "grounds")
+    (data.run / "masks").mkdir(parents=True)
+    for n in range(6):
+        write_ct(tmp_path / f"1.2.{n}.nii.gz", seed=n)
+        if n != 4:
+            write_mask(data.run / "masks" / f"1.2.{n}.nii.gz")
+    monkeypatch.setattr(Competition, "images", lambda self, uid: tmp_path / f"{uid}.nii.gz")
+    grounds = {"folder": folder, "negatives": 5, "variants": 1, "share": 0.5}
+    crops = {**TINY["crops"], "min_volume_mm3": 100}
+    encoder = {**TINY["encoder"], "init_from": None}
+    return parse({**TINY, "crops": crops, "encoder": encoder, "grounds": grounds}, ClassifySettings, "test")
+
+
+@pytest.mark.slow
+def test_an_encoder_s_grounds_are_of_studies_that_its_fold_learns_from(cohort, tmp_path, monkeypatch):  # noqa: F811
+    """Of the six studies 0, 2 and 4 have no fracture; 4 has no mask."""
+    settings, seen = with_scans(cohort, tmp_path, monkeypatch), []
+
+    class Spy(encoder_task.EncoderTask):
+        def __init__(self, examples, settings, grounds, held_out):
+            seen.append({example.uid for example in grounds})
+            assert {example.uid.split("/")[0] for example in grounds}.isdisjoint(e.uid for e in held_out)
+            super().__init__(examples, settings, grounds, held_out)
+
+    monkeypatch.setattr(encoder_task, "EncoderTask", Spy)
+    assert train.train(cohort, settings) == 0
+    folds = folds_of(cohort)
+    assert len(seen) == 2
+    for fold, uids in enumerate(seen):
+        names = {"anna", *(uid for uid in ("1.2.0", "1.2.2") if folds[uid] != fold)}
+        assert uids == {f"{name}/0000" for name in names}
+    assert seen[0] != seen[1]
+
+    labels = Competition.open(cohort.root).train_labels()
+    kept = {fold: labels[folds != fold] for fold in (0, 1)}
+    recorded = [store.provenance_of(cohort.run / f"stage2/fold{fold}/weights.safetensors") for fold in (0, 1)]
+    first = [ground_examples.fold_provenance(kept[fold], cohort, settings)["grounds"] for fold in (0, 1)]
+    assert [of["grounds"] for of in recorded] == first
+
+    # Another scan of a study of fold 0 is fold 1's matter alone.
+    uid = next(uid for uid in ("1.2.0", "1.2.2") if folds[uid] == 0)
+    write_ct(tmp_path / f"{uid}.nii.gz", seed=9)
+    ground_examples.make_for_folds(kept, cohort, settings)
+    again = [ground_examples.fold_provenance(kept[fold], cohort, settings)["grounds"] for fold in (0, 1)]
+    assert again[0] == first[0] and again[1] != first[1]
+
+
+@pytest.mark.parametrize(
+    "without", [{"shuffle_labels": True}, {"encoder": {**TINY["encoder"], "steps": 0}}, {"network": {"kind": "naive"}}]
+)
+def test_folds_that_train_no_encoder_on_true_labels_have_no_grounds(
+    without, cohort, tmp_path, monkeypatch, capsys  # noqa: F811
+):  # fmt: skip
+    settings = with_scans(cohort, tmp_path, monkeypatch)
+    settings = parse({**settings.model_dump(exclude=set(without)), **without}, ClassifySettings, "test")
+    labels = Competition.open(cohort.root).train_labels()
+    assert ground_examples.make_for_folds({0: labels}, cohort, settings) == ({0: []}, {})
+    assert "notice: grounds: not used" in capsys.readouterr().err
+    assert ground_examples.fold_provenance(labels, cohort, settings) == {}
 
 
 def test_a_study_s_answer_is_read_by_the_fit_without_its_fold(monkeypatch):

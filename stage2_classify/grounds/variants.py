@@ -74,6 +74,11 @@ def make_variants(
     return [path for path in provenances if str(path) not in failed], failed
 
 
+def paths(grounds: list[Ground], data: DataSettings, settings: ClassifySettings) -> list[Path]:
+    """The files of the grounds, whether or not they are made."""
+    return [_path(data, ground, number) for ground in grounds for number in range(settings.grounds.variants)]
+
+
 def broken_levels(crops: crop_files.Crops) -> np.ndarray:
     """(7,) bool: which levels of a variant were broken."""
     return np.array([any(flag.startswith(BROKEN) for flag in crops.flags.get(level, ())) for level in LEVELS])

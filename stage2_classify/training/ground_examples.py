@@ -1,18 +1,22 @@
 """Rescanned healthy scans as examples of the encoder's training."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from common.config import DataSettings
 from common.dataset.competition import Competition
+from common.errors import NothingFound
 from common.labels import TARGETS
 from common.outputs import store
+from common.outputs.notices import tell
 from common.progress import progress
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.masks import masks_of
-from stage2_classify.grounds.variants import Ground, broken_levels, grounds_in, make_variants
+from stage2_classify.grounds.variants import Ground, broken_levels, grounds_in, make_variants, paths
 from stage2_classify.settings import ClassifySettings
 
 if TYPE_CHECKING:
@@ -22,11 +26,40 @@ if TYPE_CHECKING:
 def make(data: DataSettings, settings: ClassifySettings) -> tuple[list[Path], dict[str, str]]:
     """The files of the grounds that the settings name, made where they aren't current, and name -> error of those that
     failed; none without grounds. Raises DatasetError, ConfigError."""
-    grounds: list[Ground] = []
-    if settings.grounds.folder is not None:
-        grounds += grounds_in(settings.grounds.folder, settings.grounds.scheme)
-    if settings.grounds.negatives:
-        grounds += _negatives(data, settings)
+    labels = Competition.open(data.root).train_labels() if settings.grounds.negatives else pd.DataFrame()
+    return _make(_named(labels, data, settings), data, settings)
+
+
+def make_for_folds(
+    learned: dict[int, pd.DataFrame], data: DataSettings, settings: ClassifySettings
+) -> tuple[dict[int, list[Path]], dict[str, str]]:
+    """Fold -> the files of its encoder's grounds, and name -> error of those that failed. `learned`: fold -> the labels
+    of its training studies; `grounds.negatives` are of these alone. Raises DatasetError, ConfigError."""
+    if not _in_folds(settings) and (settings.grounds.folder is not None or settings.grounds.negatives):
+        tell("grounds", ["not used: no encoder is trained, or its labels are shuffled"])
+    of_fold = {fold: _of_fold(labels, data, settings) for fold, labels in learned.items()}
+    each = {ground.name: ground for grounds in of_fold.values() for ground in grounds}
+    made, failed = _make(list(each.values()), data, settings)
+    return {fold: [path for path in paths(of_fold[fold], data, settings) if path in made] for fold in learned}, failed
+
+
+def fold_provenance(learned: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
+    """`provenance` of a fold's grounds, `learned`: the labels of its training studies. Raises DatasetError."""
+    return provenance(paths(_of_fold(learned, data, settings), data, settings))
+
+
+def _of_fold(learned: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> list[Ground]:
+    return _named(learned, data, settings) if _in_folds(settings) else []
+
+
+def _in_folds(settings: ClassifySettings) -> bool:
+    """Whether folds learn from grounds: not where labels are shuffled so that there is nothing to learn."""
+    return settings.network.kind != "naive" and settings.encoder.steps > 0 and not settings.shuffle_labels
+
+
+def _make(
+    grounds: list[Ground], data: DataSettings, settings: ClassifySettings
+) -> tuple[list[Path], dict[str, str]]:
     files, failed = make_variants(grounds, data, settings)
     for name, error in failed.items():
         print(f"left out: {name}: {error}")
@@ -55,11 +88,20 @@ def provenance(files: list[Path]) -> dict[str, Any]:
     return {"grounds": store.digest_value([[path.parent.name, store.recorded_digest(path)] for path in files])}
 
 
-def _negatives(data: DataSettings, settings: ClassifySettings) -> list[Ground]:
-    """The cohort's first studies without a fracture whose mask is there."""
-    competition = Competition.open(data.root)
-    labels = competition.train_labels()
-    masks = masks_of(data, settings.masks)
-    uids = labels.index[labels[list(TARGETS)].to_numpy().max(axis=1) == 0]
-    chosen = list(uids[: settings.grounds.negatives])
-    return [Ground(uid, competition.images(uid), masks.path(uid), masks.scheme) for uid in chosen]
+def _named(labels: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> list[Ground]:
+    """The grounds that the settings name, negatives among the studies of `labels`."""
+    folder, negatives = settings.grounds.folder, settings.grounds.negatives
+    grounds = [] if folder is None else grounds_in(folder, settings.grounds.scheme)
+    return grounds + (_negatives(labels, data, settings) if negatives else [])
+
+
+def _negatives(labels: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> list[Ground]:
+    """The first of these studies without a fracture whose mask is there."""
+    competition, masks = Competition.open(data.root), masks_of(data, settings.masks)
+    found: list[Ground] = []
+    for uid in labels.index[labels[list(TARGETS)].to_numpy().max(axis=1) == 0]:
+        if len(found) == settings.grounds.negatives:
+            break
+        with suppress(NothingFound):
+            found.append(Ground(uid, competition.images(uid), masks.path(uid), masks.scheme))
+    return found

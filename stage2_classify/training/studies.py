@@ -20,6 +20,7 @@ from stage2_classify.crops.masks import masks_of
 from stage2_classify.pretrained.encoder import init_provenance
 from stage2_classify.schema import WEIGHTS
 from stage2_classify.settings import ClassifySettings
+from stage2_classify.training import ground_examples
 
 if TYPE_CHECKING:
     from stage2_classify.training.samples import Example
@@ -61,12 +62,22 @@ def provenance(learned: pd.DataFrame, data: DataSettings, settings: ClassifySett
     }
 
 
+def learned_labels(chosen: list[int], usable: pd.DataFrame, folds: pd.Series) -> dict[int, pd.DataFrame]:
+    """Fold -> the labels of its training studies: those of the other folds."""
+    return {fold: usable[folds[usable.index] != fold] for fold in chosen}
+
+
 def fold_provenance(
     chosen: list[int], usable: pd.DataFrame, folds: pd.Series, data: DataSettings, settings: ClassifySettings
 ) -> dict[int, dict[str, Any]]:
-    """Fold -> what its network's weights depend on: the studies of the other folds."""
+    """Fold -> what its network's weights depend on: the studies of the other folds, and the grounds of its encoder."""
     return {
-        fold: {"fold": fold, **provenance(usable[folds[usable.index] != fold], data, settings)} for fold in chosen
+        fold: {
+            "fold": fold,
+            **provenance(learned, data, settings),
+            **ground_examples.fold_provenance(learned, data, settings),
+        }
+        for fold, learned in learned_labels(chosen, usable, folds).items()
     }
 
 

@@ -1,6 +1,7 @@
 """Training of stage 2: crops, a network for each fold, predictions for the studies that a fold leaves out."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from common.outputs.lock import belongs_to_another
 from common.training import train as training
 from stage2_classify.run_folder import chosen_folds, fold_folder
 from stage2_classify.settings import KIND, ClassifySettings
+from stage2_classify.training import ground_examples
 from stage2_classify.training import studies as training_studies
 from stage2_classify.training.out_of_fold import predict_out_of_fold
 from stage2_classify.training.pretrain import train_encoder
@@ -31,22 +33,33 @@ def train(data: DataSettings, settings: ClassifySettings) -> int:
     folds = stored_folds(data.run / "folds.csv", labels, data.folds, data.fold_seed)
     usable, failed = training_studies.usable_labels(competition, labels, data, settings)
     folders = {fold: fold_folder(data, settings, fold) for fold in chosen_folds(data, settings)}
+    learned = training_studies.learned_labels(list(folders), usable, folds)
+    grounds, not_made = ground_examples.make_for_folds(learned, data, settings)
     provenances = training_studies.fold_provenance(list(folders), usable, folds, data, settings)
     due = [fold for fold in provenances if not training.is_current(folders[fold], settings.train, provenances[fold])]
     if due:
         examples = training_studies.load_examples(usable, data, settings)
         for fold in due:
-            _train_fold(folders[fold], provenances[fold], fold, examples, folds, settings, competition.synthetic)
+            of_fold = _Fold(fold, folders[fold], provenances[fold], grounds[fold])
+            _train_fold(of_fold, examples, folds, settings, competition.synthetic)
     if belongs_to_another(os.environ):
         return 0  # the rest is for the first of the processes that trained together
     not_predicted = predict_out_of_fold(folders, usable, folds, data, settings)
-    return PARTLY_FAILED if failed or not_predicted else 0
+    return PARTLY_FAILED if failed or not_made or not_predicted else 0
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """A fold's network: its number, its folder, what it depends on, the files of its encoder's grounds."""
+
+    number: int
+    folder: Path
+    provenance: dict[str, Any]
+    grounds: list[Path]
 
 
 def _train_fold(
-    folder: Path,
-    provenance: dict[str, Any],
-    fold: int,
+    fold: _Fold,
     examples: "dict[str, Example]",
     folds: pd.Series,
     settings: ClassifySettings,
@@ -54,20 +67,21 @@ def _train_fold(
 ) -> None:
     from stage2_classify.training.task import ClassifyTask
 
-    kept = [example for uid, example in examples.items() if folds[uid] != fold]
-    left_out = [example for uid, example in examples.items() if folds[uid] == fold]
+    kept = [example for uid, example in examples.items() if folds[uid] != fold.number]
+    left_out = [example for uid, example in examples.items() if folds[uid] == fold.number]
     if not kept:
-        raise DatasetError(f"fold {fold}: no training study with a vertebra in view; are the masks empty?")
+        raise DatasetError(f"fold {fold.number}: no training study with a vertebra in view; are the masks empty?")
     prior = best_constants(np.stack([example.labels for example in kept]))
     encoder = None
     if settings.network.kind != "naive":
-        encoder = train_encoder(folder / "encoder", provenance, kept, settings, held_out=left_out)
+        grounds = ground_examples.load(fold.grounds)
+        encoder = train_encoder(fold.folder / "encoder", fold.provenance, kept, settings, grounds, left_out)
     task = ClassifyTask(kept, left_out, prior, settings, encoder)
     description = {
         "kind": KIND,
-        "fold": fold,
+        "fold": fold.number,
         "prior": prior.tolist(),
         "synthetic": synthetic,
         "settings": settings.model_dump(mode="json", exclude={"masks", "folds"}),
     }
-    training.train(task, settings.train, folder, provenance, description)
+    training.train(task, settings.train, fold.folder, fold.provenance, description)
