@@ -92,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     bone.add_argument("--real-scheme", choices=tuple(SCHEMES), default="merged", help="%(default)s")
     bone.add_argument("--synthetic-scheme", choices=tuple(SCHEMES), default="rsna", help="%(default)s")
     bone.add_argument("--studies", type=int, default=20, help="of each at most (%(default)s)")
+    bone.add_argument(
+        "--same-scanner", action="store_true", help="also with the synthetic scans on the real ones' voxels, as sharp"
+    )
+    bone.add_argument(
+        "--blur", type=float, metavar="MM",
+        help="with it: standard deviation of their blur; default: until edges are as wide as the real ones'",
+    )  # fmt: skip
     bone.add_argument("-o", "--output", type=Path, metavar="JSON", required=True, help="the report")
     bone.add_argument("--picture", type=Path, metavar="PNG", help="histograms and spectra")
     commandline.add_overwrite(bone)
@@ -263,12 +270,16 @@ def _evaluate_broken_bone(args: argparse.Namespace) -> int:
 
 
 def _compare_bone(args: argparse.Namespace) -> int:
+    from common.errors import ConfigError
     from common.outputs import store
     from stage2_classify.evaluation.compare_bone import as_text, compare, draw
 
     commandline.check_least(args, studies=2)
+    if args.blur is not None and (args.blur < 0 or not args.same_scanner):
+        raise ConfigError(f"--blur {args.blur}: expected 0 or more mm, together with --same-scanner")
+    schemes = (args.real_scheme, args.synthetic_scheme)
     with outputs_at([args.output, args.picture], [args.real, args.synthetic], args.overwrite):
-        report = compare(args.real, args.synthetic, (args.real_scheme, args.synthetic_scheme), args.studies)
+        report = compare(args.real, args.synthetic, schemes, args.studies, args.same_scanner, args.blur)
         print(as_text(report))
         store.write_json(args.output, report)
         if args.picture is not None:

@@ -1,5 +1,6 @@
 """How the bone of synthetic studies differs from that of real scans, and how well it can be told by simple figures."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,25 @@ from common.resample import AIR_HU, resample
 from common.volume import Grid, Volume
 from stage2_classify.crops.cut import vertebra_grids
 from stage2_classify.evaluation.bone_features import BANDS, CELL_MM, HU_BINS, bone_features
+from stage2_classify.evaluation.same_scanner import blur_between, on_scanner
 from stage2_classify.grounds.variants import Ground, grounds_in, read_ground
 from stage2_classify.settings import CropSettings
 
-REAL = "real"
+REAL, SYNTHETIC = "real", "synthetic"
+EDGE = "edge mm"
+"""The feature that says how sharp a scan is."""
+AS_SHARP, BLUR_STEPS = 0.03, 3
+"""Part by which edges may be narrower than the real ones', and how often at most they are blurred again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """`rows`: of every vertebra `kind`, `scan`, `level`, its features; `curves`: their means; `spacings`: of each scan,
+    (3,) mm."""
+
+    rows: pd.DataFrame
+    curves: dict[str, np.ndarray]
+    spacings: list[np.ndarray]
 
 
 def scans_in(folder: Path, scheme: str, most: int) -> list[Ground]:
@@ -42,13 +58,18 @@ def scans_in(folder: Path, scheme: str, most: int) -> list[Ground]:
     return found[:most]
 
 
-def measure(grounds: list[Ground], kind: str) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """A row for every vertebra in view: `kind`, `scan`, `level`, its features; and the mean of its curves. Raises
-    StudyError, DatasetError (nothing to measure)."""
-    rows, curves = [], []
+def measure(
+    grounds: list[Ground], kind: str, spacings: list[np.ndarray] | None = None, blur_mm: float = 0.0
+) -> Measured:
+    """Every vertebra in view; with `spacings` (3,) mm, of each scan in turn, as a scanner of such voxels and `blur_mm`
+    shows it (`same_scanner`). Raises StudyError, DatasetError (nothing to measure)."""
+    rows, curves, seen = [], [], []
     settings = CropSettings(spacing_mm=CELL_MM)
-    for ground in progress(grounds, len(grounds), kind):
+    for number, ground in enumerate(progress(grounds, len(grounds), kind)):
         ct, mask = read_ground(ground.scan, ground.mask, ground.scheme)
+        if spacings:
+            ct, mask = on_scanner(ct, mask, spacings[number % len(spacings)], blur_mm)
+        seen.append(ct.spacing)
         for level, grid in vertebra_grids(mask, settings)[0].items():
             own = mask.with_array((mask.array == LEVEL_IDS[level]).astype(np.float32))
             found = bone_features(_on(ct, grid, AIR_HU), _on(own, grid, 0.0) > 0.5)
@@ -57,7 +78,7 @@ def measure(grounds: list[Ground], kind: str) -> tuple[pd.DataFrame, dict[str, n
                 curves.append(found[1])
     if not rows:
         raise DatasetError(f"no vertebra with marrow in {len(grounds)} {kind} scans; are the masks of this scheme?")
-    return pd.DataFrame(rows), {name: np.mean([c[name] for c in curves], axis=0) for name in curves[0]}
+    return Measured(pd.DataFrame(rows), {name: np.mean([c[name] for c in curves], axis=0) for name in curves[0]}, seen)
 
 
 def _on(volume: Volume, grid: Grid, fill: float) -> np.ndarray:
@@ -66,27 +87,65 @@ def _on(volume: Volume, grid: Grid, fill: float) -> np.ndarray:
     return resample(part.with_array(part.array.astype(np.float32)), grid, fill=fill).array
 
 
-def compare(real: Path, synthetic: Path, schemes: tuple[str, str], most: int) -> dict[str, Any]:
-    """The report: of both kinds the `features`' medians and quartiles, the `curves`; how well they are `told` apart."""
-    parts = [
-        measure(scans_in(folder, scheme, most), kind)
-        for folder, scheme, kind in zip((real, synthetic), schemes, (REAL, "synthetic"))
-    ]
-    table = pd.concat([part[0] for part in parts], ignore_index=True)
+def compare(
+    real: Path,
+    synthetic: Path,
+    schemes: tuple[str, str],
+    most: int,
+    same_scanner: bool = False,
+    blur_mm: float | None = None,
+) -> dict[str, Any]:
+    """The report: see `_compared`. With `same_scanner` its part of that name says the same with the synthetic scans on
+    the real ones' voxels, blurred by `blur_mm`: by default until their edges are as wide as the real ones'."""
+    theirs, ours = (scans_in(folder, scheme, most) for folder, scheme in zip((real, synthetic), schemes))
+    found, drawn = measure(theirs, REAL), measure(ours, SYNTHETIC)
+    axes = {"hu": HU_BINS.tolist(), "cycles_per_mm": list(BANDS)}
+    report: dict[str, Any] = {**_compared(found, drawn), "axes": axes}
+    if same_scanner:
+        blur_mm, drawn = _on_theirs(ours, found, blur_mm)
+        spacings = [spacing.round(4).tolist() for spacing in found.spacings]
+        report["same_scanner"] = {"spacings_mm": spacings, "blur_mm": blur_mm, **_compared(found, drawn)}
+    return report
+
+
+def _on_theirs(ours: list[Ground], real: Measured, blur_mm: float | None) -> tuple[float, Measured]:
+    """Synthetic scans on the real ones' voxels, and the blur, in mm: by default found in a few steps."""
+    if blur_mm is not None:
+        return blur_mm, measure(ours, SYNTHETIC, real.spacings, blur_mm)
+    blur, wanted = 0.0, float(real.rows[EDGE].median())
+    found = measure(ours, SYNTHETIC, real.spacings)
+    for _ in range(BLUR_STEPS):
+        edge = float(found.rows[EDGE].median())
+        if not edge < wanted / (1 + AS_SHARP):  # or nan
+            break
+        blur = float(np.hypot(blur, blur_between(edge, wanted)))
+        found = measure(ours, SYNTHETIC, real.spacings, blur)
+    return blur, found
+
+
+def _compared(real: Measured, synthetic: Measured) -> dict[str, Any]:
+    """Of both kinds `counts`, the `features`' medians and quartiles, the `curves`; how well they are `told` apart."""
+    table = pd.concat([real.rows, synthetic.rows], ignore_index=True)
     names = [name for name in table if name not in ("kind", "scan", "level")]
     features = {
         name: {
-            kind: dict(zip(("low", "median", "high"), rows[name].quantile([0.25, 0.5, 0.75]).round(3).tolist()))
+            kind: dict(zip(("low", "median", "high"), _quartiles(rows[name])))
             for kind, rows in table.groupby("kind")
         }
         for name in names
     }
     curves = {
-        kind: {n: c.round(5).tolist() for n, c in part[1].items()} for kind, part in zip((REAL, "synthetic"), parts)
+        kind: {n: c.round(5).tolist() for n, c in part.curves.items()}
+        for kind, part in ((REAL, real), (SYNTHETIC, synthetic))
     }
     counts = {kind: {"scans": rows["scan"].nunique(), "vertebrae": len(rows)} for kind, rows in table.groupby("kind")}
-    axes = {"hu": HU_BINS.tolist(), "cycles_per_mm": list(BANDS)}
-    return {"counts": counts, "told": told(table, names), "features": features, "axes": axes, "curves": curves}
+    return {"counts": counts, "told": told(table, names), "features": features, "curves": curves}
+
+
+def _quartiles(values: pd.Series) -> list[float | None]:
+    """None where no vertebra has such a value."""
+    found = values.quantile([0.25, 0.5, 0.75]).round(3).tolist()
+    return [None if np.isnan(value) else value for value in found]
 
 
 def told(table: pd.DataFrame, names: list[str], draws: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -116,18 +175,29 @@ def told(table: pd.DataFrame, names: list[str], draws: int = 1000, seed: int = 0
 
 def as_text(report: dict[str, Any]) -> str:
     """The report as lines for a person."""
-    auc = report["told"]
+    counts, again = report["counts"], report.get("same_scanner")
     lines = [
-        ", ".join(f"{kind}: {n['vertebrae']} vertebrae of {n['scans']} scans" for kind, n in report["counts"].items()),
-        f"told apart with an AUC of {auc['auc']:.3f} ({auc['low']:.3f} .. {auc['high']:.3f}), held out by scan",
-        f"{'median (quartiles)':24}{'real':>28}{'synthetic':>28}",
+        ", ".join(f"{kind}: {n['vertebrae']} vertebrae of {n['scans']} scans" for kind, n in counts.items()),
+        f"told apart with an AUC of {_auc(report)}, held out by scan",
     ]
-    for name, kinds in report["features"].items():
-        cells = (
-            f"{kinds[k]['median']:.2f} ({kinds[k]['low']:.2f} .. {kinds[k]['high']:.2f})" for k in (REAL, "synthetic")
+    columns = [(REAL, report, REAL), (SYNTHETIC, report, SYNTHETIC)]
+    if again:
+        lines.append(f"on the same scanner (real voxels, blurred by {again['blur_mm']:.2f} mm): {_auc(again)}")
+        columns.append(("same scanner", again, SYNTHETIC))
+    lines.append(f"{'median (quartiles)':24}" + "".join(f"{title:>28}" for title, _, _ in columns))
+    for name in report["features"]:
+        cells = (part["features"][name][kind] for _, part, kind in columns)
+        texts = (
+            "none" if cell["median"] is None else f"{cell['median']:.2f} ({cell['low']:.2f} .. {cell['high']:.2f})"
+            for cell in cells
         )
-        lines.append(f"{name:24}" + "".join(f"{cell:>28}" for cell in cells))
+        lines.append(f"{name:24}" + "".join(f"{text:>28}" for text in texts))
     return "\n".join(lines)
+
+
+def _auc(report: dict[str, Any]) -> str:
+    auc = report["told"]
+    return f"{auc['auc']:.3f} ({auc['low']:.3f} .. {auc['high']:.3f})"
 
 
 def draw(report: dict[str, Any]) -> bytes:
@@ -143,6 +213,8 @@ def draw(report: dict[str, Any]) -> bytes:
         borders = np.array(report["axes"]["cycles_per_mm" if name == "spectrum" else "hu"])
         for kind, curves in report["curves"].items():
             panel.stairs(curves[name], borders, label=kind)
+        if "same_scanner" in report:
+            panel.stairs(report["same_scanner"]["curves"][SYNTHETIC][name], borders, label="same scanner")
         panel.set_title(name)
         panel.set_xlabel("cycles/mm" if name == "spectrum" else "HU")
         panel.legend()

@@ -9,10 +9,13 @@ import pytest
 from scipy import ndimage
 from small_study import write_ct, write_ground, write_mask
 
-from common.errors import DatasetError
+from common.errors import ConfigError, DatasetError
+from common.resample import resample
+from common.volume import Volume
 from stage2_classify.__main__ import main
 from stage2_classify.evaluation.bone_features import BANDS, CELL_MM, bone_features, profiles, spectrum
 from stage2_classify.evaluation.compare_bone import told
+from stage2_classify.evaluation.same_scanner import blur_between, on_scanner
 
 
 def ball(shell_mm: float, blur_mm: float, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -51,6 +54,21 @@ def test_features_are_of_cortex_and_marrow() -> None:
     assert found["noise HU"] == pytest.approx(10, rel=0.1)
     assert curves["cortex"].sum() == pytest.approx(1) == curves["marrow"].sum()
     assert bone_features(np.zeros((20, 20, 20)), np.ones((20, 20, 20), bool) & False) is None
+
+
+def test_a_sharp_scan_on_a_blurred_one_s_scanner_is_as_blurred() -> None:
+    """Gaussian blurs add by their squares: a shell of 0.6 mm blur put through 0.8 mm is one of 1 mm blur."""
+    assert blur_between(3 * 0.6, 3 * 1.0) == pytest.approx(3 * 0.8 / (2 * 0.8416))
+    assert blur_between(1.2, 0.9) == 0
+    affine = np.diag([CELL_MM] * 3 + [1.0])
+    hu, mask = ball(4.0, 0.6)
+    ct, seen = on_scanner(Volume(hu, affine), Volume(mask.astype(np.uint8), affine), np.array([0.5, 0.5, 1.0]), 0.8)
+    assert ct.spacing == pytest.approx([0.5, 0.5, 1.0]) and seen.grid.matches(ct.grid)
+    assert seen.array.sum() * 0.25 == pytest.approx(mask.sum() * CELL_MM**3, rel=0.02)
+    fine = resample(ct, Volume(hu, affine).grid, fill=50).array
+    wanted = ball(4.0, 1.0)[0]
+    assert np.abs(fine - wanted)[8:-8, 8:-8, 8:-8].max() < 90 < np.abs(hu - wanted).max()
+    assert profiles(fine, mask)[1] == pytest.approx(profiles(wanted, mask)[1], rel=0.1)
 
 
 def table(apart: float, seed: int = 0) -> pd.DataFrame:
@@ -96,3 +114,14 @@ def test_the_command_writes_report_and_picture(tmp_path: Path) -> None:
     assert report["counts"]["real"] == {"scans": 2, "vertebrae": 10} and 0 <= report["told"]["auc"] <= 1
     assert len(report["curves"]["real"]["marrow"]) == len(report["axes"]["hu"]) - 1
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert "same_scanner" not in report
+
+    same = [*words, "--overwrite", "--same-scanner"]
+    assert main([*same, "--blur", "3"]) == 0
+    again = json.loads((tmp_path / "r.json").read_text())
+    assert again["same_scanner"]["spacings_mm"] == [[4, 4, 4]] * 2 and again["same_scanner"]["blur_mm"] == 3
+    assert {name: again[name] for name in report} == report
+    synthetic = [part["features"]["marrow HU 95%"]["synthetic"]["median"] for part in (again, again["same_scanner"])]
+    assert synthetic[1] < synthetic[0] - 100, "blurred noise of 200 HU"
+    with pytest.raises(ConfigError, match="--blur 3"):
+        main([*words, "--blur", "3"])
