@@ -51,13 +51,11 @@ def read_nifti(path: Path) -> Volume:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             stored: Any = image.dataobj  # nibabel's ArrayProxy
-            if (stored.slope, stored.inter) == (1, 0):
-                # Where they lie already: nibabel would copy them once more.
-                begin, kind = stored.offset, image.get_data_dtype()
-                array = np.frombuffer(content, kind, math.prod(shape), begin).reshape(shape, order="F")
-            else:
-                scaled: Any = type(image).from_bytes(bytes(content)).dataobj
-                array = scaled.get_scaled(np.float32)
+            # Where they lie already: nibabel would copy them once more.
+            begin, kind = stored.offset, image.get_data_dtype()
+            array = np.frombuffer(content, kind, math.prod(shape), begin).reshape(shape, order="F")
+            if (stored.slope, stored.inter) != (1, 0):
+                array = array * np.float32(stored.slope) + np.float32(stored.inter)
     except Exception as error:  # a parser on damaged bytes may raise anything
         raise CorruptFile(f"{path}: its voxels can't be read ({brief(error)}); copy it again") from None
     array = np.asarray(array).reshape(shape[:3])
@@ -69,11 +67,14 @@ def read_nifti(path: Path) -> Volume:
     return Volume(array.astype(array.dtype.newbyteorder("="), copy=False), affine, notices)
 
 
-def write_nifti(volume: Volume, path: Path) -> None:
+def write_nifti(volume: Volume, path: Path, steps: int | None = None) -> None:
     """Writes `volume` atomically; sform and qform both have code 1 (scanner), but a qform can't hold the shear of a
-    tilted series and has code 0 then. bool becomes uint8."""
+    tilted series and has code 0 then. bool becomes uint8. `steps` (255 at most): values 0..1 are kept as uint8, in so
+    many steps, which the header says (scl_slope)."""
     array = volume.array
-    if array.dtype == bool:
+    if steps:
+        array = np.rint(array * np.float32(steps)).astype(np.uint8)
+    elif array.dtype == bool:
         array = array.astype(np.uint8)
     elif array.dtype.kind in "iu" and array.dtype.itemsize > 4:
         array = array.astype(np.int32)
@@ -85,6 +86,8 @@ def write_nifti(volume: Volume, path: Path) -> None:
     sheared = np.abs(axes.T @ axes - np.eye(3)).max() > 1e-4
     image.set_qform(volume.affine, code=0 if sheared else 1)
     image.header.set_xyzt_units("mm")
+    if steps:
+        image.header.set_slope_inter(1 / steps, 0)
     with atomic(path) as scratch:
         nib.save(image, scratch)
 

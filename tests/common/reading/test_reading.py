@@ -301,6 +301,29 @@ def test_nifti_round_trip(tmp_path, suffix):
     np.testing.assert_allclose(study.volume.grid.to_world([3, 1, 2]), lps * [-1, -1, 1], atol=1e-4)
 
 
+@pytest.mark.parametrize("kind, slope, start", [(np.int16, 0.5, -3), (np.uint8, 1 / 255, 0), (np.float64, 2, 1)])
+def test_values_that_a_nifti_s_header_scales(tmp_path, kind, slope, start):
+    """nibabel writes what it is given as it is, and the header beside it."""
+    stored = np.arange(24).reshape(2, 3, 4).astype(kind)
+    image = nib.Nifti1Image(stored, np.eye(4))
+    image.header.set_slope_inter(slope, start)
+    nib.save(image, tmp_path / "scaled.nii.gz")
+    found = read_nifti(tmp_path / "scaled.nii.gz").array
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.arange(24).reshape(2, 3, 4) * slope + start, rtol=1e-6)
+
+
+def test_fractions_kept_in_steps(tmp_path):
+    """A byte each; 0.5, from which evidence counts, stays on its side."""
+    values = np.array([0, 0.25, 0.4999, 0.5, 0.51, 1], np.float32).reshape(1, 2, 3)
+    write_nifti(Volume(values, np.diag([2, 1, 1, 1.0])), tmp_path / "kept.nii.gz", 255)
+    kept = nib.load(tmp_path / "kept.nii.gz")
+    assert kept.get_data_dtype() == np.uint8 and kept.header.get_zooms() == (2, 1, 1)
+    found = read_nifti(tmp_path / "kept.nii.gz").array
+    assert np.abs(found - values).max() <= 0.5 / 255 + 1e-6 and found.min() == 0 and found.max() == 1
+    assert np.array_equal(found >= 0.5, values >= 0.5)
+
+
 def test_damaged_nifti_is_refused(tmp_path):
     write_nifti(Volume(random_hu((20, 20, 20)), np.eye(4)), tmp_path / "a.nii.gz")
     write_nifti(Volume(random_hu((20, 20, 20)), np.eye(4)), tmp_path / "a.nii")
