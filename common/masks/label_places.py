@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import ndimage
 
 from common.labels import LEVELS, THORACIC
 from common.masks.schemes import SCHEMES, level_values, unexpected
+from common.masks.values import boxes_of
 from common.volume import Volume
 
 LEAST_MM3 = 300.0
@@ -43,7 +43,7 @@ class Label:
 def measure(mask: Volume) -> dict[int, Label]:
     """Value -> its place, of each value (whole numbers) that some scheme has a vertebra for; no specks."""
     named = sorted({value for table in SCHEMES.values() for value, ours in table.items() if ours})
-    boxes = ndimage.find_objects(mask.array, max_label=named[-1])
+    boxes = boxes_of(mask.array, named[-1])
     cell = abs(float(np.linalg.det(mask.affine[:3, :3])))
     found = {}
     for value in named:

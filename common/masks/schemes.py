@@ -77,7 +77,7 @@ def values_in(whole: np.ndarray) -> list[int]:
         if slab.min() < 0 or slab.max() > LARGEST_VALUE:
             found.update(np.unique(slab).tolist())
         else:
-            found.update(np.flatnonzero(np.bincount(slab.reshape(-1))).tolist())
+            found.update(np.flatnonzero(np.bincount(slab.ravel(order="K"))).tolist())
     return sorted(found - {BACKGROUND})
 
 

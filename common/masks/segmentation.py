@@ -87,7 +87,7 @@ def onto(mask: Volume, grid: Grid) -> Volume:
     if order is not None:
         axes, flipped = order
         array = mask.array.transpose(axes)[tuple(slice(None, None, -1 if f else 1) for f in flipped)]
-        return Volume(np.ascontiguousarray(array), grid.affine, mask.notices)
+        return Volume(array.copy(order="K"), grid.affine, mask.notices)
     return resample(mask, grid, order=0, fill=BACKGROUND)
 
 

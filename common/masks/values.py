@@ -4,6 +4,7 @@ is four times the scan itself."""
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import ndimage
 
 SLAB = 2**18
 """Voxels looked at together."""
@@ -13,7 +14,7 @@ def count_values(array: np.ndarray) -> np.ndarray:
     """(256,) how often each value occurs in an array (X, Y, Z) of whole numbers 0..255, whatever its memory's order."""
     counts = np.zeros(256, np.int64)
     for part in slabs(array):
-        counts += np.bincount(array[part].reshape(-1).astype(np.uint8, copy=False), minlength=256)
+        counts += np.bincount(array[part].ravel(order="K").astype(np.uint8, copy=False), minlength=256)
     return counts
 
 
@@ -23,6 +24,16 @@ def translate(array: np.ndarray, table: np.ndarray) -> np.ndarray:
     for part in slabs(array):
         result[part] = table[array[part]]
     return result
+
+
+def boxes_of(array: np.ndarray, most: int = 0) -> list[tuple[slice, ...] | None]:
+    """The boxes of an array's values 1, 2, ... `most` (0: the largest that occurs), None for those that don't occur: as
+    `scipy.ndimage.find_objects`, but along the memory's own order, several times as fast for volumes read from
+    files."""
+    order = np.argsort([-abs(step) for step in array.strides], kind="stable")
+    back = np.argsort(order)
+    found = ndimage.find_objects(array.transpose(order), max_label=most)
+    return [None if box is None else tuple(box[axis] for axis in back) for box in found]
 
 
 def slabs(array: np.ndarray) -> Iterator[tuple[slice, ...]]:

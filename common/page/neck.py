@@ -1,10 +1,10 @@
 """What a page shows of a scan: the neck in a bone window, in steps of 8 bits, and the mask on the same grid."""
 
 import numpy as np
-from scipy import ndimage
 
-from common.labels import BACKGROUND, LEVELS
+from common.labels import LEVELS, THORACIC
 from common.masks.segmentation import onto
+from common.masks.values import boxes_of
 from common.resample import ROUNDING, canonical, grid_at_spacing, resample
 from common.volume import Volume
 
@@ -35,15 +35,22 @@ def neck(scan: Volume, mask: Volume, finest_mm: float) -> tuple[Volume, Volume]:
 
 def on_neck(evidence: Volume, picture: Volume) -> Volume:
     """Evidence 0..1 (X, Y, Z), NaN or 0 where there is none, as uint8 (255 is 1) on the grid of `picture`."""
-    there = resample(evidence.with_array(np.nan_to_num(evidence.array.astype(np.float32))), picture.grid, fill=0)
+    index = evidence.grid.to_index(picture.grid.corners())
+    margin = 2 + np.ceil(picture.spacing.max() / evidence.spacing)
+    try:
+        near = evidence.crop(np.floor(index.min(axis=0) - margin), np.ceil(index.max(axis=0) + margin))
+    except ValueError:  # it lies elsewhere
+        return picture.with_array(np.zeros_like(picture.array))
+    there = resample(near.with_array(np.nan_to_num(near.array.astype(np.float32))), picture.grid, fill=0)
     return there.with_array(np.round(255 * np.clip(there.array, 0, 1)).astype(np.uint8))
 
 
 def _box(mask: Volume) -> tuple[np.ndarray, np.ndarray]:
-    cervical = (mask.array > BACKGROUND) & (mask.array <= len(LEVELS))
-    for inside in (cervical, mask.array > BACKGROUND):
-        if found := ndimage.find_objects(inside.view(np.uint8)):
-            return np.array([side.start for side in found[0]]), np.array([side.stop for side in found[0]])
+    boxes = boxes_of(mask.array, THORACIC)
+    for values in (boxes[: len(LEVELS)], boxes):
+        if found := [box for box in values if box is not None]:
+            starts, stops = ([[getattr(side, end) for side in box] for box in found] for end in ("start", "stop"))
+            return np.min(starts, axis=0), np.max(stops, axis=0)
     return np.zeros(3, int), np.array(mask.array.shape)
 
 

@@ -15,6 +15,7 @@ from scipy import ndimage
 from common import __version__
 from common.commandline import NOT_MEDICAL
 from common.labels import CLASS_NAMES, COLOURS, LEVELS
+from common.masks.values import boxes_of
 from common.operating_point import EVIDENCE_FROM
 from common.page.embed import nifti, packed
 from common.page.neck import HU_PER_STEP, WINDOW_HU, neck, on_neck
@@ -73,7 +74,7 @@ def page(
 def centres(labels: Volume) -> dict[str, np.ndarray]:
     """Cervical levels of a mask with axes nearest to R, A, S -> where to look at them, RAS mm: in the plane through the
     centre of mass, the place that lies deepest in the bone; that of a body, of C1's thicker arch."""
-    found = ndimage.find_objects(labels.array, max_label=len(LEVELS))
+    found = boxes_of(labels.array, len(LEVELS))
     places = {}
     for name, value, box in zip(LEVELS, range(1, len(LEVELS) + 1), found):
         if box is not None:

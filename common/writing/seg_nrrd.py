@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
+from common.masks.values import boxes_of
 from common.reading.itk import write_itk
 from common.volume import Volume
 from common.writing.codes import CODED
@@ -25,7 +25,7 @@ def slicer_fields(values: np.ndarray) -> dict[str, str]:
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
-    boxes = {value: box for value, box in enumerate(ndimage.find_objects(values), start=1) if box is not None}
+    boxes = {value: box for value, box in enumerate(boxes_of(values), start=1) if box is not None}
     for number, (value, box) in enumerate(boxes.items()):
         coded, start = CODED[value], f"Segment{number}_"
         category, kind = (

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from common.labels import BACKGROUND, LEVEL_IDS, LEVELS
 from common.masks.segmentation import onto
+from common.masks.values import boxes_of
 from common.operating_point import EVIDENCE_FROM
 from common.volume import Volume
 from common.writing.codes import SUSPECTED
@@ -19,14 +20,17 @@ def suspected_bone(evidence: Volume, mask: Volume, levels: Collection[str]) -> V
     """(X, Y, Z) uint8 on the grid of `evidence` (0..1, NaN or 0 where there is none): `SUSPECTED` where it is
     `EVIDENCE_FROM` or more and the nearest cervical vertebra of `mask` (values of common.labels, on any grid) is one
     of `levels`. None where no voxel is so."""
-    strong = np.nan_to_num(evidence.array) >= EVIDENCE_FROM
+    strong = evidence.array >= EVIDENCE_FROM
     values = [LEVEL_IDS[level] for level in levels]
-    found = np.zeros(strong.shape, np.uint8)
-    if values and strong.any():
+    found = np.zeros_like(strong, np.uint8)
+    (whole,) = boxes_of(strong.view(np.uint8), 1)
+    if values and whole is not None:
         labels = onto(mask, evidence.grid).array
         margin = np.ceil(NEAR_MM / evidence.spacing).astype(int)
-        for box in ndimage.find_objects(ndimage.label(strong)[0]):
-            wide = tuple(slice(max(side.start - m, 0), side.stop + m) for side, m in zip(box, margin))
+        first = [side.start for side in whole]
+        for box in ndimage.find_objects(ndimage.label(strong[whole])[0]):
+            ends = [(low + side.start, low + side.stop) for low, side in zip(first, box)]
+            wide = tuple(slice(max(start - m, 0), stop + m) for (start, stop), m in zip(ends, margin))
             near = _nearest_level(labels[wide], evidence.spacing)
             found[wide][strong[wide] & np.isin(near, values)] = SUSPECTED
     return Volume(found, evidence.affine) if found.any() else None

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from common.labels import LEVEL_IDS
 from common.masks.turned import KEY
+from common.masks.values import boxes_of
 from common.volume import Volume
 from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW
 
@@ -33,7 +33,7 @@ def describe(mask: Volume, confidence: dict[int, float]) -> dict[str, dict[str, 
     None for what it hasn't got. The visible fraction of a level that the edge cuts is an estimate from the
     volumes of the whole ones and `RELATIVE_VOLUME`.
     """
-    objects = ndimage.find_objects(mask.array, max_label=max(LEVEL_IDS.values()))
+    objects = boxes_of(mask.array, max(LEVEL_IDS.values()))
     levels = {name: _measure(mask, value, objects[value - 1]) for name, value in LEVEL_IDS.items()}
     whole = [v["volume_mm3"] / RELATIVE_VOLUME[n] for n, v in levels.items() if v["present"] and not v["flags"]]
     unit = float(np.median(whole)) if whole else None

@@ -107,7 +107,7 @@ def segment(volume: Volume, segmenter: Segmenter) -> Segmentation:
     scan = canonical(volume)
     coarse = coarse_pass(scan, segmenter)
     found = spine_region(coarse, scan.grid, segmenter.predict.margin_mm)
-    empty = Volume(np.zeros(scan.array.shape, np.uint8), scan.affine)
+    empty = Volume(np.zeros_like(scan.array, np.uint8), scan.affine)
     if found is None:
         return Segmentation(onto(empty, volume.grid), {}, ("no vertebra found",))
     start, stop = found

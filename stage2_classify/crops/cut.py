@@ -175,5 +175,5 @@ def coarse_grid(grid: Grid) -> Grid:
 def _touches_edge(mask: Volume, number: int) -> bool:
     """True when the level reaches the first or last slice along the axis nearest to superior."""
     axis = int(np.argmax(np.abs(mask.affine[2, :3])))
-    ends = np.take(mask.array, [0, mask.array.shape[axis] - 1], axis=axis)
-    return bool((ends == number).any())
+    slices = np.moveaxis(mask.array, axis, 0)  # np.take would copy the whole volume
+    return bool((slices[0] == number).any() or (slices[-1] == number).any())

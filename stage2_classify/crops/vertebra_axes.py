@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from common.labels import LEVEL_IDS, THORACIC
+from common.labels import THORACIC
+from common.masks.values import boxes_of
 from common.volume import Volume
 
 LARGEST_TILT_DEG = 50.0
@@ -14,14 +15,14 @@ CELL_MM = 2.0
 
 def level_points(mask: Volume, most: int = 4000) -> dict[int, np.ndarray]:
     """Mask (X, Y, Z) with ids 1..8 -> world RAS mm (n, 3) of at most about `most` voxels of each id present."""
-    found = np.flatnonzero(mask.array)
-    ids = mask.array.reshape(-1)[found]
     points = {}
-    for level in (*LEVEL_IDS.values(), THORACIC):
-        voxels = found[ids == level]
-        if len(voxels):
+    for level, box in enumerate(boxes_of(mask.array, THORACIC), start=1):
+        if box is not None:
+            inside = mask.array[box] == level
+            voxels = np.flatnonzero(inside)
             voxels = voxels[:: max(len(voxels) // most, 1)]
-            points[level] = mask.grid.to_world(np.stack(np.unravel_index(voxels, mask.array.shape), axis=-1))
+            index = np.stack(np.unravel_index(voxels, inside.shape), axis=-1)
+            points[level] = mask.grid.to_world(index + [side.start for side in box])
     return points
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from common.labels import LEVEL_IDS
+from common.masks.values import boxes_of
 from common.resample import AIR_HU, canonical, grid_at_spacing, resample
 from common.volume import Volume
 
@@ -50,11 +51,11 @@ def direction_cues(ct: Volume, mask: Volume) -> list[Cue]:
     labelled. Left and right can't be told from bones.
     """
     whole = canonical(mask)
-    box = ndimage.find_objects((whole.array > 0).astype(np.uint8))
-    if not box:
+    (box,) = boxes_of((whole.array > 0).view(np.uint8), 1)
+    if box is None:
         return []
     margin = np.array([BESIDE_MM, BESIDE_MM, AROUND_MM]) / whole.spacing
-    ends = np.array([(s.start, s.stop) for s in box[0]]).T + np.outer([-1, 1], np.ceil(margin))
+    ends = np.array([(s.start, s.stop) for s in box]).T + np.outer([-1, 1], np.ceil(margin))
     scan = canonical(ct).crop(*ends)
     grid = grid_at_spacing(scan.grid, CELL_MM)
     hu = resample(scan, grid, fill=AIR_HU).array

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from common.labels import CLASS_NAMES, LEVEL_IDS
+from common.masks.values import boxes_of
 from common.resample import canonical
 from common.volume import Volume
 from stage1_segment.inference.mask_report import RELATIVE_VOLUME
@@ -20,7 +21,7 @@ def row_contradictions(mask: Volume) -> tuple[str, ...]:
     """What no neck has, a sentence each. mask (X, Y, Z) of `labels.CLASS_NAMES`, any orientation; levels that the
     scan's edge cuts are compared with nobody."""
     labels = canonical(mask)
-    boxes = ndimage.find_objects(labels.array, max_label=max(LEVEL_IDS.values()))
+    boxes = boxes_of(labels.array, max(LEVEL_IDS.values()))
     seen = {number: box for number, box in enumerate(boxes, start=1) if box is not None}
     if not seen:
         return ()
