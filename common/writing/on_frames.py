@@ -4,7 +4,7 @@ import numpy as np
 
 from common.errors import GridMismatch
 from common.labels import BACKGROUND
-from common.masks.segmentation import LEAST_OVERLAP, onto, overlap_of
+from common.masks.segmentation import LEAST_OVERLAP, SAME_PLACE_MM, onto, overlap_of
 from common.volume import Grid, Volume
 from common.writing.source import ScanSource
 
@@ -16,6 +16,11 @@ def on_frames(mask: Volume, source: ScanSource) -> np.ndarray:
     `mask` (X, Y, Z) may lie on any grid: that of the repaired volume (upright though the gantry was tilted, with
     slices that no file has), or another. Raises GridMismatch when it doesn't lie where the frames do."""
     _check_same_place(mask, source)
+    stack = _stack(source)
+    apart = [grid.to_world(np.zeros(3)) for grid in map(source.grid, source.frames)]
+    apart = np.abs(apart - stack.to_world([[0, 0, k] for k in range(len(apart))]))
+    if apart.max() < SAME_PLACE_MM:
+        return onto(mask, stack).array.T
     low, high = _labelled_box(mask)
     planes = np.zeros((len(source.frames), *source.shape[::-1]), mask.array.dtype)
     for plane, frame in zip(planes, source.frames):
@@ -27,6 +32,16 @@ def on_frames(mask: Volume, source: ScanSource) -> np.ndarray:
     return planes
 
 
+def _stack(source: ScanSource) -> Grid:
+    """The grid of all frames, were they evenly spaced from the first to the last."""
+    first, last = source.grid(source.frames[0]), source.grid(source.frames[-1])
+    count = len(source.frames)
+    affine = first.affine.copy()
+    if count > 1:
+        affine[:3, 2] = (last.affine[:3, 3] - first.affine[:3, 3]) / (count - 1)
+    return Grid((*source.shape, count), affine)
+
+
 def _labelled_box(mask: Volume) -> tuple[np.ndarray, np.ndarray]:
     """First and last index (3,) of a label along each axis, a voxel added."""
     places = [np.flatnonzero((mask.array != BACKGROUND).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
@@ -35,11 +50,7 @@ def _labelled_box(mask: Volume) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_same_place(mask: Volume, source: ScanSource) -> None:
-    first, last = source.grid(source.frames[0]), source.grid(source.frames[-1])
-    affine = first.affine.copy()
-    count = len(source.frames)
-    affine[:3, 2] = (last.affine[:3, 3] - first.affine[:3, 3]) / max(count - 1, 1)
-    overlap = overlap_of(mask.grid, Grid((*source.shape, count), affine))
+    overlap = overlap_of(mask.grid, _stack(source))
     if overlap < LEAST_OVERLAP:
         raise GridMismatch(
             f"the mask: {overlap:.0%} of it lies within the source's frames, expected at least {LEAST_OVERLAP:.0%}; is "
