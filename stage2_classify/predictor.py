@@ -18,6 +18,19 @@ from stage2_classify.networks import build
 from stage2_classify.prediction import OF_SYNTHETIC_ONLY
 from stage2_classify.settings import KIND, ClassifySettings
 
+MAP_STEP = 4
+"""Cells of a crop along one of a network's map of it, the last one cut where it doesn't divide."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a network makes of a study: `logits` (8,), and `heat` (N, X', Y', Z') 0..1, how much of a fracture is seen
+    at each place of the N vertebrae in view, at a quarter of the crops' resolution and 0 beside the vertebra; None of
+    networks that have no voxel logits of a vertebra."""
+
+    logits: np.ndarray
+    heat: np.ndarray | None
+
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
@@ -34,16 +47,27 @@ class Predictor:
     ranges: Mapping[str, Any] = field(default_factory=dict)
 
     @torch.inference_mode()
-    def logits(self, crops: Crops, flip: bool) -> np.ndarray:
-        """(8,): the network's prediction, the mean over the crops and their mirror images when `flip`."""
+    def look(self, crops: Crops, flip: bool) -> Seen:
+        """The network's prediction: logits are the mean over the crops and their mirror images when `flip`, heat is of
+        the crops as they are."""
+        size = tuple(-(-n // MAP_STEP) for n in crops.images.shape[2:])
+        has_heat = self.settings.network.kind == "vertebra3d"
         if not crops.present.any():
-            return np.log(self.prior / (1 - self.prior))
-        outputs = []
+            return Seen(np.log(self.prior / (1 - self.prior)), np.zeros((0, *size)) if has_heat else None)
+        passes = []
         for mirrored in (False, True)[: 2 if flip else 1]:
             batch = {name: value.to(self.device) for name, value in as_batch(crops, mirrored).items()}
             with self.autocast():
-                outputs.append(self.network(batch)["logits"][0].float().cpu().numpy())
-        return np.mean(outputs, axis=0)
+                passes.append(self.network(batch))
+        logits = np.mean([found["logits"][0].float().cpu().numpy() for found in passes], axis=0)
+        if not has_heat:
+            return Seen(logits, None)
+        voxels, inside = (passes[0][name][0].cpu()[crops.present] for name in ("voxel_logits", "vertebra_mask"))
+        return Seen(logits, (voxels.float().sigmoid() * inside).reshape(-1, *size).numpy())
+
+    def logits(self, crops: Crops, flip: bool) -> np.ndarray:
+        """(8,): those of `look`."""
+        return self.look(crops, flip).logits
 
     def autocast(self) -> torch.autocast:
         """The context of its precision."""

@@ -20,13 +20,14 @@ from stage2_classify.crops.cut import Crops
 from stage2_classify.crops.likeness import UNLIKE, unlike
 from stage2_classify.crops.one_study import Mask, crops_of, turn_of
 from stage2_classify.inference.compatibility import check_alike, check_described, read_decision
+from stage2_classify.inference.evidence_map import evidence_of
 from stage2_classify.inference.result import NO_LEVEL, NOT_JUDGED, Result
 from stage2_classify.prediction import Prediction
 from stage2_classify.pretrained.encoder import PRETRAINED
 from stage2_classify.settings import ClassifySettings
 
 if TYPE_CHECKING:
-    from stage2_classify.predictor import Predictor
+    from stage2_classify.predictor import Predictor, Seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,28 +90,28 @@ class Classifier:
         no real fracture. `calibration`: see `load`. Raises WeightsError, ConfigError."""
         return cls.load(PRETRAINED, device, precision, calibration=calibration)
 
-    def __call__(self, study: Study | Volume, mask: Mask, scheme: str = "merged") -> Result:
+    def __call__(self, study: Study | Volume, mask: Mask, scheme: str = "merged", with_map: bool = True) -> Result:
         """The prediction about a CT (X, Y, Z) in HU of any orientation.
 
         `mask`: a NIfTI's path (or a folder with a file per vertebra) or a Volume on any grid, whose whole numbers
         follow `scheme` (docs/masks.md; "merged" is 1..7 = C1..C7, 8 = thoracic), or stage 1's Segmentation. A level
-        that isn't in the mask is flagged, and without any the prediction is the prior. Raises GridMismatch (a mask of
+        that isn't in the mask is flagged, and without any the prediction is the prior. `with_map=False`: without
+        `Result.evidence`, which is as large as the scan. Raises GridMismatch (a mask of
         another scan), UnsupportedStudy (values that aren't the scheme's), CorruptFile, NothingFound, ConfigError (no
         such scheme), TypeError."""
-        from stage2_classify.inference.evidence_map import evidence_of
-
         crops = crops_of(volume_of(study), mask, scheme, self.predictors[0].settings)
         uid = (study.uid if isinstance(study, Study) else None) or ""
+        seen = self._look(crops)
         # Of a header that turns the patient, evidence would lie at wrong places.
-        evidence = None if turn_of(mask) else evidence_of(self.predictors, crops, volume_of(study).grid)
+        evidence = None if turn_of(mask) else evidence_of(seen, crops)
         return Result(
-            self.predict(uid, crops),
+            self._decided(uid, crops, seen),
             self.digests,
             scheme,
             self.caveats,
             self.predictors[0].precision,
             crops.images[:, 0] if len(crops.images) == len(crops.present) else None,
-            None if evidence is None else evidence.map,
+            None if evidence is None or not with_map else evidence.on(volume_of(study).grid),
             {} if evidence is None else evidence.peaks,
             decision=self.decision,
             local_map=self.local_map,
@@ -137,7 +138,14 @@ class Classifier:
 
     def predict(self, uid: str, crops: Crops) -> Prediction:
         """Crops of a study -> its probabilities (8,), flags and notices, by all networks together."""
-        logits = np.stack([predictor.logits(crops, self.flip) for predictor in self.predictors])
+        return self._decided(uid, crops, self._look(crops))
+
+    def _look(self, crops: Crops) -> "list[Seen]":
+        return [predictor.look(crops, self.flip) for predictor in self.predictors]
+
+    def _decided(self, uid: str, crops: Crops, seen: "Sequence[Seen]") -> Prediction:
+        """What each network saw in the crops -> the prediction."""
+        logits = np.stack([one.logits for one in seen])
         prior = np.mean([predictor.prior for predictor in self.predictors], axis=0)
         flags = {level: list(remarks) for level, remarks in crops.flags.items()}
         for level, remarks in self._unlike(crops).items():

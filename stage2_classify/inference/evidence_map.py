@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from common.labels import LEVELS
 from common.resample import resample
 from common.volume import Grid, Volume
-from stage2_classify.crops.batch import as_batch
 from stage2_classify.crops.cut import Crops
-from stage2_classify.predictor import Predictor
+
+if TYPE_CHECKING:
+    from stage2_classify.predictor import Seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,47 +25,39 @@ class Peak:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """`map`: (X, Y, Z) float32 on the scan's grid, 0..1 in and beside each vertebra, 0 elsewhere. `peaks`: level in
-    view -> its peak."""
+    """`parts`: level in view -> its map (X', Y', Z') float32, 0..1 in the vertebra and 0 beside it, where its crop
+    lies."""
 
-    map: Volume
-    peaks: dict[str, Peak]
+    parts: dict[str, Volume]
 
+    @property
+    def peaks(self) -> dict[str, Peak]:
+        """Level in view -> its largest evidence."""
+        return {level: _peak(part) for level, part in self.parts.items()}
 
-def evidence_of(predictors: Sequence[Predictor], crops: Crops, grid: Grid) -> Evidence | None:
-    """Crops of a study -> the sigmoid of the voxel logits (mean over the networks), laid on the scan's `grid`. None for
-    networks that have no voxel logits of a vertebra."""
-    if not all(predictor.settings.network.kind == "vertebra3d" for predictor in predictors):
-        return None
-    found, peaks = np.zeros(grid.shape, np.float32), {}
-    rows = np.flatnonzero(crops.present)
-    if len(rows):
-        heat = np.mean([_voxel_probabilities(predictor, crops, rows) for predictor in predictors], axis=0)
-        for one, row in zip(heat, rows):
-            part = Volume(one, _coarse_affine(crops.affines[row], crops.images.shape[2:], one.shape))
+    def on(self, grid: Grid) -> Volume:
+        """(X, Y, Z) float32 on a scan's grid: 0..1 in and beside each vertebra, 0 elsewhere."""
+        found = np.zeros(grid.shape, np.float32, order="F")  # as files have it
+        for part in self.parts.values():
             _add(found, grid, part)
-            peaks[LEVELS[row]] = _peak(part)
-    return Evidence(Volume(found, grid.affine), peaks)
+        return Volume(found, grid.affine)
+
+
+def evidence_of(seen: "Sequence[Seen]", crops: Crops) -> Evidence | None:
+    """Crops of a study and what each network saw in them -> their mean. None for networks that have no map."""
+    heats = [one.heat for one in seen if one.heat is not None]
+    if len(heats) < len(seen):
+        return None
+    heat, shape = np.mean(heats, axis=0), crops.images.shape[2:]
+    rows = np.flatnonzero(crops.present)
+    return Evidence(
+        {LEVELS[row]: Volume(one, _coarse_affine(crops.affines[row], shape, one.shape)) for one, row in zip(heat, rows)}
+    )
 
 
 def _peak(heat: Volume) -> Peak:
     at = np.unravel_index(int(heat.array.argmax()), heat.array.shape)
     return Peak(float(heat.array[at]), heat.grid.to_world(at))
-
-
-@torch.inference_mode()
-def _voxel_probabilities(predictor: Predictor, crops: Crops, rows: np.ndarray) -> np.ndarray:
-    """(N, X', Y', Z') of the N vertebrae in view."""
-    batch = {name: value[0][rows].to(predictor.device) for name, value in as_batch(crops).items() if name != "present"}
-    with predictor.autocast():
-        outputs = predictor.network.get_submodule("encoder")(batch)
-    within = outputs["voxel_logits"].float().sigmoid() * outputs["vertebra_mask"]
-    return within.reshape(len(rows), *_size(crops.images.shape[2:])).cpu().numpy()
-
-
-def _size(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Of a network's map of crops of `shape`: halved twice, rounded up."""
-    return tuple(-(-n // 4) for n in shape)
 
 
 def _coarse_affine(affine: np.ndarray, shape: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:

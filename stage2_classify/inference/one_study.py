@@ -13,8 +13,11 @@ from common.outputs.out_folder import answer_at
 from common.reading.nifti import write_nifti
 from common.reading.study import Reader, read_study
 from stage2_classify.inference.classifier import Classifier
-from stage2_classify.schema import PREDICTIONS
+from stage2_classify.schema import EVIDENCE, PREDICTIONS
 from stage2_classify.settings import ClassifySettings
+
+STEPS = 255
+"""In which evidence 0..1 is kept in a file: a byte instead of four, and 0.5 stays 0.5 or more."""
 
 
 def predict_study(
@@ -49,7 +52,8 @@ def predict_study(
     with answer_at([output, evidence], study, mask, inputs, overwrite) as about:
         classifier = Classifier.load(weights, device, precision, settings, calibration)
         scan = read(study, series_uid)
-        result = replace(classifier(scan, mask, scheme), operating_point=operating_point)
+        result = classifier(scan, mask, scheme, with_map=evidence is not None)
+        result = replace(result, operating_point=operating_point)
         content, corrections = result.to_json(), corrections_beside(mask)
         if corrections:
             content |= {KEY: corrections, "notices": [*content["notices"], *other_ways(corrections, content)]}
@@ -66,8 +70,8 @@ def predict_study(
         }
         store.write_record(output, {**about, **provenance}, PREDICTIONS)
         if evidence is not None and result.evidence is not None:
-            write_nifti(result.evidence, evidence)
-            store.write_record(evidence, {**about, **provenance}, PREDICTIONS)
+            write_nifti(result.evidence, evidence, STEPS)
+            store.write_record(evidence, {**about, **provenance}, EVIDENCE)
     if result.is_prior:
         raise NoCervicalLevel(
             f"{mask}: names no cervical vertebra that is large enough to judge, so {output} holds the prior; is it the "

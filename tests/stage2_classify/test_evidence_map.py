@@ -3,26 +3,30 @@
 import numpy as np
 import torch
 
+from common.config import parse
 from common.volume import Grid
 from stage2_classify.crops.cut import Crops
 from stage2_classify.inference.evidence_map import evidence_of
+from stage2_classify.networks import build
 from stage2_classify.predictor import Predictor
 from stage2_classify.settings import ClassifySettings
 
 
 class Bright(torch.nn.Module):
-    """Voxel logits +10 in the blocks of 4 cells that hold a white cell, -10 elsewhere; the mask says where."""
+    """A network with voxel logits +10 in the blocks of 4 cells that hold a white cell, -10 elsewhere; the mask says
+    where. `passes` counts."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = self
-
-    def get_submodule(self, target: str) -> torch.nn.Module:
-        return self
+    passes = 0
 
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        ct, mask = (torch.nn.functional.max_pool3d(batch["images"][:, n : n + 1], 4).flatten(1) for n in (0, 1))
-        return {"voxel_logits": 20 * (ct > 0.9).float() - 10, "vertebra_mask": mask > 0.5}
+        self.passes += 1
+        images = batch["images"][0]
+        ct, mask = (torch.nn.functional.max_pool3d(images[:, n : n + 1], 4).flatten(1) for n in (0, 1))
+        return {
+            "logits": torch.zeros(1, 8),
+            "voxel_logits": (20 * (ct > 0.9).float() - 10)[None],
+            "vertebra_mask": (mask > 0.5)[None],
+        }
 
 
 def test_evidence_lies_where_it_was_seen() -> None:
@@ -40,17 +44,41 @@ def test_evidence_lies_where_it_was_seen() -> None:
     affines[3] = crop.affine
     crops = Crops(images, np.arange(7) == 3, affines, None, {})
     scan = Grid((80, 80, 60), np.array([[-0.6, 0, 0, 30.0], [0, -0.6, 0, 20], [0, 0, 0.8, 10], [0, 0, 0, 1]]))
-    one = Predictor(Bright(), ClassifySettings(), np.full(8, 0.5), "", torch.device("cpu"))
-    evidence = evidence_of([one], crops, scan)
-    found = evidence.map
+    network = Bright()
+    one = Predictor(network, ClassifySettings(), np.full(8, 0.5), "", torch.device("cpu"))
+    evidence = evidence_of([one.look(crops, flip=True)], crops)
+    assert network.passes == 2  # of the crops and their mirror images, and none for the map
+    found = evidence.on(scan)
     assert found.grid.matches(scan) and 0.6 < found.array.max() <= 1
     peak = scan.to_world(np.argwhere(found.array > 0.5))
     assert np.linalg.norm(peak - white, axis=1).max() < 3
     assert np.linalg.norm(peak.mean(axis=0) - white) < 1.6  # within a block of 2 mm
     assert list(evidence.peaks) == ["C4"] and evidence.peaks["C4"].value > 0.99
     assert np.linalg.norm(evidence.peaks["C4"].place - white) < 1.8  # half the diagonal of a block of 2 mm
-    nothing = evidence_of([one], Crops(images, np.zeros(7, bool), affines, None, {}), scan)
-    assert nothing.map.array.max() == 0 and nothing.peaks == {}
+    empty = Crops(images, np.zeros(7, bool), affines, None, {})
+    nothing = evidence_of([one.look(empty, flip=True)], empty)
+    assert nothing.on(scan).array.max() == 0 and nothing.peaks == {}
     naive = ClassifySettings(network={"kind": "naive"})
     other = Predictor(Bright(), naive, np.full(8, 0.5), "", torch.device("cpu"))
-    assert evidence_of([other], crops, scan) is None
+    assert evidence_of([one.look(crops, False), other.look(crops, False)], crops) is None
+
+
+def test_a_map_is_what_the_encoder_alone_sees_in_the_crops_as_they_are() -> None:
+    """Of two networks, C3 and C6 in view."""
+    rng = np.random.default_rng(1)
+    settings = parse({"network": {"channels": [4, 8], "embedding": 8, "hidden": 4}}, ClassifySettings, "test")
+    present = np.isin(np.arange(7), (2, 5))
+    images = np.where(present[:, None, None, None, None], rng.integers(0, 256, (7, 2, 18, 16, 10)), 0).astype(np.uint8)
+    crops = Crops(images, present, np.tile(np.eye(4), (7, 1, 1)), None, {})
+    expected, seen = [], []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        network = build(settings.network, torch.full((8,), 0.1)).eval()
+        seen.append(Predictor(network, settings, np.full(8, 0.1), "", torch.device("cpu")).look(crops, flip=True))
+        with torch.inference_mode():
+            batch = {"images": torch.from_numpy(images[present]).float() / 255, "mask_seen": torch.ones(2)}
+            alone = network.encoder(batch)
+        expected.append((alone["voxel_logits"].sigmoid() * alone["vertebra_mask"]).reshape(2, 5, 4, 3).numpy())
+    parts = evidence_of(seen, crops).parts
+    assert list(parts) == ["C3", "C6"] and expected[0].max() > 0
+    assert np.array_equal([part.array for part in parts.values()], np.mean(expected, axis=0))
