@@ -1,15 +1,19 @@
 """`cervical-fracture COMMAND ...`, the installed command; `python -m common.cli` is the same."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from common.cli.registry import COMMANDS, registered
+from common.cli.registry import COMMANDS, entries, registered
 from common.commandline import NOT_MEDICAL, run
 
 
 def main() -> int:
-    """Runs the registered command that the first word names."""
+    """Runs the registered command that the first word names; only that one is imported."""
+    name, *words = sys.argv[1:] or [""]
+    if name in (known := entries(COMMANDS)):
+        return known[name].load()(words)
     commands = registered(COMMANDS)
     parser = argparse.ArgumentParser(
         prog="cervical-fracture",

@@ -1,7 +1,9 @@
 """One study through all steps that are registered; they meet in the files of one folder."""
 
 import argparse
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +16,11 @@ from common.corrections.earlier import keep
 from common.errors import ConfigError
 from common.masks.schemes import SCHEMES
 from common.outputs import store
+from common.outputs.lock import only_one
 from common.outputs.notices import tell
 from common.page.from_folder import NAME as PAGE
 from common.page.from_folder import write_page
+from common.workers.memory import keep_memory
 from common.writing.outputs import ON_REQUEST, USUAL, Asked, check_outputs, write_outputs
 
 if TYPE_CHECKING:
@@ -117,15 +121,25 @@ def main(words: Sequence[str]) -> int:
     correction = _correction(given)
     request = Request(**given, correction=correction, words=told, read=read_once())
     check_outputs(request.study, request.outputs)
+    keep_memory()
     request = _as_before(request)
     for step in steps.values():
         if code := step(request):
             return code
-    if request.wants(PAGE):
-        write_page(request.out, request.study, request.series_uid, request.overwrite, request.read)
-    asked = Asked(request.outputs, request.labelmap, request.anonymous, request.overwrite)
-    write_outputs(request.out, request.study, request.series_uid, asked)
+    _show(request)
     return 0
+
+
+def _show(request: Request) -> None:
+    """The page, and at the same time what is for a PACS and for viewers."""
+    of_study = request.out, request.study, request.series_uid
+    asked = Asked(request.outputs, request.labelmap, request.anonymous, request.overwrite)
+    with only_one(request.out), warnings.catch_warnings(), ThreadPoolExecutor(1) as beside:
+        warnings.simplefilter("ignore")  # for both: what one of them sets and restores holds for the other as well
+        outputs = beside.submit(write_outputs, *of_study, asked)
+        if request.wants(PAGE):
+            write_page(*of_study, request.overwrite, request.read)
+        outputs.result()
 
 
 def _add_correction(parser: argparse.ArgumentParser) -> None:

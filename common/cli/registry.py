@@ -19,12 +19,17 @@ ABOUT = "cervical_fracture.about"
 """Group of functions () -> what a part has to say of itself, for `info`."""
 
 
-def registered(group: str) -> dict[str, Callable[..., Any]]:
-    """Name -> function, in the order of the names. ConfigError when nothing is registered."""
-    found: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=group)}
+def entries(group: str) -> dict[str, EntryPoint]:
+    """Name -> what loads the function, in the order of the names. ConfigError when nothing is registered."""
+    found = {entry.name: entry for entry in entry_points(group=group)}
     if not found:
         raise ConfigError(
             f"nothing is registered under {group}: this environment was installed before there was such a command; "
             "run `make setup`, or `pip install` the project again"
         )
-    return {name: found[name].load() for name in sorted(found)}
+    return {name: found[name] for name in sorted(found)}
+
+
+def registered(group: str) -> dict[str, Callable[..., Any]]:
+    """Name -> function, in the order of the names. ConfigError when nothing is registered."""
+    return {name: entry.load() for name, entry in entries(group).items()}

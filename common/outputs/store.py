@@ -47,7 +47,7 @@ def atomic(path: Path) -> Iterator[Path]:
     write. Nothing is forced onto the disk: what a power cut tears fails its record's digest and is made again.
     """
     path = Path(path)
-    for ask in _asked:
+    for ask in tuple(_asked):  # threads may come and go meanwhile
         ask(path)
     with can_be_written(path):
         path.parent.mkdir(parents=True, exist_ok=True)

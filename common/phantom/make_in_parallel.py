@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.errors import PARTLY_FAILED
+from common.workers import memory
 from common.workers.pool import failures
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
 )
-KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
-"""To glibc: arrays of up to 32 MB get memory that was used before; the system takes long to give new one."""
 
 
 def make_each(make: Callable[..., None], jobs: dict[str, tuple], workers: int, log: Path) -> Iterator[tuple[str, str]]:
@@ -37,7 +36,7 @@ def say_what_was_made(out: Path, what: str, total: int, made: int, failed: dict[
 def single_threaded() -> Iterator[None]:
     """Processes started inside compute with one thread each: faster together, and the same to the last bit. They keep
     memory that they have been given for what they make next."""
-    wanted = ONE_THREAD | KEPT_MEMORY
+    wanted = ONE_THREAD | memory.AT_START
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
