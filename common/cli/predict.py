@@ -131,7 +131,9 @@ def main(words: Sequence[str]) -> int:
 
 
 def _show(request: Request) -> None:
-    """The page, and at the same time what is for a PACS and for viewers."""
+    """The page, and at the same time what is for a PACS and for viewers; nothing without a mask."""
+    if not (request.out / ALWAYS[0]).is_file():
+        return
     of_study = request.out, request.study, request.series_uid
     asked = Asked(request.outputs, request.labelmap, request.anonymous, request.overwrite)
     with only_one(request.out), warnings.catch_warnings(), ThreadPoolExecutor(1) as beside:

@@ -1,5 +1,6 @@
 """The whole network: an encoder looks at each vertebra by itself, a head looks across the seven levels."""
 
+import torch
 from torch import Tensor, nn
 
 from stage2_classify.networks.blocks import scatter
@@ -16,6 +17,15 @@ class Neck(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         present = batch["present"]
         vertebrae = {name: batch[name][present] for name in ("images", "mask_seen", "distance") if name in batch}
-        found = {name: scatter(value, present) for name, value in self.encoder(vertebrae).items()}
+        found = {name: scatter(value, present) for name, value in self._encoded(vertebrae).items()}
         logits = self.head(found.pop("embedding"), found.pop("evidence"), present)
         return {"logits": logits.float(), **found}
+
+    def _encoded(self, vertebrae: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the encoder says of each vertebra, which doesn't depend on the others once it has learned: a CPU then
+        takes one after the other, whose maps stay in its cache."""
+        count = len(vertebrae["images"])
+        if self.training or count < 2 or vertebrae["images"].device.type != "cpu":
+            return self.encoder(vertebrae)
+        each = [self.encoder({name: value[k : k + 1] for name, value in vertebrae.items()}) for k in range(count)]
+        return {name: torch.cat([one[name] for one in each]) for name in each[0]}

@@ -51,9 +51,9 @@ class Vertebra3d(nn.Module):
         self.embed = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(2 * width, settings.embedding), nn.ReLU())
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        images, seen = batch["images"], batch["mask_seen"][:, None, None, None] * (self.inputs != "ct")
+        images, seen = batch["images"], batch["mask_seen"][:, None, None, None]
         with torch.no_grad():
-            where = whereabouts(images[:, 1])
+            where = torch.zeros_like(images[:, 1]) if self.inputs == "ct" else whereabouts(images[:, 1])
             ct = partly_hidden(images[:, 0], where, self.inputs)
             inputs = torch.stack([ct, where * seen, 3 * gaps(ct)], dim=1)
         features = self._features(inputs)

@@ -53,6 +53,22 @@ def test_absent_level_gets_its_prior_and_its_picture_is_not_looked_at(kind):
     assert (second["distance"][b["present"]] == 7).all()
 
 
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_once_learned_a_vertebra_is_looked_at_by_itself(norm):
+    """Of 13 in view; and what is said of each is what the encoder says of all together."""
+    network = build(small("vertebra3d").model_copy(update={"norm": norm}), PRIOR)
+    network(batch())  # batch normalisation counts
+    looked_at, encoder = [], network.eval().encoder
+    encoder.register_forward_hook(lambda module, given, answer: looked_at.append(len(given[0]["images"])))
+    present = batch()["present"]
+    with torch.no_grad():
+        found = network(batch())
+        together = encoder({name: value[present] for name, value in batch().items() if name != "present"})
+    assert looked_at == [1] * 13 + [13]
+    for name in ("voxel_logits", "vertebra_mask"):
+        torch.testing.assert_close(found[name][present], together[name], atol=1e-5, rtol=1e-5)
+
+
 def test_encoder_of_a_library_by_its_name():
     settings = small("vertebra3d").model_copy(update={"encoder": "resnet18"})
     network = build(settings, PRIOR).eval()

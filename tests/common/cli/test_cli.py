@@ -4,6 +4,8 @@ import hashlib
 import json
 import re
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
@@ -227,6 +229,33 @@ def test_steps_go_in_the_order_of_their_names_and_the_first_code_ends_them(monke
     monkeypatch.setattr(registry, "entry_points", lambda group: [])
     with pytest.raises(ConfigError, match="make setup"):
         predict(["x", "-o", "y"])
+
+
+def test_page_and_objects_are_made_together_and_either_s_error_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each waits for the other to have begun."""
+    begun, failing = threading.Barrier(2, timeout=60), []
+
+    def write(name: str) -> Callable[..., None]:
+        def run(out: Path, study: Path, *_: object) -> None:
+            begun.wait()
+            if name in failing:
+                raise GridMismatch(f"{name} of {study} in {out.name}")
+
+        return run
+
+    monkeypatch.setattr("common.cli.predict.registered", lambda group: {"1-a": lambda request: 0})
+    for name in ("write_page", "write_outputs"):
+        monkeypatch.setattr(f"common.cli.predict.{name}", write(name))
+    words = ["scan", "-o", str(tmp_path / "out")]
+    assert predict(words) == 0 and not (tmp_path / "out").exists()  # no step left a mask
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mask.nii.gz").touch()
+    assert predict(words) == 0
+    for failing[:] in ("write_page",), ("write_outputs",):
+        with pytest.raises(GridMismatch, match=f"{failing[0]} of scan in out"):
+            predict(words)
 
 
 def test_words_for_one_step_reach_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
