@@ -20,6 +20,10 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--pretraining", action="store_true", help="two levels of five fractured, every study with masks and boxes"
     )
+    parser.add_argument(
+        "--bone", choices=("drawn", "real"), default="drawn",
+        help="real: marrow and cortex nearer to those of real scans (docs/real_bone.md); %(default)s",
+    )  # fmt: skip
     parser.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--preview", type=Path, metavar="PNG", help="also draw a contact sheet of the first studies")
     add_cluster(parser)
@@ -48,6 +52,7 @@ def main(words: list[str] | None = None) -> int:
             arguments.matrix,
             arguments.workers,
             arguments.pretraining,
+            arguments.bone,
         )
         code = say_what_was_made(out, "studies", arguments.studies + arguments.test_studies, made, failures)
         if arguments.preview:

@@ -7,6 +7,7 @@ from common.errors import OutputError
 from common.outputs.study_lock import only_one_makes
 from common.phantom.files.tables import TABLES, write_tables
 from common.phantom.make_in_parallel import make_each
+from common.phantom.painting.bone_look import Look
 from common.phantom.study import is_made, make_study, manifest_path, read_boxes, remove_study
 from common.phantom.study_plan import StudyPlan, plan_cohort
 from common.progress import progress
@@ -14,7 +15,14 @@ from common.workers.failing import LOG
 
 
 def make_cohort(
-    out: Path, studies: int, test_studies: int, seed: int, matrix: int, workers: int, pretraining: bool = False
+    out: Path,
+    studies: int,
+    test_studies: int,
+    seed: int,
+    matrix: int,
+    workers: int,
+    pretraining: bool = False,
+    bone: Look = "drawn",
 ) -> tuple[int, dict[str, str]]:
     """Makes the cohort's folder (see `plan_cohort`); returns how many studies were made now, and what went wrong by
     StudyInstanceUID.
@@ -25,7 +33,7 @@ def make_cohort(
     found = [name for name in TABLES if (out / name).exists()]
     if found and not (out / SYNTHETIC).is_dir():
         raise OutputError(f"{out}: holds a {found[0]} that this program didn't write; choose another folder as --out")
-    plans = plan_cohort(studies, test_studies, seed, pretraining)
+    plans = plan_cohort(studies, test_studies, seed, pretraining, bone)
     _remove_others(out, {plan.uid for plan in plans})
     missing = [plan for plan in plans if not is_made(out, plan, matrix)]
     jobs = {plan.uid: (out, plan, matrix) for plan in missing}

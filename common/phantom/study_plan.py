@@ -11,6 +11,7 @@ from common.phantom.anatomy.person import Person, make_person, stream
 from common.phantom.file_style import COMPRESSED, FileStyle, draw_style
 from common.phantom.fractures.plan import FracturePlan, plan_fractures
 from common.phantom.fractures.prevalence import draw_labels
+from common.phantom.painting.bone_look import Look
 
 UID_ROOT = "1.2.826.0.1.3680043"
 UID_NUMBERS = 32768
@@ -41,7 +42,7 @@ BOTTOM_CUT_LIMITS = {"C7": 0.5, "C6": 0.75, "C5": 0.9}
 class StudyPlan:
     """`split`: "train" or "test"; `seed`, `study`: of the random streams; `fractures`: by fractured level;
     `segmentation`: directions of the axes of its segmentation file, None when there is none; `has_boxes`: its
-    fracture boxes are published."""
+    fracture boxes are published; `bone`: how that looks (`painting.bone_look`)."""
 
     uid: str
     split: str
@@ -51,6 +52,7 @@ class StudyPlan:
     segmentation: str | None
     has_boxes: bool
     style: FileStyle
+    bone: Look = "drawn"
 
     @property
     def must_show(self) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ class StudyPlan:
         person = make_person(self.seed, self.study, matrix)
         top = min([person.top_cut, *(TOP_CUT_LIMITS.get(level, 1.0) for level in self.must_show)])
         bottom = min([person.bottom_cut, *(BOTTOM_CUT_LIMITS.get(level, 1.0) for level in self.must_show)])
-        return dataclasses.replace(person, top_cut=top, bottom_cut=bottom)
+        return dataclasses.replace(person, top_cut=top, bottom_cut=bottom, bone=self.bone)
 
     def row(self) -> dict[str, str | int]:
         """The study's line of train.csv: 0/1 for patient_overall and C1..C7."""
@@ -73,11 +75,13 @@ class StudyPlan:
         return store.digest_value(dataclasses.asdict(self))
 
 
-def plan_cohort(studies: int, test_studies: int, seed: int, pretraining: bool = False) -> list[StudyPlan]:
+def plan_cohort(
+    studies: int, test_studies: int, seed: int, pretraining: bool = False, bone: Look = "drawn"
+) -> list[StudyPlan]:
     """Plans of `studies` training studies, then `test_studies` test studies; a pure function of its arguments.
 
     `pretraining`: for learning what fractures look like, not how often there are any: every level is fractured with
-    PRETRAINING_SHARE by itself, and all studies have segmentations and boxes.
+    PRETRAINING_SHARE by itself, and all studies have segmentations and boxes. `bone`: how their bone looks.
     """
     rng = stream(seed, 0, "cohort")
     total = studies + test_studies
@@ -112,6 +116,7 @@ def plan_cohort(studies: int, test_studies: int, seed: int, pretraining: bool = 
                 segmentation=direction if segmented[index] or not training[index] else None,
                 has_boxes=bool(boxed[index]),
                 style=draw_style(syntaxes.get(index), draws),
+                bone=bone,
             )
         )
     return plans

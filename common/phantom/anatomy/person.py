@@ -49,6 +49,8 @@ class Person:
     slice_mm: float
     shift: tuple[float, float]
     """Of the neck from the middle of the field of view, right and anterior."""
+    bone: str = "drawn"
+    """A key of `painting.bone_look.LOOKS`."""
 
     def stream(self, purpose: str) -> np.random.Generator:
         return stream(self.seed, self.study, purpose)

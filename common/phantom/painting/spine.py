@@ -9,6 +9,7 @@ from common.phantom.anatomy.column import Bone, Column, PosedBone
 from common.phantom.anatomy.dimensions import COLUMN_LEVELS
 from common.phantom.anatomy.person import Person
 from common.phantom.anatomy.signed_distance import beam, components, smooth_intersection, squircle
+from common.phantom.painting.bone_look import LOOKS
 from common.phantom.painting.canvas import Canvas
 from common.phantom.painting.near import voxels_near
 
@@ -67,15 +68,18 @@ def _bone_hu(
     bone = posed.bone
     rng = person.stream(f"density {bone.level}")
     young = 1 - np.clip((person.age - 25) / 60, 0, 1)
-    spongy = 170 + 190 * young + rng.normal(0, 15)
+    look = LOOKS[person.bone]
+    spongy = look.spongy + 190 * young + rng.normal(0, 15)
     compact = 1000 + 120 * young + rng.normal(0, 25)
     x, y, z = components(local)
     body, edge = _in_body(bone.size, x, y, z), float(np.cbrt(np.prod(canvas.grid.spacing)))
     texture, slow = marrow_at(marrow, world), marrow_at(marrow, world * np.float32(0.31) + 17)
-    shell = bone.cortex_mm * (1.3 - 0.8 * body) * np.clip(1 + 0.28 * slow + 0.1 * texture, 0.35, 1.8)
-    compact = compact * (1 - 0.14 * body) + 60 * slow
+    shell = look.shell * bone.cortex_mm * (1.3 - 0.8 * body) * np.clip(1 + 0.28 * slow + 0.1 * texture, 0.35, 1.8)
+    coarse = look.skewed(slow)
+    compact = look.compact * compact * (1 - 0.14 * body) + look.uneven * coarse
     cortex = np.clip(0.5 + (distance + shell) / max(edge, 0.6), 0, 1)
-    inside = spongy * (1 + 0.55 * (1 - body)) + 0.27 * spongy * texture + 0.12 * spongy * slow
+    inside = spongy * (1 + 0.55 * (1 - body))
+    inside = inside + look.fine * spongy * look.skewed(texture) + look.slow * spongy * coarse
     if bone.size["body_height"] > 0:
         half = bone.size["body_height"] / 2
         ends = np.clip((np.abs(z) - half + 4.0) / 4.0, 0, 1)
