@@ -68,8 +68,8 @@ class NetworkSettings(Settings):
 
     kind: Literal["vertebra3d", "slices25d", "naive"] = "vertebra3d"
     encoder: str = "own"
-    """What makes the feature maps: own; for vertebra3d an encoder of segmentation-models-pytorch-3d by its name (tu- and
-    a name for timm-3d's), for slices25d a model of timm by its name."""
+    """What makes the feature maps: own; for vertebra3d an encoder of segmentation-models-pytorch-3d by its name (tu-
+    and a name for timm-3d's), for slices25d a model of timm by its name."""
     channels: tuple[int, ...] = (16, 32, 64)
     """Of the encoder, one number for each halving of the resolution; of a library's encoder only how many counts."""
     fine_blocks: int = 0
@@ -92,8 +92,8 @@ class NetworkSettings(Settings):
     neighbours: int = 2
     """Slices seen beside each of those on either side, for slices25d."""
     inputs: Literal["all", "ct", "mask", "no_bone"] = "all"
-    """`ct` hides the mask's channel (it still says where to pool). For checks, with vertebra3d alone, `mask` hides CT and
-    `no_bone` the bone and all within the mask: what a network finds then, it didn't find in the bone."""
+    """`ct` hides the mask's channel (it still says where to pool). For checks, with vertebra3d alone, `mask` hides CT
+    and `no_bone` the bone and all within the mask: what a network finds then, it didn't find in the bone."""
 
     @model_validator(mode="after")
     def _inputs_fit_the_kind(self) -> Self:

@@ -1,5 +1,6 @@
-"""The competition winner's recipe: slices with their neighbours and the mask as channels, a 2D CNN (the project's own, or
-one of timm), an LSTM along the slices of each vertebra; then the same head across the levels as the 3D network has."""
+"""The competition winner's recipe: slices with their neighbours and the mask as channels, a 2D CNN (the project's own,
+or one of timm), an LSTM along the slices of each vertebra; then the same head across the levels as the 3D network has.
+"""
 
 import torch
 from torch import Tensor, nn

@@ -25,28 +25,28 @@ def begin_from_imagenet(encoder: "nn.Module", name: str, weights: "dict[str, Ten
     after the library's feature maps. Raises WeightsError when some of the network's tensors aren't there, or of another
     size.
     """
+    part, of_ct, within = "encoder.model", 2 * int(getattr(encoder, "neighbours", 0)) + 1, ""
     if hasattr(encoder, "library"):
         from segmentation_models_pytorch_3d.utils.convert_weights import convert_2d_weights_to_3d
 
-        own = encoder.get_submodule("library.encoder").state_dict()
-        weights, of_ct = convert_2d_weights_to_3d(dict(weights)), 1
-        within = "model." if name.startswith(OF_TIMM) else ""
-    else:
-        own = encoder.get_submodule("encoder.model").state_dict()
-        of_ct, within = 2 * encoder.neighbours + 1, ""
+        part, within = "library.encoder", "model." if name.startswith(OF_TIMM) else ""
+        weights = convert_2d_weights_to_3d(dict(weights))
+    own = encoder.get_submodule(part).state_dict()
     theirs = {key: weights.get(key.removeprefix(within)) for key in own}
     first = next(key for key, value in own.items() if value.ndim >= 4)
     theirs[first] = _of_grey(theirs[first], own[first], of_ct)
-    wrong = [key for key, value in own.items() if theirs[key] is None or theirs[key].shape != value.shape]
+    fit = {key: value for key, value in theirs.items() if value is not None and value.shape == own[key].shape}
+    wrong = [key for key in own if key not in fit]
     if wrong:
-        found = "is missing" if theirs[wrong[0]] is None else f"is {tuple(theirs[wrong[0]].shape)}"
+        given = theirs[wrong[0]]
+        found = "is missing" if given is None else f"is {tuple(given.shape)}"
         raise WeightsError(
             f"{path}: aren't ImageNet weights of {name}: of its {len(own)} tensors {len(wrong)} don't fit, "
             f"{wrong[0]} {found}, expected {tuple(own[wrong[0]].shape)}; name another file, or set "
             "encoder.init_from=null"
         )
-    for key, value in own.items():
-        value.copy_(theirs[key])
+    for key, value in fit.items():
+        own[key].copy_(value)
 
 
 def _of_grey(kernels: "Tensor | None", random: "Tensor", of_ct: int) -> "Tensor | None":
