@@ -78,7 +78,7 @@ class NetworkSettings(Settings):
     """For vertebra3d. `instance`: by each picture's own mean and variance, so that a place looks different in a patch
     and in a whole vertebra; `batch`: by those of all that was learned from, so that it looks alike."""
     top_places: int = Field(0, ge=0)
-    """For vertebra3d: a prediction's evidence is the mean of this many of a vertebra's largest voxel logits; 0: the log
+    """A prediction's evidence is the mean of this many of a vertebra's largest voxel logits; 0: the log
     of the mean of all, as in training."""
     embedding: int = 48
     """Numbers that the sequence head sees of each vertebra."""

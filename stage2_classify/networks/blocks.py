@@ -104,6 +104,13 @@ def top_mean(values: Tensor, chosen: Tensor, count: int) -> Tensor:
     return (largest.where(counted, 0.0)).sum(dim=-1) / counted.sum(dim=-1)
 
 
+def evidence(voxel_logits: Tensor, near: Tensor, top_places: int) -> Tensor:
+    """voxel_logits (N, n), near (N, n) bool -> (N,): see `networks`; by the mean of the `top_places` largest, 0: by
+    `log_mean_exp`, whose gradient reaches every place."""
+    values = top_mean(voxel_logits, near, top_places) if top_places else log_mean_exp(voxel_logits, near)
+    return values - VOXEL_START
+
+
 def pooled(features: Tensor, chosen: Tensor) -> Tensor:
     """features (N, C, n), chosen (N, n) bool -> (N, 2C): mean and maximum over the chosen places."""
     chosen = (chosen | ~chosen.any(dim=-1, keepdim=True)).unsqueeze(1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stage2_classify.networks.blocks import VOXEL_START, Residual, log_mean_exp, pooled, stem, whereabouts
+from stage2_classify.networks.blocks import VOXEL_START, Residual, evidence, pooled, stem, whereabouts
 from stage2_classify.networks.slice_features import TimmFeatures
 from stage2_classify.settings import NetworkSettings
 
@@ -14,7 +14,8 @@ from stage2_classify.settings import NetworkSettings
 class Slices25d(nn.Module):
     """An encoder of vertebrae; see `networks` for what comes in and goes out.
 
-    The places of the voxel logits are the slices.
+    The places of the voxel logits are those of the CNN's maps, in every slice. To each the LSTM adds what it makes of
+    the slice and the ones beside it.
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
@@ -27,9 +28,11 @@ class Slices25d(nn.Module):
         else:
             self.encoder = TimmFeatures(settings.encoder, inputs)
             width = self.encoder.channels
+        self.local = nn.Conv2d(width, 1, 1)
         self.along = nn.LSTM(2 * width, settings.hidden, batch_first=True, bidirectional=True)
-        self.local = nn.Linear(2 * settings.hidden, 1)
-        nn.init.constant_(self.local.bias, VOXEL_START)
+        self.of_slice = nn.Linear(2 * settings.hidden, 1)
+        nn.init.constant_(self.of_slice.bias, VOXEL_START)
+        self.top_places = settings.top_places
         self.embed = nn.Sequential(
             nn.Dropout(settings.dropout), nn.Linear(4 * settings.hidden, settings.embedding), nn.ReLU()
         )
@@ -42,19 +45,21 @@ class Slices25d(nn.Module):
 
         maps = self.encoder(stack.flatten(0, 1))
         own = images[:, 1][..., where].permute(0, 3, 1, 2)
-        within = F.adaptive_max_pool2d(own, maps.shape[2:]).flatten(0, 1).flatten(1) > 0.25
-        features, _ = self.along(pooled(maps.flatten(2), within).view(n, slices, -1))
-        near = own.amax(dim=(2, 3)) > 0.25
-        local = self.local(features).squeeze(-1).float()
+        within = F.adaptive_max_pool2d(own, maps.shape[2:]).flatten(2) > 0.25
+        features, _ = self.along(pooled(maps.flatten(2), within.flatten(0, 1)).view(n, slices, -1))
+        local = (self.local(maps).view(n, slices, -1) + self.of_slice(features)).flatten(1).float()
+        near = within.flatten(1)
         outputs = {
-            "embedding": self.embed(pooled(features.transpose(1, 2), near)).float(),
-            "evidence": log_mean_exp(local, near) - VOXEL_START,
+            "embedding": self.embed(pooled(features.transpose(1, 2), within.any(dim=2))).float(),
+            "evidence": evidence(local, near, 0 if self.training else self.top_places),
             "voxel_logits": local,
             "vertebra_mask": near,
         }
         if "distance" in batch:
-            lowest = batch["distance"].float().amin(dim=(1, 2)).unsqueeze(1)
-            outputs["distance"] = F.interpolate(lowest, size=images.shape[-1], mode="nearest")[:, 0, where]
+            depth = images.shape[-1]
+            lowest = -F.adaptive_max_pool3d(-batch["distance"].unsqueeze(1).float(), (*maps.shape[2:], None))
+            planes = F.interpolate(lowest[:, 0].flatten(1, 2), size=depth, mode="nearest")[..., where]
+            outputs["distance"] = planes.transpose(1, 2).flatten(1)
         return outputs
 
     def _positions(self, depth: int, device: torch.device) -> Tensor:

@@ -7,13 +7,12 @@ from torch.nn import functional as F
 from stage2_classify.networks.blocks import (
     VOXEL_START,
     Residual,
+    evidence,
     gaps,
-    log_mean_exp,
     norm,
     partly_hidden,
     pooled,
     stem,
-    top_mean,
     whereabouts,
 )
 from stage2_classify.networks.library_encoders import LibraryFeatures
@@ -62,19 +61,13 @@ class Vertebra3d(nn.Module):
         local = self.local(features).flatten(1).float()
         outputs = {
             "embedding": self.embed(pooled(features.flatten(2), near)).float(),
-            "evidence": self._evidence(local, near) - VOXEL_START,
+            "evidence": evidence(local, near, 0 if self.training else self.top_places),
             "voxel_logits": local,
             "vertebra_mask": near,
         }
         if "distance" in batch:
             outputs["distance"] = -F.adaptive_max_pool3d(-batch["distance"].unsqueeze(1).float(), size).flatten(1)
         return outputs
-
-    def _evidence(self, local: Tensor, near: Tensor) -> Tensor:
-        """(N, n) voxel logits -> (N,). While it learns by log_mean_exp, whose gradient reaches every place."""
-        if self.top_places and not self.training:
-            return top_mean(local, near, self.top_places)
-        return log_mean_exp(local, near)
 
     def _features(self, x: Tensor) -> Tensor:
         """(N, 3, X, Y, Z) -> (N, width, X/4, Y/4, Z/4)."""
