@@ -49,7 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     set_pretrained = commands.add_parser(
         "set-pretrained", help="make a pretrained encoder the one that comes with the project"
     )
-    set_pretrained.add_argument("--weights", type=Path, help="default: the one that pretrain left in the run")
+    set_pretrained.add_argument(
+        "--weights", type=Path, nargs="+", help="default: the one that pretrain left in the run; with --evidence, some "
+        "that predict together",
+    )  # fmt: skip
     set_pretrained.add_argument(
         "--evidence", type=Path, nargs="+", metavar="CSV",
         help="make it the network for scans of people, calibrated on these tables of evaluate-broken-bone",
@@ -76,7 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     broken.add_argument("-i", "--input", type=Path, metavar="DIR", required=True, help="DIR/scans and DIR/masks")
     broken.add_argument("--scheme", choices=tuple(SCHEMES), default="merged", help="what the masks' values mean")
-    broken.add_argument("--weights", type=Path, required=True, help="an encoder's, as pretrain leaves them")
+    broken.add_argument(
+        "--weights", type=Path, nargs="+", required=True, help="an encoder's, as pretrain leaves them; of several, the "
+        "mean evidence",
+    )  # fmt: skip
     broken.add_argument("--each", type=int, default=6, help="crops of each vertebra, way and kind (%(default)s)")
     broken.add_argument("--seed", type=int, default=0)
     broken.add_argument("--only", metavar="A,B", help="scans to look at; default: all")
@@ -207,15 +213,18 @@ def _pretrain(args: argparse.Namespace) -> int:
 
 
 def _set_pretrained(args: argparse.Namespace) -> int:
+    from common.errors import ConfigError
     from stage2_classify.pretrained.encoder import set_pretrained
     from stage2_classify.pretrained.for_people import save_for_people
     from stage2_classify.training.pretrain import pretrained
 
-    weights = args.weights or pretrained(*_load(args))
+    weights = args.weights or [pretrained(*_load(args))]
     if args.evidence:
         save_for_people(weights, args.evidence, args.crops)
+    elif len(weights) > 1:
+        raise ConfigError("--weights: the synthetic cohort begins with one encoder; name one, or --evidence as well")
     else:
-        set_pretrained(weights)
+        set_pretrained(weights[0])
     return 0
 
 
@@ -249,17 +258,17 @@ def _evaluate_broken_bone(args: argparse.Namespace) -> int:
     from common.outputs import store
     from stage2_classify.evaluation.broken_bone import areas, as_text, measure
     from stage2_classify.grounds.variants import grounds_in
-    from stage2_classify.pretrained.encoder import load_encoder
+    from stage2_classify.pretrained.encoder import load_encoders
 
     commandline.check_least(args, each=1, seed=0)
     grounds = grounds_in(args.input, args.scheme)
     only = None if args.only is None else args.only.split(",")
     if only and (unknown := sorted(set(only) - {ground.name for ground in grounds})):
         raise ConfigError(f"--only: {', '.join(unknown)}: no such scan in {args.input / 'scans'}")
-    encoder, settings = load_encoder(args.weights)
-    with outputs_at([args.output, args.evidence], [args.weights, args.input], args.overwrite):
+    encoders, settings = load_encoders(args.weights)
+    with outputs_at([args.output, args.evidence], [*args.weights, args.input], args.overwrite):
         chosen = [ground for ground in grounds if only is None or ground.name in only]
-        table = measure(encoder, settings.crops, chosen, args.each, args.seed, args.precision)
+        table = measure(encoders, settings[0].crops, chosen, args.each, args.seed, args.precision)
         print(as_text(table))
         if args.evidence is not None:
             with store.atomic(args.evidence) as scratch:

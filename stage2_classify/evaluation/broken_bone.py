@@ -1,9 +1,10 @@
-"""What a network finds in healthy scans into which fractures were put: areas under the curve by kind, false alarms.
+"""What networks find in healthy scans into which fractures were put: areas under the curve by kind, false alarms.
 
 Two ways of breaking bone: `drawn`, the one that networks may have learned from, and `apart`, which none has. Bodies
 that lost height or burst are `drawn` alone.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -91,20 +92,21 @@ def _moved(grid: Grid, rng: np.random.Generator, number: int) -> Grid:
 
 
 def measure(
-    encoder: torch.nn.Module,
+    encoders: Sequence[torch.nn.Module],
     settings: CropSettings,
     grounds: list[Ground],
     each: int,
     seed: int,
     precision: str = "32-true",
 ) -> pd.DataFrame:
-    """A row for every crop: `scan`, `level`, `kind`, `way`, `evidence` of an encoder that reads crops of `settings`."""
+    """A row for every crop: `scan`, `level`, `kind`, `way`, `evidence`: the mean over encoders that read crops of
+    `settings`."""
     rows = []
     for ground in grounds:
         crops = broken_vertebrae(ground, settings, each, seed)
-        seen = (_evidence(encoder, images, precision) for _, images in crops)
+        seen = (np.mean([_evidence(e, images, precision) for e in encoders]) for _, images in crops)
         for (about, _), evidence in zip(crops, progress(seen, len(crops), ground.name)):
-            rows.append({"scan": ground.name, **about, "evidence": evidence})
+            rows.append({"scan": ground.name, **about, "evidence": float(evidence)})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

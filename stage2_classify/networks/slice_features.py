@@ -10,8 +10,8 @@ AT_A_16TH = 3
 
 
 class TimmFeatures(nn.Module):
-    """(N, inputs, X, Y) in 0..1 -> (N, channels, X/16, Y/16): the model's feature maps at a 16th of the resolution, from
-    random weights. Its later layers, for coarser maps, are left out.
+    """(N, inputs, X, Y) in 0..1 -> (N, channels, X/16, Y/16): the model's feature maps at a 16th of the resolution,
+    from random weights. Its later layers, for coarser maps, are left out.
 
     Normalised by batches, as the model's ImageNet weights need it. Raises ConfigError for a name that timm doesn't
     have, and for a model without such maps.

@@ -1,10 +1,12 @@
 """The encoder that comes with stage 2, and what a training of an encoder begins with. Needs no torch."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.commandline import NOT_MEDICAL
+from common.errors import WeightsError
 from common.outputs import store
 from common.training import initial_weights
 from common.training.task import WEIGHTS
@@ -89,3 +91,13 @@ def load_encoder(path: Path) -> "tuple[nn.Module, ClassifySettings]":
     network = build_encoder(settings.network)
     load_state(network, state, path)
     return network.eval(), settings
+
+
+def load_encoders(paths: Sequence[Path]) -> "tuple[list[nn.Module], list[ClassifySettings]]":
+    """The files of encoders that look at the same crops. Raises WeightsError when one isn't an encoder's, or was made
+    for other crops than the first."""
+    loaded = [load_encoder(path) for path in paths]
+    for path, (_, settings) in zip(paths, loaded):
+        if settings.crops != loaded[0][1].crops:
+            raise WeightsError(f"{path}: learned from other crops than {paths[0]}; name encoders of the same crops")
+    return [encoder for encoder, _ in loaded], [settings for _, settings in loaded]

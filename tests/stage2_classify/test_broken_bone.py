@@ -10,7 +10,7 @@ import torch
 from scipy import special
 from small_study import write_ct, write_ground, write_mask
 
-from common.errors import DatasetError
+from common.errors import DatasetError, WeightsError
 from common.labels import LEVELS, OVERALL
 from common.training.weights import save_weights
 from stage2_classify.__main__ import main
@@ -22,8 +22,9 @@ from stage2_classify.grounds.variants import grounds_in
 from stage2_classify.inference.classifier import Classifier
 from stage2_classify.inference.result import NOT_JUDGED
 from stage2_classify.networks import build_encoder
+from stage2_classify.predictor import load_predictor
 from stage2_classify.pretrained import for_people
-from stage2_classify.pretrained.encoder import description
+from stage2_classify.pretrained.encoder import description, load_encoders
 from stage2_classify.settings import ClassifySettings, CropSettings
 
 SETTINGS = ClassifySettings(
@@ -45,20 +46,29 @@ class Darkness(torch.nn.Module):
         return {"evidence": ((ct < 0.35) * (mask > 0.5)).sum(dim=(1, 2, 3)).float()}
 
 
+class Nothing(Darkness):
+    """One that sees nothing."""
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"evidence": torch.zeros(len(batch["images"]))}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_ground(tmp_path / "grounds")
 
 
 def test_every_way_and_kind_is_measured_and_gaps_are_found(folder: Path) -> None:
-    table = measure(Darkness(), SETTINGS.crops, grounds_in(folder, "merged"), 2, 0)
+    table = measure([Darkness()], SETTINGS.crops, grounds_in(folder, "merged"), 2, 0)
     counts = table.groupby(["way", "kind"]).size()
     assert set(table["level"]) == {"C2", "C3", "C4", "C5", "C6"} and set(table["scan"]) == {"anna"}
     pressed = {("drawn", "compressed"), ("drawn", "burst")}
     assert counts[("", "healthy")] == 10 and (counts.drop(list(pressed)) == 10).all() and len(counts) == 9
     assert all(counts[way_and_kind] in (2, 4, 6, 8) for way_and_kind in pressed)  # of C3 to C6, where a body is seen
-    again = measure(Darkness(), SETTINGS.crops, grounds_in(folder, "merged"), 2, 0)
+    again = measure([Darkness()], SETTINGS.crops, grounds_in(folder, "merged"), 2, 0)
     pd.testing.assert_frame_equal(table, again)
+    both = measure([Darkness(), Nothing()], SETTINGS.crops, grounds_in(folder, "merged"), 2, 0)
+    assert both["evidence"].to_numpy() == pytest.approx(table["evidence"].to_numpy() / 2)
     by_kind = table.groupby("kind")["evidence"].mean()
     assert by_kind["gap"] > by_kind["healthy"]
 
@@ -109,15 +119,53 @@ def test_levels_judged_alone_are_joined_by_bayes_rule() -> None:
     assert low[0, 7] < 0.1
 
 
+def saved(path: Path, **changed: str) -> Path:
+    """An untrained encoder's file."""
+    settings = SETTINGS.model_copy(update={"network": SETTINGS.network.model_copy(update=changed)})
+    save_weights(path, build_encoder(settings.network), description(settings))
+    return path
+
+
+def set_pretrained(*encoders: Path) -> int:
+    """Makes encoders the networks for people, calibrated on a table beside the first."""
+    table = encoders[0].with_name("evidence.csv")
+    table_of([0.0, 1, 2, 1], [3.0, 4, 2, 5]).to_csv(table, index=False)
+    return main(["set-pretrained", "--weights", *map(str, encoders), "--evidence", str(table)])
+
+
 @pytest.fixture
 def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a network for people, made of an untrained encoder and a table of evidence."""
-    encoder = tmp_path / "encoder.safetensors"
-    save_weights(encoder, build_encoder(SETTINGS.network), description(SETTINGS))
-    table_of([0.0, 1, 2, 1], [3.0, 4, 2, 5]).to_csv(tmp_path / "evidence.csv", index=False)
     monkeypatch.setattr(for_people, "PRETRAINED", tmp_path / "pretrained")
-    assert main(["set-pretrained", "--weights", str(encoder), "--evidence", str(tmp_path / "evidence.csv")]) == 0
+    assert set_pretrained(saved(tmp_path / "encoder.safetensors")) == 0
     return tmp_path / "pretrained"
+
+
+def crops_of(flags: dict[str, list[str]]) -> Crops:
+    images = np.random.default_rng(0).integers(0, 255, (7, 2, 16, 16, 16)).astype(np.uint8)
+    return Crops(images, np.ones(7, bool), np.tile(np.eye(4), (7, 1, 1)), None, flags)
+
+
+def test_networks_of_two_kinds_predict_together(pretrained: Path, tmp_path: Path) -> None:
+    volumes, slices = tmp_path / "encoder.safetensors", saved(tmp_path / "slices.safetensors", kind="slices25d")
+    assert set_pretrained(volumes, slices) == 0
+    crops = crops_of({})
+    together = Classifier.load(pretrained, "cpu")
+    each = [load_predictor(pretrained / fold / "weights.safetensors", "cpu") for fold in ("fold0", "fold1")]
+    logits = [predictor.logits(crops, flip=True) for predictor in each]
+    assert [p.settings.network.kind for p in together.predictors] == ["vertebra3d", "slices25d"]
+    assert not np.allclose(*logits)
+    assert special.logit(together.predict("1", crops).network[3]) == pytest.approx(np.mean(logits, axis=0)[3], abs=1e-5)
+
+    assert set_pretrained(volumes) == 0  # one again: the other's file goes
+    assert len(Classifier.load(pretrained, "cpu").predictors) == 1
+
+
+def test_encoders_of_other_crops_are_refused(pretrained: Path, tmp_path: Path) -> None:
+    other = SETTINGS.model_copy(update={"crops": SETTINGS.crops.model_copy(update={"spacing_mm": 1.0})})
+    save_weights(tmp_path / "o.safetensors", build_encoder(other.network), description(other))
+    with pytest.raises(WeightsError, match=r"o\.safetensors: learned from other crops than .*encoder\.safetensors"):
+        load_encoders([tmp_path / "encoder.safetensors", tmp_path / "o.safetensors"])
 
 
 def test_the_network_for_people_says_what_it_has_not_seen(pretrained: Path, tmp_path: Path) -> None:
@@ -135,12 +183,9 @@ def test_the_network_for_people_says_what_it_has_not_seen(pretrained: Path, tmp_
 
 def test_a_flagged_level_is_not_judged_and_the_others_are(pretrained: Path) -> None:
     classifier = Classifier.load(pretrained, "cpu")
-    shape = (16, 16, 16)
-    images = np.random.default_rng(0).integers(0, 255, (7, 2, *shape)).astype(np.uint8)
-    flat = np.tile(np.eye(4), (7, 1, 1))
 
     def predicted(flags: dict[str, list[str]]) -> tuple[np.ndarray, dict[str, list[str]]]:
-        found = classifier.predict("1", Crops(images, np.ones(7, bool), flat, None, flags))
+        found = classifier.predict("1", crops_of(flags))
         return np.asarray(found.calibrated), found.flags
 
     free, no_flags = predicted({})
