@@ -44,9 +44,9 @@ class Evidence:
 
 
 def evidence_of(seen: "Sequence[Seen]", crops: Crops) -> Evidence | None:
-    """Crops of a study and what each network saw in them -> their mean. None for networks that have no map."""
+    """Crops of a study and what each network saw in them -> the mean of those that have a map; None without any."""
     heats = [one.heat for one in seen if one.heat is not None]
-    if len(heats) < len(seen):
+    if not heats:
         return None
     heat, shape = np.mean(heats, axis=0), crops.images.shape[2:]
     rows = np.flatnonzero(crops.present)

@@ -20,6 +20,7 @@ from stage2_classify.crops.cut import CUT_OFF, THICK, Crops
 from stage2_classify.evaluation.broken_bone import areas, as_text, false_alarms, measure
 from stage2_classify.grounds.variants import grounds_in
 from stage2_classify.inference.classifier import Classifier
+from stage2_classify.inference.evidence_map import evidence_of
 from stage2_classify.inference.result import NOT_JUDGED
 from stage2_classify.networks import build_encoder
 from stage2_classify.predictor import load_predictor
@@ -155,6 +156,11 @@ def test_networks_of_two_kinds_predict_together(pretrained: Path, tmp_path: Path
     logits = [predictor.logits(crops, flip=True) for predictor in each]
     assert [p.settings.network.kind for p in together.predictors] == ["vertebra3d", "slices25d"]
     assert not np.allclose(*logits)
+    seen = [predictor.look(crops, flip=True) for predictor in together.predictors]
+    only = evidence_of(seen[:1], crops)
+    both = evidence_of(seen, crops)  # slices have no map in space
+    assert seen[1].heat is None and only is not None and both is not None
+    assert np.array_equal(only.parts["C4"].array, both.parts["C4"].array)
     assert special.logit(together.predict("1", crops).network[3]) == pytest.approx(np.mean(logits, axis=0)[3], abs=1e-5)
 
     assert set_pretrained(volumes) == 0  # one again: the other's file goes

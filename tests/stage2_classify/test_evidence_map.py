@@ -60,7 +60,7 @@ def test_evidence_lies_where_it_was_seen() -> None:
     assert nothing.on(scan).array.max() == 0 and nothing.peaks == {}
     naive = ClassifySettings(network={"kind": "naive"})
     other = Predictor(Bright(), naive, np.full(8, 0.5), "", torch.device("cpu"))
-    assert evidence_of([one.look(crops, False), other.look(crops, False)], crops) is None
+    assert evidence_of([other.look(crops, False)], crops) is None
 
 
 def test_a_map_is_what_the_encoder_alone_sees_in_the_crops_as_they_are() -> None:
