@@ -32,7 +32,7 @@ class BoneLook:
         return (np.exp(np.float32(s) * texture) - np.float32(mean)) / np.float32(sd)
 
 
-LOOKS: dict[Look, BoneLook] = {
+LOOKS: dict[str, BoneLook] = {
     "drawn": BoneLook(),
     "real": BoneLook(spongy=230, fine=0.40, slow=0.25, skew=0.6, compact=0.88, uneven=230, shell=1.1),
 }
