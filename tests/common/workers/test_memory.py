@@ -1,0 +1,33 @@
+"""Memory that a process keeps instead of giving it back."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WORK = """
+import resource, sys
+from common.workers.memory import keep_memory
+if sys.argv[1] == "kept":
+    keep_memory()
+faults = []
+for _ in range(2):
+    parts = [b"x" * 2**24 for _ in range(8)]
+    del parts
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[1] - faults[0])
+"""
+
+
+def new_pages(how: str) -> int:
+    """That the system gives a process for the second 8 times 16 MB of which it has given the first back."""
+    words = [sys.executable, "-c", WORK, how]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3])
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what other libraries do is their business")
+def test_what_was_given_once_is_used_again() -> None:
+    assert new_pages("kept") < 1000 < new_pages("not")
