@@ -13,6 +13,7 @@ from common.errors import ConfigError, DatasetError
 from common.resample import resample
 from common.volume import Volume
 from stage2_classify.__main__ import main
+from stage2_classify.evaluation import compare_bone
 from stage2_classify.evaluation.bone_features import BANDS, CELL_MM, bone_features, profiles, spectrum
 from stage2_classify.evaluation.compare_bone import told
 from stage2_classify.evaluation.same_scanner import blur_between, on_scanner
@@ -125,3 +126,20 @@ def test_the_command_writes_report_and_picture(tmp_path: Path) -> None:
     assert synthetic[1] < synthetic[0] - 100, "blurred noise of 200 HU"
     with pytest.raises(ConfigError, match="--blur 3"):
         main([*words, "--blur", "3"])
+
+
+@pytest.mark.parametrize(("wanted", "blur"), [(1.2, 0.47), (0.8, 0.0)])
+def test_scans_are_blurred_until_edges_are_as_wide(wanted: float, blur: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edges of 0.9 mm that a blur widens by less than a Gaussian's: sqrt(1.2^2 - 0.9^2) / 1.683 = 0.472 mm isn't enough
+    at once."""
+
+    def measure(grounds: list, kind: str, spacings: list, blur_mm: float = 0.0) -> compare_bone.Measured:
+        rows = pd.DataFrame({compare_bone.EDGE: [np.hypot(0.9, 0.8 * 1.683 * blur_mm)]})
+        return compare_bone.Measured(rows, {}, [np.ones(3)])
+
+    monkeypatch.setattr(compare_bone, "measure", measure)
+    real = compare_bone.Measured(pd.DataFrame({compare_bone.EDGE: [wanted]}), {}, [np.ones(3)])
+    found, drawn = compare_bone._on_theirs([], real, None)
+    edge = drawn.rows[compare_bone.EDGE].item()
+    assert found >= blur and edge == pytest.approx(max(wanted, 0.9), rel=0.03)
+    assert compare_bone._on_theirs([], real, 0.3)[0] == 0.3
