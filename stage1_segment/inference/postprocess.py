@@ -20,6 +20,9 @@ GAP_COST = 3.0
 SECOND = 0.4
 """Part of a level's largest piece that a second vertebra of the same name must have; a second thoracic piece that of
 the largest cervical vertebra."""
+GROWN_ON = 0.25
+"""Part of the voxels about a piece that are of one vertebra, from which on it is bone of that vertebra. A fragment
+pressed against the neighbour by one of its six sides has less."""
 DISC_MM = 5.0
 """Between the bone of one vertebra and the next, at most."""
 NO_NECK = (
@@ -160,9 +163,10 @@ def _within(piece: Piece, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 def _adopt(
     owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndarray, settings: PostprocessSettings
 ) -> bool:
-    """Gives a piece to a vertebra of its label within `max_fragment_distance_mm`, or within a pitch when it is as large
-    as a level in view (an arch whose pedicles were missed), else to the one that it touches most; False when there is
-    neither. A speck is never a fragment."""
+    """Gives a piece to a vertebra that is `GROWN_ON` of what lies around it, whatever its label: part of another
+    vertebra's arch that the network took for its own. Else to one of its label within `max_fragment_distance_mm`, or
+    within a pitch when it is as large as a level in view (an arch whose pedicles were missed), else to the one that it
+    touches most; False when there is none. A speck is never a fragment."""
     arch = piece.label != THORACIC and piece.volume >= settings.min_level_mm3
     reach_mm = PITCH_MM if arch else settings.max_fragment_distance_mm
     margin = np.ceil(reach_mm / spacing).astype(int)
@@ -171,14 +175,14 @@ def _adopt(
     high = np.minimum([s.stop for s in piece.box] + margin, owner.shape)
     around = tuple(map(slice, low, high))
     inside = _within(piece, low, high)
-    near = np.zeros(0, int)
-    if piece.volume >= settings.min_component_mm3:
+    beside = owner[around][ndimage.binary_dilation(inside, TOUCHING) & ~inside]
+    near = touched = beside[beside > 0]
+    grown_on = np.bincount(touched, minlength=1).max() >= GROWN_ON * beside.size
+    if not grown_on and piece.volume >= settings.min_component_mm3:
         reach = ndimage.distance_transform_edt(~inside, sampling=spacing) <= reach_mm
-        near = owner[around][reach]
-        near = near[(near > 0) & (labels[near] == piece.label)]
-    if near.size == 0:
-        near = owner[around][ndimage.binary_dilation(inside, TOUCHING) & ~inside]
-        near = near[near > 0]
+        within = owner[around][reach]
+        same = within[(within > 0) & (labels[within] == piece.label)]
+        near = same if same.size else touched
     if near.size:
         owner[around][inside] = np.bincount(near).argmax()
     return bool(near.size)

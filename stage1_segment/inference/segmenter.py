@@ -23,6 +23,7 @@ from stage1_segment.inference.levels.along_discs import DRAWN_AGAIN_BELOW, moved
 from stage1_segment.inference.levels.certainty import LevelCertainty, certainty_of, log_odds
 from stage1_segment.inference.levels.model import LevelModel, model_beside
 from stage1_segment.inference.levels.profile import Profile, read_profile, renamed
+from stage1_segment.inference.outgrowths import with_outgrowths
 from stage1_segment.inference.passes import border_of, coarse_pass, fine_pass, spine_region
 from stage1_segment.inference.pits import closed
 from stage1_segment.inference.postprocess import postprocess
@@ -143,10 +144,10 @@ def _labelled(scan: Volume, previous: Volume, start: np.ndarray, stop: np.ndarra
     hu, logits = fine_pass(scan, previous, start, stop, segmenter)
     border = border_of(region, hu, logits, segmenter)
     labels = upsampled_labels(logits, stop - start, border)
-    if border is not None:
-        labels = closed(labels, scan.spacing)
     labels, notices = postprocess(labels, scan.spacing, segmenter.predict.postprocess)
     labels, flat = bone_alone(labels, region.array, segmenter.predict.postprocess.min_level_sd_hu)
+    if border is not None:
+        labels = closed(with_outgrowths(labels, region.array, scan.spacing, border.between(1 / 3)), scan.spacing)
     grid = covering_grid(region.grid, segmenter.patch.fine_mm)
     seen = read_profile(torch.softmax(logits, dim=0).cpu().numpy(), grid, region.with_array(labels), region, scan.grid)
     certainty = None if segmenter.levels is None else certainty_of(seen, segmenter.levels)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,17 +16,25 @@ SOFT_HU = 50.0
 """Muscle."""
 SHELL = 0.75
 """Quantile of the HU in vertebrae that stands for their shell."""
+TOUCHING = np.ones((3, 3, 3))
 
 
 @dataclass(frozen=True, eq=False)
 class Border:
     """Where bone ends by its own HU: `ct` (X, Y, Z) HU; `half` HU: between muscle and the shell, where an edge blurred
-    by any scanner lies; `width` HU over which the evidence grows to `weight`, in logits."""
+    by any scanner lies; `width` HU over which the evidence grows to `weight`, in logits. `beyond` (x, y, z) logits:
+    what speaks against bone further than a voxel from what the network calls a vertebra, `weight` or 0; dense bone
+    there, such as the skull's, is none by its HU alone."""
 
     ct: np.ndarray
     half: float
     width: float
     weight: float
+    beyond: Tensor
+
+    def between(self, part: float) -> float:
+        """HU that lie `part` (0..1) of the way from muscle to the vertebrae's shell; `half` is halfway."""
+        return SOFT_HU + 2 * part * (self.half - SOFT_HU)
 
     @classmethod
     def of(cls, ct: np.ndarray, hu: np.ndarray, vertebrae: np.ndarray, weight: float) -> "Border | None":
@@ -34,7 +43,8 @@ class Border:
         shell = float(np.quantile(hu[vertebrae], SHELL)) if vertebrae.any() else SOFT_HU
         if shell <= 3 * SOFT_HU:
             return None
-        return cls(ct, (SOFT_HU + shell) / 2, 0.2 * shell, weight)
+        beyond = torch.from_numpy(~ndimage.binary_dilation(vertebrae, TOUCHING)) * weight
+        return cls(ct, (SOFT_HU + shell) / 2, 0.2 * shell, weight, beyond)
 
     def logits(self, at: slice) -> Tensor:
         """(z, X, Y) float32 of the slices `at`: how far HU speak against bone, `-weight..weight`."""
@@ -52,6 +62,9 @@ def upsampled_labels(
     slab = slab or max(SLAB // (len(logits) * nx * ny), 1)
     labels = np.empty((nx, ny, nz), np.uint8)
     low, high, part = _linear(logits.shape[3], nz, logits.device)
+    if border is not None:
+        logits = logits.clone()
+        logits[BACKGROUND] += border.beyond.to(logits.device)
     for begin in range(0, nz, slab):
         at = slice(begin, min(begin + slab, nz))
         piece = logits[..., low[at]] * (1 - part[at]) + logits[..., high[at]] * part[at]

@@ -352,15 +352,27 @@ def test_the_scan_s_own_hu_draw_the_border_where_the_network_is_unsure() -> None
     logits = torch.zeros(2, 1, 1, 8)
     logits[1] = torch.tensor([8.0, 8, 1, 1, -1, -1, -8, -8])  # bone to the left, unsure in the middle
     ct = np.array([40, 700, 700, 40, 700, 40, 700, 40], dtype=np.float32).reshape(1, 1, 8)
-    border = Border(ct, half=370.0, width=50.0, weight=4.0)
+    border = Border(ct, half=370.0, width=50.0, weight=4.0, beyond=torch.zeros(1, 1, 8))
     assert upsampled_labels(logits, np.array([1, 1, 8])).ravel().tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     assert upsampled_labels(logits, np.array([1, 1, 8]), border, slab=3).ravel().tolist() == [1, 1, 1, 0, 1, 0, 0, 0]
 
 
 def test_a_border_lies_halfway_between_muscle_and_shell() -> None:
-    hu = np.array([50.0, 450, 850, 1250, 9999])
-    border = Border.of(hu, hu, np.array([True, True, True, True, False]), weight=2.0)
+    hu = np.array([50.0, 450, 850, 1250, 9999]).reshape(5, 1, 1)
+    border = Border.of(hu, hu, np.array([True, True, True, True, False]).reshape(5, 1, 1), weight=2.0)
     assert border is not None and border.half == pytest.approx((50 + 950) / 2)  # quantile 0.75 of four: 950
     assert border.width == pytest.approx(190) and border.weight == 2.0
-    assert Border.of(hu, np.full(5, 60.0), np.ones(5, bool), 2.0) is None
-    assert Border.of(hu, hu, np.zeros(5, bool), 2.0) is None
+    assert border.between(1 / 3) == pytest.approx(50 + 900 / 3)
+    assert Border.of(hu, np.full(hu.shape, 60.0), np.ones(hu.shape, bool), 2.0) is None
+    assert Border.of(hu, hu, np.zeros(hu.shape, bool), 2.0) is None
+
+
+def test_dense_bone_beyond_a_voxel_of_the_network_s_is_none_by_its_hu_alone() -> None:
+    """A vertebra of two voxels in a row of equally dense bone, to which the network gives 5 % throughout."""
+    logits = torch.zeros(2, 8, 1, 1)
+    logits[1] = torch.tensor([8.0, 8, -3, -3, -3, -3, -3, -3]).reshape(8, 1, 1)
+    ct = np.full((8, 1, 1), 700.0, np.float32)
+    border = Border.of(ct, ct, np.array([True, True] + [False] * 6).reshape(8, 1, 1), weight=4.0)
+    assert border is not None
+    assert upsampled_labels(logits, np.array([8, 1, 1]), border).ravel().tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert logits[0].abs().max() == 0  # they are read again afterwards

@@ -58,6 +58,29 @@ def test_a_fragment_of_another_level_and_a_speck_go() -> None:
     assert np.array_equal(cleaned(speck), good)
 
 
+def test_part_of_an_arch_that_was_called_the_next_level_is_named_by_what_it_has_grown_on() -> None:
+    """A bar of C4's arch, its lower half called C5, 3 mm above C5's arch: 112 of the 368 voxels about it are C4."""
+    mm = np.ones(3)
+    good = column([3, 4, 5], mm)
+    bottom, top = bottom_of(good, 4), int(np.argwhere(good == 5)[:, 2].max())
+    good[26:34, 37:53, top : bottom - 2] = 5
+    good[26:34, 37:53, bottom + 1] = 4
+    good[26:34, 39:53, bottom] = 4
+    called = good.copy()
+    called[26:34, 39:53, bottom] = 5
+    assert np.array_equal(cleaned(called, mm), good)
+
+
+def test_a_fragment_pressed_against_the_neighbour_stays_with_its_own() -> None:
+    """A cube of C5 lies under C4, 2 mm above C5: one of its six faces touches, with the rim 36 of 152 voxels."""
+    mm = np.ones(3)
+    mask = column([3, 4, 5], mm)
+    bottom, top = bottom_of(mask, 4), int(np.argwhere(mask == 5)[:, 2].max())
+    mask[26:30, 26:30, top + 3 : bottom] = 5
+    assert bottom - top - 3 == 4
+    assert np.array_equal(cleaned(mask, mm), mask)
+
+
 def test_an_arch_is_adopted_from_a_pitch_away_and_no_further() -> None:
     """A piece of 504 mm3 called C4, free of C4 by 10 or by 20 mm."""
     for free, kept in ((10, True), (20, False)):
