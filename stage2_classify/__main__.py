@@ -49,10 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     set_pretrained = commands.add_parser(
         "set-pretrained", help="make a pretrained encoder the one that comes with the project"
     )
-    set_pretrained.add_argument(
-        "--weights", type=Path, nargs="+", help="default: the one that pretrain left in the run; with --evidence, some "
-        "that predict together",
-    )  # fmt: skip
+    set_pretrained.add_argument("--weights", type=Path, help="default: the one that pretrain left in the run")
     set_pretrained.add_argument(
         "--evidence", type=Path, nargs="+", metavar="CSV",
         help="make it the network for scans of people, calibrated on these tables of evaluate-broken-bone",
@@ -213,18 +210,15 @@ def _pretrain(args: argparse.Namespace) -> int:
 
 
 def _set_pretrained(args: argparse.Namespace) -> int:
-    from common.errors import ConfigError
     from stage2_classify.pretrained.encoder import set_pretrained
     from stage2_classify.pretrained.for_people import save_for_people
     from stage2_classify.training.pretrain import pretrained
 
-    weights = args.weights or [pretrained(*_load(args))]
+    weights = args.weights or pretrained(*_load(args))
     if args.evidence:
         save_for_people(weights, args.evidence, args.crops)
-    elif len(weights) > 1:
-        raise ConfigError("--weights: the synthetic cohort begins with one encoder; name one, or --evidence as well")
     else:
-        set_pretrained(weights[0])
+        set_pretrained(weights)
     return 0
 
 

@@ -30,23 +30,17 @@ def check_described(weights: list[Path], settings: ClassifySettings) -> None:
 
 
 def check_alike(weights: list[Path]) -> None:
-    """Raises WeightsError unless networks that predict together read the same crops: of vertebrae, or of whole studies
-    (the naive network)."""
-    first = _reads(weights[0])
+    """Raises WeightsError unless networks that predict together read the same crops."""
+    first = _described(weights[0])
     for path in weights[1:]:
-        for part, value in _reads(path).items():
-            if value != first[part]:
+        other = _described(path)
+        for part in ("kind", "crops"):
+            own, its = (s.network.kind if part == "kind" else s.crops.model_dump(mode="json") for s in (first, other))
+            if own != its:
                 raise WeightsError(
-                    f"{path} and {weights[0]} can't predict together: {_difference(part, value, first[part])}; name "
-                    "networks of the same crops"
+                    f"{path} and {weights[0]} can't predict together: {_difference(part, its, own)}; name the networks "
+                    "of one training"
                 )
-
-
-def _reads(weights: Path) -> dict[str, Any]:
-    """What a network looks at."""
-    settings = _described(weights)
-    of = "whole study" if settings.network.kind == "naive" else "vertebrae"
-    return {"kind of crop": of, "crops": settings.crops.model_dump(mode="json")}
 
 
 def read_decision(path: Path, digests: list[str]) -> tuple[Calibration | None, DecisionSettings | None]:

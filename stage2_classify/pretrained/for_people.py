@@ -1,10 +1,9 @@
-"""From encoders and their evidence on people whom they haven't learned from to networks that predict, calibrated.
+"""From an encoder and its evidence on people whom it hasn't learned from to a network that predicts, calibrated.
 
 Evidence becomes log odds by a logistic regression of broken against healthy vertebrae, each counting half. Base rates
 and how fractures come together are the competition's; levels are judged each alone and joined by Bayes' rule.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from stage2_classify.crops.likeness import ranges, spread
 from stage2_classify.networks.model import Neck
 from stage2_classify.networks.sequence import SequenceHead
 from stage2_classify.pretrained.encoder import KIND as ENCODER
-from stage2_classify.pretrained.encoder import PRETRAINED, load_encoders
+from stage2_classify.pretrained.encoder import PRETRAINED, load_encoder
 from stage2_classify.settings import KIND, CropSettings, DecisionSettings
 
 CAVEAT = (
@@ -39,47 +38,40 @@ COLUMNS = ("scan", "level", "kind", "way", "evidence")
 HEALTHY = "healthy"
 
 
-def save_for_people(encoders: Sequence[Path], tables: list[Path], crops: Path | None = None) -> list[Path]:
-    """Makes pretrained encoders the networks for scans of people, which predict together; `tables`: what
-    `evaluate-broken-bone --evidence` wrote of as many encoders trained alike, each time on people whom these haven't
-    learned from. `crops`: a folder with the crops (*.npz, at any depth) that they learned from, for the ranges of
-    `crops.likeness` where the first encoder's file has none. Raises WeightsError, DatasetError, ConfigError (too
-    large)."""
+def save_for_people(encoder: Path, tables: list[Path], crops: Path | None = None) -> Path:
+    """Makes a pretrained encoder the network for scans of people; `tables`: what `evaluate-broken-bone --evidence`
+    wrote of encoders trained alike, each on people whom that encoder hasn't learned from. `crops`: a folder with the
+    crops (*.npz, at any depth) that it learned from, for the ranges of `crops.likeness` where the encoder's file has
+    none. Raises WeightsError, DatasetError, ConfigError (too large)."""
     import torch
 
     evidence = pd.concat([read_table(path) for path in tables], ignore_index=True)
     slope, offset = fit_log_odds(evidence)
-    decision = DecisionSettings(unjudged=UNJUDGED)
+    network, own = load_encoder(encoder)
+    said = read_description(encoder, ENCODER)
+    alone = own.network.model_copy(update={"head": "alone"})
+    settings = own.model_copy(update={"network": alone, "decision": DecisionSettings(unjudged=UNJUDGED)})
     prior = marginals(prior_of(USUAL)[None])[0]
-    networks, trained_with = load_encoders(encoders)
-    usual = None if crops is None else ranges_of(crops, trained_with[0].crops)
-    paths = []
-    for number, (encoder, network, own) in enumerate(zip(encoders, networks, trained_with)):
-        said = read_description(encoder, ENCODER)
-        alone = own.network.model_copy(update={"head": "alone"})
-        settings = own.model_copy(update={"network": alone, "decision": decision})
-        head = SequenceHead(settings.network, torch.full((len(TARGETS),), 0.5))
-        description = {
-            "kind": KIND,
-            "fold": number,
-            "prior": prior.tolist(),
-            "synthetic": False,
-            "caveat": CAVEAT,
-            "learned_from": {name: said[name] for name in ("grounds", "encoder", "augment") if name in said},
-            "settings": settings.model_dump(mode="json", exclude={"masks", "folds", "grounds"}),
-            "ranges": said.get("ranges", {}) if usual is None else usual,
-        }
-        paths.append(PRETRAINED / f"fold{number}" / WEIGHTS)
-        save_pretrained(paths[-1], Neck(network, head), description)
-    for stale in set(PRETRAINED.glob(f"fold*/{WEIGHTS}")) - set(paths):
-        stale.unlink()
+    head = SequenceHead(settings.network, torch.full((len(TARGETS),), 0.5))
+    description = {
+        "kind": KIND,
+        "fold": 0,
+        "prior": prior.tolist(),
+        "synthetic": False,
+        "caveat": CAVEAT,
+        "learned_from": {name: said[name] for name in ("grounds", "encoder", "augment") if name in said},
+        "settings": settings.model_dump(mode="json", exclude={"masks", "folds", "grounds"}),
+        "ranges": said.get("ranges", {}) if crops is None else ranges_of(crops, settings.crops),
+    }
+    path = PRETRAINED / "fold0" / WEIGHTS
+    save_pretrained(path, Neck(network, head), description)
     content = {
         "decision": independent(slope, offset).to_json(),
-        "networks": {str(number): store.digest_file(path) for number, path in enumerate(paths)},
-        "settings": decision.model_dump(mode="json"),
+        "networks": {"0": store.digest_file(path)},
+        "settings": settings.decision.model_dump(mode="json"),
     }
     store.write_json(PRETRAINED / "decision.json", content)
-    return paths
+    return path
 
 
 def ranges_of(folder: Path, settings: CropSettings) -> dict[str, list[float]]:

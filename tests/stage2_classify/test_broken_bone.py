@@ -20,10 +20,8 @@ from stage2_classify.crops.cut import CUT_OFF, THICK, Crops
 from stage2_classify.evaluation.broken_bone import areas, as_text, false_alarms, measure
 from stage2_classify.grounds.variants import grounds_in
 from stage2_classify.inference.classifier import Classifier
-from stage2_classify.inference.evidence_map import evidence_of
 from stage2_classify.inference.result import NOT_JUDGED
 from stage2_classify.networks import build_encoder
-from stage2_classify.predictor import load_predictor
 from stage2_classify.pretrained import for_people
 from stage2_classify.pretrained.encoder import description, load_encoders
 from stage2_classify.settings import ClassifySettings, CropSettings
@@ -120,58 +118,15 @@ def test_levels_judged_alone_are_joined_by_bayes_rule() -> None:
     assert low[0, 7] < 0.1
 
 
-def saved(path: Path, **changed: str) -> Path:
-    """An untrained encoder's file."""
-    settings = SETTINGS.model_copy(update={"network": SETTINGS.network.model_copy(update=changed)})
-    save_weights(path, build_encoder(settings.network), description(settings))
-    return path
-
-
-def set_pretrained(*encoders: Path) -> int:
-    """Makes encoders the networks for people, calibrated on a table beside the first."""
-    table = encoders[0].with_name("evidence.csv")
-    table_of([0.0, 1, 2, 1], [3.0, 4, 2, 5]).to_csv(table, index=False)
-    return main(["set-pretrained", "--weights", *map(str, encoders), "--evidence", str(table)])
-
-
 @pytest.fixture
 def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a network for people, made of an untrained encoder and a table of evidence."""
+    encoder = tmp_path / "encoder.safetensors"
+    save_weights(encoder, build_encoder(SETTINGS.network), description(SETTINGS))
+    table_of([0.0, 1, 2, 1], [3.0, 4, 2, 5]).to_csv(tmp_path / "evidence.csv", index=False)
     monkeypatch.setattr(for_people, "PRETRAINED", tmp_path / "pretrained")
-    assert set_pretrained(saved(tmp_path / "encoder.safetensors")) == 0
+    assert main(["set-pretrained", "--weights", str(encoder), "--evidence", str(tmp_path / "evidence.csv")]) == 0
     return tmp_path / "pretrained"
-
-
-def crops_of(flags: dict[str, list[str]]) -> Crops:
-    images = np.random.default_rng(0).integers(0, 255, (7, 2, 16, 16, 16)).astype(np.uint8)
-    return Crops(images, np.ones(7, bool), np.tile(np.eye(4), (7, 1, 1)), None, flags)
-
-
-def test_networks_of_two_kinds_predict_together(pretrained: Path, tmp_path: Path) -> None:
-    volumes, slices = tmp_path / "encoder.safetensors", saved(tmp_path / "slices.safetensors", kind="slices25d")
-    assert set_pretrained(volumes, slices) == 0
-    crops = crops_of({})
-    together = Classifier.load(pretrained, "cpu")
-    each = [load_predictor(pretrained / fold / "weights.safetensors", "cpu") for fold in ("fold0", "fold1")]
-    logits = [predictor.logits(crops, flip=True) for predictor in each]
-    assert [p.settings.network.kind for p in together.predictors] == ["vertebra3d", "slices25d"]
-    assert not np.allclose(*logits)
-    seen = [predictor.look(crops, flip=True) for predictor in together.predictors]
-    only = evidence_of(seen[:1], crops)
-    both = evidence_of(seen, crops)  # slices have no map in space
-    assert seen[1].heat is None and only is not None and both is not None
-    assert np.array_equal(only.parts["C4"].array, both.parts["C4"].array)
-    assert special.logit(together.predict("1", crops).network[3]) == pytest.approx(np.mean(logits, axis=0)[3], abs=1e-5)
-
-    assert set_pretrained(volumes) == 0  # one again: the other's file goes
-    assert len(Classifier.load(pretrained, "cpu").predictors) == 1
-
-
-def test_encoders_of_other_crops_are_refused(pretrained: Path, tmp_path: Path) -> None:
-    other = SETTINGS.model_copy(update={"crops": SETTINGS.crops.model_copy(update={"spacing_mm": 1.0})})
-    save_weights(tmp_path / "o.safetensors", build_encoder(other.network), description(other))
-    with pytest.raises(WeightsError, match=r"o\.safetensors: learned from other crops than .*encoder\.safetensors"):
-        load_encoders([tmp_path / "encoder.safetensors", tmp_path / "o.safetensors"])
 
 
 def test_the_network_for_people_says_what_it_has_not_seen(pretrained: Path, tmp_path: Path) -> None:
@@ -189,9 +144,12 @@ def test_the_network_for_people_says_what_it_has_not_seen(pretrained: Path, tmp_
 
 def test_a_flagged_level_is_not_judged_and_the_others_are(pretrained: Path) -> None:
     classifier = Classifier.load(pretrained, "cpu")
+    shape = (16, 16, 16)
+    images = np.random.default_rng(0).integers(0, 255, (7, 2, *shape)).astype(np.uint8)
+    flat = np.tile(np.eye(4), (7, 1, 1))
 
     def predicted(flags: dict[str, list[str]]) -> tuple[np.ndarray, dict[str, list[str]]]:
-        found = classifier.predict("1", crops_of(flags))
+        found = classifier.predict("1", Crops(images, np.ones(7, bool), flat, None, flags))
         return np.asarray(found.calibrated), found.flags
 
     free, no_flags = predicted({})
@@ -199,6 +157,13 @@ def test_a_flagged_level_is_not_judged_and_the_others_are(pretrained: Path) -> N
     assert no_flags == {} and flags == {"C4": [CUT_OFF, f"{NOT_JUDGED}: {CUT_OFF}"], "C5": ["another remark"]}
     assert held[3] != free[3] and LEVELS[3] == "C4"
     assert np.sign(free[4] - 0.08) == np.sign(held[4] - 0.08)
+
+
+def test_encoders_of_other_crops_are_refused(pretrained: Path, tmp_path: Path) -> None:
+    other = SETTINGS.model_copy(update={"crops": SETTINGS.crops.model_copy(update={"spacing_mm": 1.0})})
+    save_weights(tmp_path / "o.safetensors", build_encoder(other.network), description(other))
+    with pytest.raises(WeightsError, match=r"o\.safetensors: learned from other crops than .*encoder\.safetensors"):
+        load_encoders([tmp_path / "encoder.safetensors", tmp_path / "o.safetensors"])
 
 
 def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
