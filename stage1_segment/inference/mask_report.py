@@ -51,7 +51,7 @@ def describe(mask: Volume, confidence: dict[int, float]) -> dict[str, dict[str, 
     return levels
 
 
-def _measure(mask: Volume, value: int, box: tuple[slice, slice, slice] | None) -> dict[str, Any]:
+def _measure(mask: Volume, value: int, box: tuple[slice, ...] | None) -> dict[str, Any]:
     if box is None:
         nothing = dict.fromkeys(("box_voxels", "box_mm", "centroid_mm", "confidence"))
         return {"present": False, "visible_fraction": 0.0, "volume_mm3": 0.0, **nothing, "flags": []}

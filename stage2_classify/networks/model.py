@@ -16,7 +16,8 @@ class Neck(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         present = batch["present"]
-        vertebrae = {name: batch[name][present] for name in ("images", "mask_seen", "distance") if name in batch}
+        names: tuple[str, ...] = ("images", "mask_seen", "distance")
+        vertebrae = {name: batch[name][present] for name in names if name in batch}
         found = {name: scatter(value, present) for name, value in self._encoded(vertebrae).items()}
         logits = self.head(found.pop("embedding"), found.pop("evidence"), present)
         return {"logits": logits.float(), **found}

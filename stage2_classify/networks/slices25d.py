@@ -56,9 +56,9 @@ class Slices25d(nn.Module):
             "vertebra_mask": near,
         }
         if "distance" in batch:
-            depth = images.shape[-1]
-            lowest = -F.adaptive_max_pool3d(-batch["distance"].unsqueeze(1).float(), (*maps.shape[2:], None))
-            planes = F.interpolate(lowest[:, 0].flatten(1, 2), size=depth, mode="nearest")[..., where]
+            to_box = batch["distance"].float()
+            lowest = -F.adaptive_max_pool3d(-to_box.unsqueeze(1), (*maps.shape[2:], to_box.shape[-1]))
+            planes = F.interpolate(lowest[:, 0].flatten(1, 2), size=images.shape[-1], mode="nearest")[..., where]
             outputs["distance"] = planes.transpose(1, 2).flatten(1)
         return outputs
 
