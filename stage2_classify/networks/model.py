@@ -23,10 +23,10 @@ class Neck(nn.Module):
         return {"logits": logits.float(), **found}
 
     def _encoded(self, vertebrae: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What the encoder says of each vertebra, which doesn't depend on the others once it has learned: a CPU then
-        takes one after the other, whose maps stay in its cache."""
+        """What the encoder says of each vertebra, which doesn't depend on the others once it has learned: without
+        gradients a CPU takes one after the other, whose maps stay in its cache."""
         count = len(vertebrae["images"])
-        if self.training or count < 2 or vertebrae["images"].device.type != "cpu":
+        if self.training or torch.is_grad_enabled() or count < 2 or vertebrae["images"].device.type != "cpu":
             return self.encoder(vertebrae)
         each = [self.encoder({name: value[k : k + 1] for name, value in vertebrae.items()}) for k in range(count)]
         return {name: torch.cat([one[name] for one in each]) for name in each[0]}
