@@ -75,6 +75,19 @@ def test_every_way_finds_the_place_that_the_answer_comes_from():
     assert spread[21:23, 9:11, 5:7] == pytest.approx(0.875**3)  # an eighth of a cell off its centre on each axis
 
 
+def test_every_vertebra_of_a_study_has_its_own_map():
+    """C5's bright corner lies at the mirrored place of C3's."""
+    alone = study()
+    images = alone.images.copy()
+    images[4] = images[2][:, ::-1]
+    both = replace(alone, images=images, present=alone.present | (np.arange(7) == 4))
+    attention = attend([predictor(Brightness())], both)
+    for method in METHODS:
+        assert attention.peak(method, 2) == (5, 2, 1), method
+        assert attention.peak(method, 4) == (2, 2, 1), method
+
+
+
 def test_the_real_network_is_looked_into_and_left_as_it_was():
     predictor_ = predictor()
     before = predictor_.logits(study(), flip=False)
