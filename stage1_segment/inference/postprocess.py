@@ -22,7 +22,8 @@ SECOND = 0.4
 the largest cervical vertebra."""
 GROWN_ON = 0.25
 """Part of the voxels about a piece that are of one vertebra, from which on it is bone of that vertebra. A fragment
-pressed against the neighbour by one of its six sides has less."""
+pressed against the neighbour by one of its six sides has less. For pieces of arches alone: a dens that has broken off
+lies within the ring of C1, and is of C2."""
 DISC_MM = 5.0
 """Between the bone of one vertebra and the next, at most."""
 NO_NECK = (
@@ -54,7 +55,7 @@ def postprocess(
     for number, vertebra in enumerate(vertebrae, start=1):
         owner[vertebra.box][vertebra.inside] = number
     labels = np.array([0] + [v.label for v in vertebrae])
-    removed = sum(p.volume for p in rest if not _adopt(owner, labels, p, spacing, settings))
+    removed = sum(p.volume for p in rest if not _adopt(owner, labels, p, _of_arch(p, vertebrae), spacing, settings))
     gaps = gaps_between(vertebrae, owner.shape, spacing)
     names = best_levels([v.label for v in vertebrae], gaps, np.array([v.volume for v in vertebrae]))
     renamed = [(v.label, name) for v, name in zip(vertebrae, names) if v.label != name]
@@ -160,11 +161,21 @@ def _within(piece: Piece, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return part
 
 
+def _of_arch(piece: Piece, vertebrae: list[Piece]) -> bool:
+    """Whether a piece lies behind the middle of each vertebra of its label, the second axis running forward."""
+    return all(piece.middle[1] < v.middle[1] for v in vertebrae if v.label == piece.label)
+
+
 def _adopt(
-    owner: np.ndarray, labels: np.ndarray, piece: Piece, spacing: np.ndarray, settings: PostprocessSettings
+    owner: np.ndarray,
+    labels: np.ndarray,
+    piece: Piece,
+    of_arch: bool,
+    spacing: np.ndarray,
+    settings: PostprocessSettings,
 ) -> bool:
-    """Gives a piece to a vertebra that is `GROWN_ON` of what lies around it, whatever its label: part of another
-    vertebra's arch that the network took for its own. Else to one of its label within `max_fragment_distance_mm`, or
+    """Gives a piece of an arch to a vertebra that is `GROWN_ON` of what lies around it, whatever its label: part of
+    another vertebra's arch that the network took for its own. Else to one of its label within `max_fragment_distance_mm`, or
     within a pitch when it is as large as a level in view (an arch whose pedicles were missed), else to the one that it
     touches most; False when there is none. A speck is never a fragment."""
     arch = piece.label != THORACIC and piece.volume >= settings.min_level_mm3
@@ -177,7 +188,7 @@ def _adopt(
     inside = _within(piece, low, high)
     beside = owner[around][ndimage.binary_dilation(inside, TOUCHING) & ~inside]
     near = touched = beside[beside > 0]
-    grown_on = np.bincount(touched, minlength=1).max() >= GROWN_ON * beside.size
+    grown_on = of_arch and np.bincount(touched, minlength=1).max() >= GROWN_ON * beside.size
     if not grown_on and piece.volume >= settings.min_component_mm3:
         reach = ndimage.distance_transform_edt(~inside, sampling=spacing) <= reach_mm
         within = owner[around][reach]
