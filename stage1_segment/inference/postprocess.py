@@ -175,9 +175,9 @@ def _adopt(
     settings: PostprocessSettings,
 ) -> bool:
     """Gives a piece of an arch to a vertebra that is `GROWN_ON` of what lies around it, whatever its label: part of
-    another vertebra's arch that the network took for its own. Else to one of its label within `max_fragment_distance_mm`, or
-    within a pitch when it is as large as a level in view (an arch whose pedicles were missed), else to the one that it
-    touches most; False when there is none. A speck is never a fragment."""
+    another vertebra's arch that the network took for its own. Else to one of its label within
+    `max_fragment_distance_mm`, or within a pitch when it is as large as a level in view (an arch whose pedicles were
+    missed), else to the one that it touches most; False when there is none. A speck is never a fragment."""
     arch = piece.label != THORACIC and piece.volume >= settings.min_level_mm3
     reach_mm = PITCH_MM if arch else settings.max_fragment_distance_mm
     margin = np.ceil(reach_mm / spacing).astype(int)
