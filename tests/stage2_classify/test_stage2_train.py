@@ -241,8 +241,8 @@ def test_an_encoder_begins_with_stage_1s_first_layers():
     )
     with pytest.raises(ConfigError, match=r"network.channels=\[16, 32, 64\]"):
         task(channels=[24, 48, 96])
-    with pytest.raises(ConfigError, match="is for kind=vertebra3d"):
-        task(kind="slices25d", inputs="ct")
+    with pytest.raises(ConfigError, match="needs network.inputs=all or ct"):
+        task(kind="slices25d", inputs="mask")
 
 
 def test_less_other_by_hand(tmp_path):
