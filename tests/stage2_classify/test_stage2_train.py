@@ -241,7 +241,7 @@ def test_an_encoder_begins_with_stage_1s_first_layers():
     )
     with pytest.raises(ConfigError, match=r"network.channels=\[16, 32, 64\]"):
         task(channels=[24, 48, 96])
-    with pytest.raises(ConfigError, match="needs network.inputs=all or ct"):
+    with pytest.raises(ConfigError, match=r"needs network\.inputs=all or ct"):
         task(kind="slices25d", inputs="mask")
 
 
