@@ -13,7 +13,7 @@ from stage1_segment.network import build_network
 from stage1_segment.settings import KIND, NetworkSettings, PatchSettings, SegmentSettings
 from stage2_classify.networks import build
 from stage2_classify.predictor import KIND as CLASSIFICATION
-from stage2_classify.settings import ClassifySettings
+from stage2_classify.settings import ClassifySettings, CropSettings
 
 
 def write_blind_weights(path: Path) -> Path:
@@ -71,3 +71,16 @@ def write_ground(folder: Path) -> Path:
     write_ct(folder / "scans" / "anna.nii.gz")
     write_mask(folder / "masks" / "anna.nii.gz")
     return folder
+
+
+CUBE_CROPS = CropSettings(size_mm=(64, 56, 32), spacing_mm=1.0, min_volume_mm3=500)
+
+
+def bone_cubes(bone_hu: float, around_hu: float) -> tuple[Volume, Volume]:
+    """CT and mask of three cubes of bone, C3 to C5 from above, with some noise; `CUBE_CROPS` fit one."""
+    x, y, z = np.indices((60, 60, 70)) - np.array([30, 30, 35])[:, None, None, None]
+    mask = np.zeros(x.shape, np.uint8)
+    for number, height in ((3, 18), (4, 0), (5, -18)):
+        mask[(np.abs(x) < 12) & (np.abs(y) < 9) & (np.abs(z - height) < 7)] = number
+    ct = np.where(mask > 0, bone_hu, around_hu) + np.random.default_rng(0).normal(0, 5, mask.shape)
+    return Volume(ct.astype(np.float32), np.eye(4)), Volume(mask, np.eye(4))

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from common.masks.values import boxes_of
 from common.resample import grid_at_spacing, resample
 from common.volume import Volume
 
@@ -20,12 +21,12 @@ def blur_between(sharp_mm: float, blurred_mm: float) -> float:
 def on_scanner(ct: Volume, mask: Volume, spacing: np.ndarray, blur_mm: float) -> tuple[Volume, Volume]:
     """CT in HU and mask on its grid -> both about the mask, with voxels of `spacing` (3,) mm along the same axes, the
     CT blurred by a Gaussian of standard deviation `blur_mm` before. An empty mask stays as it is, with its CT."""
-    found = ndimage.find_objects((mask.array > 0).astype(np.uint8))
-    if not found:
+    (box,) = boxes_of((mask.array > 0).view(np.uint8), 1)
+    if box is None:
         return ct, mask
     margin = np.ceil(MARGIN_MM / ct.spacing)
-    start = np.array([side.start for side in found[0]]) - margin
-    stop = np.array([side.stop for side in found[0]]) + margin
+    start = np.array([side.start for side in box]) - margin
+    stop = np.array([side.stop for side in box]) + margin
     ct, mask = ct.crop(start, stop), mask.crop(start, stop)
     blurred = ndimage.gaussian_filter(ct.array.astype(np.float32), blur_mm / ct.spacing, mode="nearest")
     grid = grid_at_spacing(ct.grid, spacing)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage
-from small_study import write_ground, write_mask
+from small_study import CUBE_CROPS, bone_cubes, write_ground, write_mask
 
 from common.config import DataSettings
 from common.errors import DatasetError
@@ -143,26 +143,11 @@ def test_mimics_are_the_same_for_the_same_seed() -> None:
     assert np.array_equal(one, two) and one.dtype == np.float32
 
 
-CROPS = CropSettings(size_mm=(64, 56, 32), spacing_mm=1.0, min_volume_mm3=500)
-
-
-def neck() -> tuple[Volume, Volume]:
-    """Three cubes of bone in a tube of tissue, C3 to C5 from above."""
-    x, y, z = np.indices((60, 60, 70)) - np.array([30, 30, 35])[:, None, None, None]
-    mask = np.zeros(x.shape, np.uint8)
-    for number, height in ((3, 18), (4, 0), (5, -18)):
-        mask[(np.abs(x) < 12) & (np.abs(y) < 9) & (np.abs(z - height) < 7)] = number
-    noise = np.random.default_rng(0).normal(0, 5, mask.shape)
-    ct = np.where(mask > 0, BONE_HU, TISSUE_HU) + noise
-    affine = np.diag([1.0, 1, 1, 1])
-    return Volume(ct.astype(np.float32), affine), Volume(mask, affine)
-
-
 def test_rescanned_vertebrae_say_what_is_broken_and_where() -> None:
-    ct, mask = neck()
+    ct, mask = bone_cubes(BONE_HU, TISSUE_HU)
     broken, dark = [], []
     for seed in range(6):
-        crops = rescan(ct, mask, CROPS, np.random.default_rng(seed))
+        crops = rescan(ct, mask, CUBE_CROPS, np.random.default_rng(seed))
         assert crops.present.tolist() == [level in ("C3", "C4", "C5") for level in LEVELS]
         which = broken_levels(crops)
         assert not which[~crops.present].any()
@@ -180,15 +165,16 @@ def test_rescanned_vertebrae_say_what_is_broken_and_where() -> None:
         broken.append(which.sum())
     assert 4 <= sum(broken) <= 14  # of 18, half
     assert len(dark) >= 3 and np.mean(dark) > 0.7
-    again = [rescan(ct, mask, CROPS, np.random.default_rng(1)).images for _ in range(2)]
+    again = [rescan(ct, mask, CUBE_CROPS, np.random.default_rng(1)).images for _ in range(2)]
     assert np.array_equal(*again)
 
 
 def test_bodies_that_lost_height_are_rescanned_as_often_as_asked() -> None:
-    ct, mask = neck()
+    ct, mask = bone_cubes(BONE_HU, TISSUE_HU)
     kinds = {
-        chance: {flag for seed in range(3) for flags in rescan(ct, mask, CROPS, np.random.default_rng(seed), chance)
-                 .flags.values() for flag in flags if flag.startswith(BROKEN)}
+        chance: {flag for seed in range(3)
+                 for flags in rescan(ct, mask, CUBE_CROPS, np.random.default_rng(seed), chance).flags.values()
+                 for flag in flags if flag.startswith(BROKEN)}
         for chance in (0.0, 1.0)
     }  # fmt: skip
     assert kinds[0.0] and not any(kind.split(": ")[1] in COMPRESSIONS for kind in kinds[0.0])
@@ -196,17 +182,17 @@ def test_bodies_that_lost_height_are_rescanned_as_often_as_asked() -> None:
 
 
 def test_metal_and_thick_voxels_are_flagged() -> None:
-    ct, mask = neck()
-    assert cut_study(ct, mask, CROPS).flags.get("C4") is None
+    ct, mask = bone_cubes(BONE_HU, TISSUE_HU)
+    assert cut_study(ct, mask, CUBE_CROPS).flags.get("C4") is None
     hot = ct.array.copy()
     hot[28:32, 44:48, 33:37] = 3000  # 64 mm3 behind C4
-    flags = cut_study(ct.with_array(hot), mask, CROPS).flags
+    flags = cut_study(ct.with_array(hot), mask, CUBE_CROPS).flags
     assert METAL in flags["C4"] and "C7" in flags
     hot[28:32, 44:48, 33:37] = ct.array[28:32, 44:48, 33:37]
     hot[30, 45, 33:37] = 3000  # 4 mm3: a tooth's edge, a streak
-    assert METAL not in cut_study(ct.with_array(hot), mask, CROPS).flags.get("C4", [])
+    assert METAL not in cut_study(ct.with_array(hot), mask, CUBE_CROPS).flags.get("C4", [])
     thick = np.diag([1.0, 1, 2.5, 1])
-    assert THICK in cut_study(Volume(ct.array, thick), Volume(mask.array, thick), CROPS).flags["C4"]
+    assert THICK in cut_study(Volume(ct.array, thick), Volume(mask.array, thick), CUBE_CROPS).flags["C4"]
 
 
 @pytest.fixture

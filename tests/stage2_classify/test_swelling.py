@@ -5,13 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy import ndimage
+from small_study import CUBE_CROPS, bone_cubes
 
-from common.volume import Volume
 from stage2_classify.grounds import rescan as rescanning
 from stage2_classify.grounds.bone import Bone
 from stage2_classify.grounds.rescan import rescan
 from stage2_classify.grounds.swelling import BLOOD_HU, BRUISED, PUSHED_MM, REACH_MM, bruise, swell
-from stage2_classify.settings import CropSettings
 
 SPACING, FAT_HU, BONE_HU, MARROW_HU = 0.5, -100.0, 600.0, -60.0
 SIZE, FRONT = np.array([40.0, 56.0, 40.0]), 8.0
@@ -115,38 +114,25 @@ def test_it_is_the_same_for_the_same_seed_and_a_bruise_is_smaller() -> None:
     assert 0 < changed[1] < 0.5 * changed[0]
 
 
-CROPS = CropSettings(size_mm=(64, 56, 32), spacing_mm=1.0, min_volume_mm3=500)
-
-
-def neck() -> tuple[Volume, Volume]:
-    """Three cubes of bone in fat, C3 to C5 from above."""
-    x, y, z = np.indices((60, 60, 70)) - np.array([30, 30, 35])[:, None, None, None]
-    mask = np.zeros(x.shape, np.uint8)
-    for number, height in ((3, 18), (4, 0), (5, -18)):
-        mask[(np.abs(x) < 12) & (np.abs(y) < 9) & (np.abs(z - height) < 7)] = number
-    ct = np.where(mask > 0, BONE_HU, FAT_HU) + np.random.default_rng(0).normal(0, 5, mask.shape)
-    return Volume(ct.astype(np.float32), np.eye(4)), Volume(mask, np.eye(4))
-
-
 def test_swelling_leaves_what_else_is_drawn() -> None:
     """The same fractures in the same places, scanned in the same way; what isn't beside the bone too."""
-    ct, mask = neck()
-    without, with_it = (rescan(ct, mask, CROPS, np.random.default_rng(1), swelling=share) for share in (0.0, 1.0))
+    ct, mask = bone_cubes(BONE_HU, FAT_HU)
+    without, with_it = (rescan(ct, mask, CUBE_CROPS, np.random.default_rng(1), swelling=share) for share in (0.0, 1.0))
     assert with_it.flags == without.flags and np.array_equal(with_it.distance, without.distance)
     assert np.array_equal(with_it.affines, without.affines)
     assert np.array_equal(with_it.images[:, 1], without.images[:, 1])
     assert not np.array_equal(with_it.images[:, 0], without.images[:, 0])
-    assert np.array_equal(rescan(ct, mask, CROPS, np.random.default_rng(1)).images, without.images)
+    assert np.array_equal(rescan(ct, mask, CUBE_CROPS, np.random.default_rng(1)).images, without.images)
 
 
 def test_broken_vertebrae_swell_as_often_as_asked_and_healthy_ones_seldomer(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     monkeypatch.setattr(rescanning, "swell", lambda bone, where, rng: drawn.append("swell") or bone.ct)
     monkeypatch.setattr(rescanning, "bruise", lambda bone, rng: drawn.append("bruise") or bone.ct)
-    ct, mask = neck()
+    ct, mask = bone_cubes(BONE_HU, FAT_HU)
     broken = healthy = 0
     for seed in range(20):
-        crops = rescan(ct, mask, CROPS, np.random.default_rng(seed), swelling=0.9)
+        crops = rescan(ct, mask, CUBE_CROPS, np.random.default_rng(seed), swelling=0.9)
         count = sum(any("fracture" in flag for flag in flags) for flags in crops.flags.values())
         broken, healthy = broken + count, healthy + int(crops.present.sum()) - count
     assert drawn.count("swell") / broken == pytest.approx(0.9, abs=0.15)
