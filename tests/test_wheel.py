@@ -37,11 +37,20 @@ CLASSIFY = [
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout that has been used: there are files that Python has compiled."""
     pytest.importorskip("setuptools", minversion="77")
+    place = tmp_path_factory.mktemp("checkout") / "source"
+    shutil.copytree(ROOT, place, symlinks=True, ignore=shutil.ignore_patterns(*NOT_BUILT_FROM))
+    for folder in ("common", "stage1_segment/training"):
+        (place / folder / "__pycache__").mkdir()
+        (place / folder / "__pycache__" / "__init__.cpython-311.pyc").touch()
+    return place
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("built")
-    source = place / "source"
-    shutil.copytree(ROOT, source, symlinks=True, ignore=shutil.ignore_patterns(*NOT_BUILT_FROM))
     _pip("wheel", "--no-build-isolation", "--wheel-dir", place, source)
     (built,) = place.glob("*.whl")
     return built
@@ -63,6 +72,16 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     others = {name for name in names - expected if ".dist-info/" not in name}
     assert not others, others
     assert any(name.endswith("LICENSE") for name in names)
+
+
+@pytest.mark.parametrize("build", ["build_wheel", "build_editable"])
+def test_building_warns_of_nothing(source: Path, build: str, tmp_path: Path) -> None:
+    """The backend itself is asked, since older versions of pip keep to themselves what it says."""
+    words = f"import setuptools.build_meta as backend; print(backend.{build}({str(tmp_path)!r}))"
+    done = subprocess.run([sys.executable, "-c", words], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr, done.stderr
+    assert len(list(tmp_path.glob("*.whl"))) == 1
 
 
 @pytest.mark.slow
