@@ -17,8 +17,8 @@ def own_or_pretrained(own: Path) -> Path:
     if own.is_file() or not PRETRAINED.is_file():
         return own
     print(
-        f"{own} doesn't exist: using the weights that come with the project, which have learned from synthetic CT "
-        f"alone (see {PRETRAINED.parent / 'CARD.md'}). {NOT_MEDICAL}",
+        f"stage 1 uses the weights that come with the project, as {own.parent} holds none of yours. They learned from "
+        f"synthetic CT alone; what they can do: {PRETRAINED.parent / 'CARD.md'}. {NOT_MEDICAL}",
         file=sys.stderr,
     )
     return PRETRAINED

@@ -31,8 +31,8 @@ def own_or_pretrained(folder: Path) -> Path:
     if any(folder.glob("fold*/weights.safetensors")) or not (PRETRAINED / "fold0" / WEIGHTS).is_file():
         return folder
     print(
-        f"{folder} has no trained network: using the one that comes with the project, which has learned from synthetic "
-        f"fractures alone (see {PRETRAINED.parent / 'CARD.md'}). {NOT_MEDICAL}",
+        f"stage 2 uses the network that comes with the project, as {folder} holds none of yours. It has seen no real "
+        f"fracture, only drawn ones; what it is worth: {PRETRAINED.parent / 'CARD.md'}. {NOT_MEDICAL}",
         file=sys.stderr,
     )
     return PRETRAINED
