@@ -8,6 +8,8 @@ from scipy import ndimage
 
 SLAB = 2**18
 """Voxels looked at together."""
+TOUCHING = np.ones((3, 3, 3), bool)
+"""The structure, for scipy's functions, by which voxels that share a face, an edge or a corner are neighbours."""
 
 
 def count_values(array: np.ndarray) -> np.ndarray:

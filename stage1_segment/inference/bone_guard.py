@@ -4,13 +4,13 @@ import numpy as np
 from scipy import ndimage
 
 from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
+from common.masks.values import TOUCHING
 
 LEAST_HU = 100.0
 """Mean of a spine, its marrow and its partial volumes with it; soft tissue has 80 at most."""
 LEAST_SPREAD_HU = 40.0
 """Standard deviation within a spine: shells, marrow and partial volumes differ. Real scans looked at have 108 or more,
 the flattest synthetic ones 45, a rod of one density its noise alone."""
-NEAR = np.ones((3, 3, 3))
 
 
 def is_dense(hu: np.ndarray) -> bool:
@@ -22,7 +22,7 @@ def spine_pieces(bone: np.ndarray, hu: np.ndarray) -> np.ndarray:
     """The connected pieces (two voxels apart at most) of `bone` (X, Y, Z) bool, axes nearest to R, A, S, that are
     dense by `hu` (X, Y, Z), with at least a fifth of the largest one's voxels; none whose middle lies beside that one,
     such as a shoulder."""
-    pieces, count = ndimage.label(ndimage.binary_dilation(bone), NEAR)
+    pieces, count = ndimage.label(ndimage.binary_dilation(bone), TOUCHING)
     boxes = ndimage.find_objects(pieces)
     sizes = np.zeros(count + 1, int)
     middles = np.zeros(count + 1)

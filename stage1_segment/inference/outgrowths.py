@@ -15,7 +15,6 @@ ALONE = 0.9
 """Part of what it touches of vertebrae that must be one of them: what lies between two is a joint, a disc, or a vessel
 on its way up the neck."""
 METAL_HU = 2000.0
-CROSS = ndimage.generate_binary_structure(3, 1)
 
 
 def with_outgrowths(labels: np.ndarray, hu: np.ndarray, spacing: np.ndarray, least_hu: float) -> np.ndarray:
@@ -40,7 +39,7 @@ def with_outgrowths(labels: np.ndarray, hu: np.ndarray, spacing: np.ndarray, lea
 
 def _owner(piece: np.ndarray, labels: np.ndarray, spacing: np.ndarray) -> int:
     """The level that a piece (bool, with a voxel's room on all sides) hangs on; 0: none."""
-    beside = ndimage.binary_dilation(piece, CROSS) & ~piece
+    beside = ndimage.binary_dilation(piece) & ~piece
     touched = np.bincount(labels[beside], minlength=THORACIC + 1)
     level = int(touched[1:].argmax()) + 1
     if level == THORACIC or touched[level] < max(ALONE * touched[1:].sum(), HELD * touched.sum(), 1):

@@ -7,7 +7,6 @@ from common.labels import THORACIC
 
 REACH_MM = 0.8
 """Pits up to twice as wide are closed."""
-CROSS = ndimage.generate_binary_structure(3, 1)
 
 
 def closed(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
@@ -20,7 +19,7 @@ def closed(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
         if box is None:
             continue
         bone = np.pad(labels[box] == label, steps + 1)  # a closing needs room, and outside must be in one piece
-        bone = ndimage.binary_closing(bone, CROSS, iterations=steps)
+        bone = ndimage.binary_closing(bone, iterations=steps)
         outside, _ = ndimage.label(~bone)
         whole = (outside != outside[0, 0, 0])[(slice(steps + 1, -steps - 1),) * 3]
         result[box][whole & (result[box] == 0)] = label

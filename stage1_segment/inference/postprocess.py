@@ -7,10 +7,9 @@ import numpy as np
 from scipy import ndimage
 
 from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
-from common.masks.values import translate
+from common.masks.values import TOUCHING, translate
 from stage1_segment.settings import PostprocessSettings
 
-TOUCHING = np.ones((3, 3, 3))
 PITCH_MM = 17.0
 """From one cervical vertebra to the next: body 12-14 mm and disc 4-6 mm high (Gilad & Nissan 1986, Spine 11:154)."""
 LABEL_COST = 1.0

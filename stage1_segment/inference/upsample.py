@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from common.labels import BACKGROUND
+from common.masks.values import TOUCHING
 
 SLAB = 2**22
 """Logits at a time: arrays of more bytes than a few of these get new pages of the system each time they are made."""
@@ -16,7 +17,6 @@ SOFT_HU = 50.0
 """Muscle."""
 SHELL = 0.75
 """Quantile of the HU in vertebrae that stands for their shell."""
-TOUCHING = np.ones((3, 3, 3))
 
 
 @dataclass(frozen=True, eq=False)
