@@ -3,28 +3,24 @@
 import argparse
 from pathlib import Path
 
-from common.commandline import NOT_MEDICAL, add_cluster, add_overwrite, check_least, run
+from common.commandline import add_cluster, add_overwrite, check_least, run
+from common.phantom.make_in_parallel import parser_of, say_what_was_made
 
 
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m common.phantom",
-        description="Makes synthetic CT studies of the neck, laid out as the folder of the RSNA 2022 competition.",
-        epilog=f"Deterministic from the seed; a second call makes only what is missing. {NOT_MEDICAL}",
+    parser = parser_of(
+        "common.phantom", "Makes synthetic CT studies of the neck, laid out as the folder of the RSNA 2022 competition."
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to make")
     parser.add_argument("--studies", type=int, default=88, help="training studies (%(default)s)")
     parser.add_argument("--test-studies", type=int, default=60, help="test studies (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="%(default)s")
     parser.add_argument("--matrix", type=int, default=256, help="pixels across a slice (%(default)s)")
     parser.add_argument(
         "--pretraining", action="store_true", help="two levels of five fractured, every study with masks and boxes"
     )
     parser.add_argument(
         "--bone", choices=("drawn", "real"), default="drawn",
-        help="real: marrow and cortex nearer to those of real scans (docs/real_bone.md); %(default)s",
+        help="real: marrow and cortex nearer to those of real scans, see docs/real_bone.md (%(default)s)",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--preview", type=Path, metavar="PNG", help="also draw a contact sheet of the first studies")
     add_cluster(parser)
     add_overwrite(parser)
@@ -39,7 +35,6 @@ def main(words: list[str] | None = None) -> int:
 
     from common.outputs.own_files import outputs_at
     from common.phantom.cohort import make_cohort
-    from common.phantom.make_in_parallel import say_what_was_made
     from common.workers import cluster
 
     out = arguments.out

@@ -1,11 +1,13 @@
 """Studies or subjects made by several processes; one that fails doesn't stop the others."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from common.commandline import NOT_MEDICAL
 from common.errors import PARTLY_FAILED
 from common.workers import memory
 from common.workers.pool import failures
@@ -13,6 +15,19 @@ from common.workers.pool import failures
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
 )
+
+
+def parser_of(module: str, description: str, workers: str = "processes") -> argparse.ArgumentParser:
+    """What the commands that make studies, scans or subjects have in common: --out, --seed and --workers."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        epilog=f"Deterministic from the seed; a second call makes only what is missing. {NOT_MEDICAL}",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to make")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random (%(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help=f"{workers} (%(default)s)")
+    return parser
 
 
 def make_each(make: Callable[..., None], jobs: dict[str, tuple], workers: int, log: Path) -> Iterator[tuple[str, str]]:

@@ -3,18 +3,16 @@
 import argparse
 from pathlib import Path
 
-from common.commandline import NOT_MEDICAL, add_overwrite, check_least, run
+from common.commandline import add_overwrite, check_least, run
+from common.phantom.make_in_parallel import parser_of, say_what_was_made
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m common.phantom.bank",
-        description="Makes posed anatomies of the neck as label maps of tissues (1.5 mm, NIfTI), one file per subject.",
-        epilog=f"Deterministic from the seed; a second call makes only what is missing. {NOT_MEDICAL}",
+    parser = parser_of(
+        "common.phantom.bank",
+        "Makes posed anatomies of the neck as label maps of tissues (1.5 mm, NIfTI), one file per subject.",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to make")
-    parser.add_argument("--subjects", type=int, default=60, help="%(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="%(default)s")
+    parser.add_argument("--subjects", type=int, default=60, help="persons (%(default)s)")
     parser.add_argument(
         "--atlas",
         type=Path,
@@ -28,7 +26,6 @@ def parse_arguments() -> argparse.Namespace:
         metavar="A,B,..",
         help="parts of the subjects from each --atlas in turn and, last, drawn without meshes (2,1,..,1)",
     )
-    parser.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--preview", type=Path, metavar="PNG", help="also draw a contact sheet")
     add_overwrite(parser)
     parser.add_argument("--preview-subjects", type=int, default=12, help="how many of them (%(default)s)")
@@ -41,7 +38,6 @@ def main() -> int:
 
     from common.outputs.own_files import outputs_at
     from common.phantom.bank.files import make_bank, plan_bank, shares_of
-    from common.phantom.make_in_parallel import say_what_was_made
 
     plans = plan_bank(arguments.subjects, arguments.seed, arguments.atlas, shares_of(arguments.shares, arguments.atlas))
     with outputs_at([arguments.preview], arguments.atlas, arguments.overwrite):

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from common.commandline import NOT_MEDICAL, check_least, run
+from common.commandline import check_least, run
 from common.errors import ConfigError
 from common.outputs import store
 from common.outputs.own_files import run_outputs_at
 from common.outputs.schema import PHANTOM_STUDY
 from common.phantom.anatomy.person import Person
-from common.phantom.make_in_parallel import make_each, say_what_was_made
+from common.phantom.make_in_parallel import make_each, parser_of, say_what_was_made
 from common.phantom.render import render
 from common.phantom.study import generator_digest
 from common.phantom.study_plan import AS_DICOM, StudyPlan, plan_cohort
@@ -88,16 +88,13 @@ def _provenance(plan: HealthyPlan) -> dict[str, Any]:
 
 
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m common.phantom.bank.healthy_scans",
-        description="Makes healthy synthetic scans in fine voxels with masks: OUT/scans and OUT/masks.",
-        epilog=f"Deterministic from the seed; a second call makes only what is missing. {NOT_MEDICAL}",
+    parser = parser_of(
+        "common.phantom.bank.healthy_scans",
+        "Makes healthy synthetic scans in fine voxels with masks: OUT/scans and OUT/masks.",
+        "processes, 2 GB each at 0.4 mm",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to make")
-    parser.add_argument("--scans", type=int, default=10, help="%(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="%(default)s")
-    parser.add_argument("--voxel-mm", type=float, default=0.4, metavar="MM", help="%(default)s")
-    parser.add_argument("--workers", type=int, default=2, help="processes, 2 GB each at 0.4 mm (%(default)s)")
+    parser.add_argument("--scans", type=int, default=10, help="how many (%(default)s)")
+    parser.add_argument("--voxel-mm", type=float, default=0.4, metavar="MM", help="edge of a voxel (%(default)s)")
     return parser.parse_args(words)
 
 
