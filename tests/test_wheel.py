@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tiny_run import CLASSIFY, SEGMENT
 
 from common.errors import NoCervicalLevel
 
@@ -18,22 +19,6 @@ PACKAGES = ("common", "stage1_segment", "stage2_classify")
 NOT_BUILT_FROM = (
     *(".git", ".venv", "tests", "data", "runs", "build", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis", ".ci"),
 )
-LITTLE = ("batch=1", "workers=0", "precision=32-true")
-SEGMENT = [
-    *(
-        "network.channels=[8,8]",
-        "network.decoder_channels=[8,8]",
-        "train.init_from=null",
-        "patch.size=16",
-        "patch.coarse_mm=16",
-    ),
-    *("patch.fine_mm=8", "train.steps=1", *(f"train.{setting}" for setting in LITTLE)),
-]
-CLASSIFY = [
-    *("crops.spacing_mm=4", "network.channels=[4,8]", "network.embedding=8", "network.hidden=4", "encoder.steps=1"),
-    *("encoder.init_from=null", "train.steps=1"),
-    *(f"{part}.{setting}" for part in ("encoder", "train") for setting in LITTLE),
-]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from common.reading.parse import brief, opened, parse
 from common.reading.plausibility.judge import HIGHEST_HU, refuse_beyond, sampled
 from common.reading.slice import Slice, with_comma
 from common.reading.sources import Source
-from common.reading.stored_values import meaningful, padded
+from common.reading.stored_values import HIGHEST_TISSUE, meaningful, padded
 from common.resample import AIR_HU
 
 T = TypeVar("T")
@@ -45,8 +45,6 @@ TAGS: list[str | int] = [
     "ExtendedOffsetTableLengths",
     "PixelData",
 ]
-HIGHEST_TISSUE = 3071
-"""HU that 12-bit CT ends at; padding above it is taken for air, padding below it is left as it is."""
 COMPLAINTS = ("Corrupt JPEG data", "inconsistent with stream length", "remature end", "unknown marker")
 """What libjpeg and openjpeg print about streams that they go on decoding."""
 

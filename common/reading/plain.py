@@ -17,6 +17,7 @@ from common.errors import StudyError
 from common.reading import unlocked
 from common.reading.plausibility.judge import HIGHEST_HU, sampled
 from common.reading.sources import Source
+from common.reading.stored_values import HIGHEST_TISSUE
 from common.resample import AIR_HU
 
 TAGS = [
@@ -37,8 +38,6 @@ LONGEST_START = 12
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
 IN_ITEMS = b"\xff\xff\xff\xff"
 """Length of PixelData whose values are compressed."""
-HIGHEST_PADDING = 3071
-"""HU from which on `decode` takes padding for air."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def read_plain(source: Source, values: Plain, out: np.ndarray, offset: int, voxe
         return None
     measured = raw
     if values.padding:
-        if values.padding[1] + intercept > HIGHEST_PADDING:
+        if values.padding[1] + intercept > HIGHEST_TISSUE:
             return None
         measured = raw[(raw < values.padding[0]) | (raw > values.padding[1])]
     sample = sampled(measured, voxels).astype(np.int32) + values.intercept

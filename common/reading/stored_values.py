@@ -5,6 +5,8 @@ import pydicom
 
 from common.errors import CorruptFile
 
+HIGHEST_TISSUE = 3071
+"""HU that 12-bit CT ends at; padding above it is taken for air, padding below it is left as it is."""
 FEW_BEYOND = 0.001
 """Part of a slice's values that may need one bit more than the header promises."""
 OVERLAY_BIT = 0x60000102
