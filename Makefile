@@ -145,9 +145,10 @@ lint: setup ## ruff and mypy
 	"$(PY)" -m ruff check .
 	"$(PY)" -m mypy
 
+# Without --quiet, with which --strict lets warnings pass.
 docs: setup ## the documentation as a site in site/ (first: .venv/bin/python -m pip install '.[docs]')
 	@"$(PY)" -m mkdocs --version >/dev/null 2>&1 || { echo "make docs needs the extra: $(PY) -m pip install --editable '.[docs]'" >&2; exit 2; }
-	@NO_MKDOCS_2_WARNING=1 "$(PY)" -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 "$(PY)" -m mkdocs build --strict
 
 clean: ## remove runs/ and the synthetic cohort; .venv stays
 	rm -rf runs data/phantom data/quick

@@ -143,6 +143,20 @@ def test_what_a_page_names_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_of_code_ends(page: Path) -> None:
+    """With nothing behind its end: else all of the page that follows is taken for code."""
+    ends = re.findall(r"^ *```.*$", page.read_text(), re.MULTILINE)[1::2]
+    assert [end for end in ends if end.strip() != "```"] == [] and page.read_text().count("\n```") % 2 == 0
+
+
+def test_the_site_links_to_what_it_holds() -> None:
+    """A link out of docs/ leads nowhere on the site; the first page leads to all others."""
+    pages = {page.name: set(links(page.read_text())) for page in ROOT.glob("docs/*.md")}
+    assert {name: found for name, found in pages.items() if any("../" in link for link in found)} == {}
+    assert set(pages) - pages["index.md"] == {"index.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_tests_that_a_page_names_exist(page: Path) -> None:
     files = list((ROOT / "tests").rglob("test_*.py"))
     known = [path.name for path in files]
