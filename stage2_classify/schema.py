@@ -3,7 +3,7 @@
 from common.outputs.schema import Schema
 
 CROPS = Schema("crops", 4)
-GROUNDS = Schema("rescanned vertebrae", 3)
+GROUNDS = Schema("rescanned vertebrae", 4)
 WEIGHTS = Schema("weights of stage 2", 3)
 """Network, samples, augmentation, loss, of the encoder and of the whole: all that a training of the same settings
 depends on in code."""

@@ -6,7 +6,7 @@ from scipy.interpolate import make_interp_spline
 from scipy.spatial.transform import Rotation
 
 from common.labels import LEVEL_IDS, LEVELS
-from common.resample import AIR_HU, resample
+from common.resample import AIR_HU, resample, shrink
 from common.volume import Grid, Volume
 from stage2_classify.crops.cut import FAR_MM, Crops, bone_window, coarse_grid, coarse_shape, crop_shape, vertebra_grids
 from stage2_classify.grounds.bone import Bone
@@ -99,25 +99,33 @@ def _on_scanner(ct: Volume, mask: Volume, grid: Grid, level: str, rng: np.random
     affine[:3, :3] = to_ground @ scanner.affine[:3, :3]
     affine[:3, 3] = grid.centre + to_ground @ (scanner.affine[:3, 3] - grid.centre)
     source = Grid(scanner.shape, affine)
-    near, of_level = _about(ct, source), _about(mask, source)
+    offset = _bend_mm(scanner, rng)
+    spare_mm = float(np.abs(offset).max())
+    near, of_level = _about(ct, source, spare_mm), _about(mask, source, spare_mm)
     of_level = of_level.with_array((of_level.array == LEVEL_IDS[level]).astype(np.float32))
-    near, of_level = _bent(near, of_level, rng)
-    picture = resample(near, source, fill=AIR_HU).array
-    own = resample(of_level, source, fill=0).array
+    picture, own = _at_bent(near, source, offset, AIR_HU), _at_bent(of_level, source, offset, 0)
     return Bone(picture, own, spacing, tilt.T, level), Volume(picture, scanner.affine)
 
 
-def _bent(ct: Volume, own: Volume, rng: np.random.Generator) -> tuple[Volume, Volume]:
-    """CT and mask on one grid, bent alike and smoothly: the same bone in another shape."""
+def _bend_mm(grid: Grid, rng: np.random.Generator) -> np.ndarray:
+    """(3, X, Y, Z) float32 mm: how far a smooth deformation moves each place of a grid, along the ground's axes."""
     cell, mm = rng.uniform(*BEND_CELL_MM), abs(rng.normal(0, BEND_MM))
-    between = [_spline(n, max(int(n * s / cell), 2) + 2) for n, s in zip(ct.array.shape, ct.spacing)]
-    index = np.indices(ct.array.shape, dtype=np.float32)
-    for axis in range(3):
-        knots = rng.standard_normal([m.shape[1] for m in between], dtype=np.float32)
-        field = np.einsum("ai,bj,ck,ijk->abc", *between, knots, optimize=True)
-        index[axis] += field * np.float32(mm / ct.spacing[axis])
-    bent = ndimage.map_coordinates(ct.array, index, order=3, mode="nearest", prefilter=True)
-    return ct.with_array(bent), own.with_array(ndimage.map_coordinates(own.array, index, order=1, mode="nearest"))
+    between = [_spline(n, max(int(n * s / cell), 2) + 2) for n, s in zip(grid.shape, grid.spacing)]
+    knots = rng.standard_normal([3, *(m.shape[1] for m in between)], dtype=np.float32)
+    return np.float32(mm) * np.einsum("ai,bj,ck,nijk->nabc", *between, knots, optimize=True)
+
+
+def _at_bent(volume: Volume, grid: Grid, offset: np.ndarray, fill: float) -> np.ndarray:
+    """(X, Y, Z) float32 on a grid whose places are moved by `offset` (3, X, Y, Z) mm along the volume's axes: linear,
+    block means first where the grid is coarser by two or more."""
+    step = np.linalg.norm(np.linalg.inv(volume.affine[:3, :3]) @ grid.affine[:3, :3], axis=1)
+    volume = shrink(volume, np.floor(step).astype(int))
+    matrix = (np.linalg.inv(volume.affine) @ grid.affine).astype(np.float32)
+    x, y, z = np.ogrid[tuple(slice(0, n) for n in grid.shape)]
+    index = offset / volume.spacing.astype(np.float32)[:, None, None, None]
+    for axis, (a, b, c, start) in enumerate(matrix[:3]):
+        index[axis] += a * x + b * y + c * z + start
+    return ndimage.map_coordinates(volume.array, index, order=1, cval=fill)
 
 
 def _spline(points: int, knots: int) -> np.ndarray:
@@ -125,10 +133,10 @@ def _spline(points: int, knots: int) -> np.ndarray:
     return make_interp_spline(np.arange(knots), np.eye(knots))(np.linspace(0, knots - 1, points)).astype(np.float32)
 
 
-def _about(volume: Volume, grid: Grid) -> Volume:
-    """The part of a volume that a grid needs, float32."""
-    index = volume.grid.to_index(grid.corners())
-    part = volume.crop(np.floor(index.min(axis=0)) - 2, np.ceil(index.max(axis=0)) + 3)
+def _about(volume: Volume, grid: Grid, spare_mm: float) -> Volume:
+    """The part of a volume that a grid and what lies `spare_mm` about it need, float32."""
+    index, spare = volume.grid.to_index(grid.corners()), 2 + spare_mm / volume.spacing
+    part = volume.crop(np.floor(index.min(axis=0) - spare), np.ceil(index.max(axis=0) + spare) + 1)
     return part.with_array(part.array.astype(np.float32))
 
 
