@@ -170,6 +170,8 @@ class SyntheticSettings(Settings):
     """Smallest and largest diameter of the scan's field of view."""
     cropped_neck: float = Field(0.1, ge=0, le=1)
     """Part of the necks of which a scan of the chest shows the lower end alone."""
+    worn: float = Field(0, ge=0, le=1)
+    """Part of the necks whose discs are severely narrowed or, half of these, lacking as in block vertebrae."""
     no_neck: float = Field(0.12, ge=0, le=1)
     """Part of the samples without any cervical vertebra: a chest, a head, noise, nothing."""
 

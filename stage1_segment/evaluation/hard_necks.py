@@ -18,7 +18,12 @@ from stage1_segment.training.synthetic.placement import Placement, place
 from stage1_segment.training.synthetic.scan import draw_recipe, make_scans
 from stage1_segment.training.synthetic.scanner import Scanner
 from stage1_segment.training.synthetic.subject import Subject
-from stage1_segment.training.synthetic.worn_discs import draw_disc_wear, fused, with_disc_parts
+from stage1_segment.training.synthetic.worn_discs import (
+    draw_blocks,
+    draw_disc_wear,
+    draw_severe_wear,
+    with_disc_parts,
+)
 
 VOXEL_MM = 2.5
 WINDOW = (64, 64, 104)
@@ -29,8 +34,6 @@ KINDS = {
 """Part of the necks. Six and eight: cervical vertebrae."""
 COARSE, COARSE_MM = 0.7, (3.0, 5.0)
 """Part of the scans whose voxels are that large."""
-SEVERE = (0.6, 0.97)
-"""Chance of a disc's side to lose its next layer to bone, in worn spines."""
 SPONGY_HU, CORTEX_HU = (80.0, 400.0), (450.0, 900.0)
 """Of the spongy bone, and how much denser the cortex is at least."""
 VIEWS = SyntheticSettings(cropped_neck=0.25, scale=(0.85, 1.2), elastic_mm=2.0, field_of_view_mm=(130.0, 550.0))
@@ -86,14 +89,8 @@ def _changed(subject: Volume, kind: str, rng: np.random.Generator) -> Volume:
 
 
 def _wear(kind: str, rng: np.random.Generator) -> np.ndarray:
-    """The disc table of a kind: blocks are one to three discs below C2 to C6."""
-    if kind == "worn":
-        return draw_disc_wear(rng, rng.uniform(*SEVERE))
-    table = draw_disc_wear(rng)
-    if kind != "block":
-        return table
-    blocks = rng.choice(np.arange(2, 7), size=int(rng.integers(1, 4)), replace=False)
-    return fused(table, blocks.tolist())
+    draw = {"worn": draw_severe_wear, "block": draw_blocks}.get(kind, draw_disc_wear)
+    return draw(rng)
 
 
 def _coarse(scanner: Scanner, rng: np.random.Generator) -> Scanner:

@@ -19,6 +19,7 @@ from stage1_segment.training.synthetic.interpolate import along_axes
 from stage1_segment.training.synthetic.lungs import Lungs, with_lungs
 from stage1_segment.training.synthetic.no_patient import rod
 from stage1_segment.training.synthetic.placement import place
+from stage1_segment.training.synthetic.sample import BankSamples
 from stage1_segment.training.synthetic.scan import densities, draw_recipe, make_scans, window_levels
 from stage1_segment.training.synthetic.scanner import Scanner, scan_axis, window_axis
 from stage1_segment.training.synthetic.shoulders import Shoulders, with_girdle
@@ -208,6 +209,16 @@ def test_discs_are_told_apart_and_worn_from_their_vertebrae() -> None:
                 assert layers == [tissues.CORTEX + vertebra] * lost + [disc_code(disc)] * (LAYERS - lost)
                 seen.add(lost)
     assert seen == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("worn", "least", "most"), [(0.0, 0.0, 0.2), (1.0, 0.3, 1.0)])
+def test_worn_spines_have_bone_in_place_of_discs(worn: float, least: float, most: float) -> None:
+    """By the constants: usually 0.6 x (0.30 + 0.12) / 3 = 0.08 of the discs' layers; in severely worn spines (0.79 +
+    0.63) / 3 = 0.47, in blocks two of six discs and 0.67 x 0.08 of the others, 0.39."""
+    samples = BankSamples([fake_subject()], bank_settings(no_neck=0.0, worn=worn))
+    recipes = [samples.draw(number).scan for number in range(60)]
+    discs = slice(FIRST, disc_code(DISCS[-1] + 1))
+    assert least < np.mean([recipe.levels[discs] > 0 for recipe in recipes if recipe is not None]) < most
 
 
 def test_chest_goes_on_below_the_map_and_nowhere_holds_a_neck() -> None:

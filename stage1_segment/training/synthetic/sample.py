@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stage1_segment.network_input import scaled
-from stage1_segment.settings import SegmentSettings
+from stage1_segment.settings import SegmentSettings, SyntheticSettings
 from stage1_segment.training.augment import simulated_previous_pass
 from stage1_segment.training.synthetic.batch import those, to_device
 from stage1_segment.training.synthetic.no_patient import without_patient
@@ -16,6 +16,7 @@ from stage1_segment.training.synthetic.placement import place
 from stage1_segment.training.synthetic.scan import Recipe, draw_recipe, make_scans
 from stage1_segment.training.synthetic.spine_alone import Alone, draw_alone, spines_alone
 from stage1_segment.training.synthetic.subject import Subject
+from stage1_segment.training.synthetic.worn_discs import draw_blocks, draw_severe_wear
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class BankSamples:
         scan = None
         if part != "nothing":
             placement = place(subject, np.array(window) * voxel_mm, coarse, synthetic, rng, part)
-            scan = draw_recipe(subject, placement, window, voxel_mm, synthetic, rng, part)
+            scan = draw_recipe(subject, placement, window, voxel_mm, synthetic, rng, part, _wear(synthetic, rng))
         alone = draw_alone(rng) if coarse else None
         return SampleRecipe(coarse, chosen, scan, alone, int(rng.integers(2**31)))
 
@@ -99,6 +100,13 @@ class BankSamples:
             scan[seen] = kept
             previous.append(torch.from_numpy(simulated_previous_pass(mask, ratio, self.settings.augment, rng)))
         return torch.stack(previous).to(ct.device)
+
+
+def _wear(settings: SyntheticSettings, rng: np.random.Generator) -> np.ndarray | None:
+    """Discs of a hard spine in part of the scans; None: as usual."""
+    if not settings.worn or rng.random() >= settings.worn:
+        return None
+    return draw_severe_wear(rng) if rng.random() < 0.5 else draw_blocks(rng)
 
 
 def _about_the_spine(mask: np.ndarray, margin: float, rng: np.random.Generator) -> tuple[slice, ...]:

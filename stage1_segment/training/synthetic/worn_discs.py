@@ -21,6 +21,10 @@ DISCS = range(1, len(LEVEL_CODES))
 
 WORN, MOST = 0.6, 0.6
 """Part of the scans with narrowed discs, and the largest chance of a disc's side to lose its next layer."""
+SEVERE = (0.6, 0.97)
+"""The same chance in severely worn spines."""
+BLOCKS = range(2, 7)
+"""The discs, by the number of the vertebra above, that a block vertebra may lack."""
 VACUUM, CALCIFIED = 0.04, 0.06
 """Part of the discs."""
 VACUUM_HU, CALCIFIED_HU = (-400.0, 0.0), (150.0, 500.0)
@@ -66,6 +70,17 @@ def draw_disc_wear(rng: np.random.Generator, chance: float | None = None) -> np.
             table[first : first + lost] = CORTEX + vertebra
             table[first + lost : first + LAYERS] = disc_code(disc)
     return table
+
+
+def draw_severe_wear(rng: np.random.Generator) -> np.ndarray:
+    """Such a table of a spine whose discs are narrowed on most sides."""
+    return draw_disc_wear(rng, rng.uniform(*SEVERE))
+
+
+def draw_blocks(rng: np.random.Generator) -> np.ndarray:
+    """Such a table of a spine that lacks one to three discs below C2 to C6."""
+    table = draw_disc_wear(rng)
+    return fused(table, rng.choice(BLOCKS, size=int(rng.integers(1, 4)), replace=False).tolist())
 
 
 def fused(table: np.ndarray, discs: Sequence[int]) -> np.ndarray:
