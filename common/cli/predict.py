@@ -91,7 +91,7 @@ def read_once() -> Callable[[Path, str | None], "Study"]:
 
 
 def main(words: Sequence[str]) -> int:
-    """Both stages on one study: a mask, and where a stage 2 is trained the probabilities of fracture.
+    """Both stages on one study: a mask of C1 to C7, and the probabilities of fracture.
 
     Returns the exit code of the first step that doesn't end with 0. Raises what a step raises."""
     steps = {name.partition("-")[2]: step for name, step in registered(STEPS).items()}
@@ -127,6 +127,8 @@ def main(words: Sequence[str]) -> int:
         if code := step(request):
             return code
     _show(request)
+    page = request.out / PAGE
+    print(f"{request.out}: done" + (f"; {page} opens in a browser" if page.is_file() else ""))
     return 0
 
 
