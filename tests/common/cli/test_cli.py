@@ -160,7 +160,8 @@ def test_both_stages_meet_in_the_folder(installed: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr("stage1_segment.inference.anatomy.orientation.checked", answer)
     assert predict([str(ct), "-o", "without", "--device", "cpu"]) == 0
     said = capsys.readouterr()
-    assert "the network that comes with the project" in said.err and "without/result.html opens in a browser" in said.out
+    assert "the network that comes with the project" in said.err
+    assert "without/result.html opens in a browser" in said.out
     pretrained = json.loads(Path("without/result.json").read_text())
     assert pretrained["not_judged"] == ["C2", "C3", "C4", "C5", "C6"]  # voxels of 4 mm
     assert "has seen no real fracture" in pretrained["notice"] and Path("without/evidence.nii.gz").is_file()
