@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from common.reading.study import Reader
     from stage2_classify.settings import ClassifySettings
 
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 
 def main(arguments: list[str] | None = None, read: "Reader | None" = None) -> int:
     """Stage 2: train, predict, submit and score: which vertebrae are fractured.
@@ -39,7 +41,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog=commandline.NOT_MEDICAL,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_training(commands)
+    _add_evaluation(commands)
+    _add_prediction(commands)
+    _add_calibration(commands)
+    return parser
 
+
+def _add_training(commands: "Commands") -> None:
+    """train, pretrain, set-pretrained."""
     train = commands.add_parser("train", help="cut the vertebrae and train a network for each fold")
     train.set_defaults(command=_train)
 
@@ -61,6 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     set_pretrained.set_defaults(command=_set_pretrained)
 
+    for command in (train, pretrain, set_pretrained):
+        commandline.add_config(command)
+    for command in (train, pretrain):
+        commandline.add_cluster(command)
+
+
+def _add_evaluation(commands: "Commands") -> None:
+    """evaluate-encoder, evaluate-broken-bone, compare-bone."""
     encoder = commands.add_parser(
         "evaluate-encoder", help="what an encoder finds by itself, on all labelled studies of a cohort"
     )
@@ -69,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     encoder.add_argument("--evidence", type=Path, metavar="CSV", help="write each vertebra's evidence there")
     encoder.add_argument("--against", type=Path, metavar="CSV", help="another encoder's evidence, compared by study")
     commandline.add_overwrite(encoder)
+    commandline.add_config(encoder)
     encoder.set_defaults(command=_evaluate_encoder)
 
     broken = commands.add_parser(
@@ -107,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     commandline.add_overwrite(bone)
     bone.set_defaults(command=_compare_bone)
 
+
+def _add_prediction(commands: "Commands") -> None:
+    """predict, submit, report."""
     predict = commands.add_parser("predict", help="predict the test studies, or one study (-i)")
     predict.add_argument("-i", "--input", type=Path, metavar="STUDY", help="DICOM folder, zip, NIfTI, NRRD, MetaImage")
     predict.add_argument("--series-uid", metavar="UID", help="the DICOM series to read; default: the best neck CT")
@@ -133,11 +155,14 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write metrics.json and report.html")
     report.add_argument("--pages", action="store_true", help="and a page for each study that it shows with pictures")
     report.set_defaults(command=_report)
-    for command in (train, pretrain, set_pretrained, encoder, predict, submit, report):
-        commandline.add_config(command)
-    for command in (train, pretrain, predict):
-        commandline.add_cluster(command)
 
+    for command in (predict, submit, report):
+        commandline.add_config(command)
+    commandline.add_cluster(predict)
+
+
+def _add_calibration(commands: "Commands") -> None:
+    """score, calibrate, calibrate-locally: of anyone's predictions."""
     score = commands.add_parser("score", help="the competition's score of a submission")
     score.add_argument("submission", type=Path, metavar="SUBMISSION.csv")
     score.add_argument("labels", type=Path, metavar="LABELS.csv")
@@ -181,7 +206,6 @@ def _parser() -> argparse.ArgumentParser:
     locally.add_argument("--force", action="store_true", help="save a map although there is too little to tell")
     commandline.add_overwrite(locally)
     locally.set_defaults(command=_calibrate_locally)
-    return parser
 
 
 def _load(args: argparse.Namespace) -> "tuple[DataSettings, ClassifySettings]":
