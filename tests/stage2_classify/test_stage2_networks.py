@@ -191,6 +191,25 @@ def test_slices_by_a_model_of_timm_that_does_not_exist_or_makes_no_maps_are_refu
             build_encoder(small("slices25d").model_copy(update={"encoder": name}))
 
 
+def test_a_slice_is_seen_with_its_neighbours_and_is_as_near_to_a_box_as_its_nearest_voxel():
+    """Every slice of 12 is as bright as its number. A box is near the first corner of the last four slices."""
+    encoder = build_encoder(small("slices25d"), 0).eval()
+    shown = []
+    encoder.encoder.register_forward_hook(lambda module, given, maps: shown.append((given[0], maps.shape)))
+    images = torch.zeros(1, 2, 16, 16, 12)
+    images[:, 0] = torch.arange(12.0)
+    images[:, 1] = 1
+    distance = torch.full((1, 4, 4, 3), 9.0)
+    distance[0, 0, 0, 2] = 1
+    with torch.no_grad():
+        said = encoder({"images": images, "mask_seen": torch.ones(1), "distance": distance})
+    stack, maps = shown[0]
+    assert stack[:, :5, 3, 3].tolist() == [[m - 2, m - 1, m, m + 1, m + 2] for m in (2, 4, 6, 7, 9)]
+    expected = torch.full((5, *maps[2:]), 9.0)
+    expected[4, 0, 0] = 1
+    assert torch.equal(said["distance"][0], expected.flatten())
+
+
 def test_slices_look_within_the_vertebra_alone_and_the_mask_can_be_hidden():
     settings = small("slices25d").model_copy(update={"inputs": "ct"})
     encoder = build_encoder(settings, 0).eval()
