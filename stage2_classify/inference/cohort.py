@@ -74,56 +74,83 @@ def predict_cohort(data: DataSettings, settings: ClassifySettings) -> int:
     usable, _ = training_studies.usable_labels(competition, labels, data, settings)
     folders = {fold: fold_folder(data, settings, fold) for fold in chosen_folds(data, settings)}
     check_run(folders, usable, folds, data, settings)
-    kind = settings.network.kind
-    uids = competition.test_studies()
+    kind, uids = settings.network.kind, competition.test_studies()
     failed = crop_files.make_crops(uids, data, masks_of(data, settings.masks), settings.crops, kind, competition)
     for uid, error in failed.items():
         print(f"not predicted: {uid}: {error}")
-    paths = {uid: crop_files.path_of(data, kind, uid) for uid in uids if uid not in failed}
-    decision = stage_folder(data, settings) / "decision.json"
-    precision = prediction_precision(settings.decision.precision, settings.train.device)
-    provenance = {
-        "weights": [store.digest_file(path) for path in weights],
-        "crops": store.digest_value([[uid, store.recorded_digest(path)] for uid, path in paths.items()]),
-        "decision": store.digest_file(decision),
-        "settings": settings.decision.model_dump(mode="json"),
-        "precision": precision,
-    }
+    crops = {uid: crop_files.path_of(data, kind, uid) for uid in uids if uid not in failed}
+    provenance = _provenance(weights, crops, data, settings)
     step = _step(uids, data, settings, provenance, failed)
-    if not store.is_current(output, provenance, PREDICTIONS):
-        flip, device = settings.decision.test_time_augmentation, settings.train.device
-        digest = store.digest_value([provenance["weights"], provenance["decision"]])
-        networks = Networks(tuple(weights), digest, device, precision, flip)
-        jobs = {
-            uid: Job(
-                uid,
-                path,
-                prediction_path(data, settings, uid),
-                networks,
-                {**provenance, "crops": store.recorded_digest(path)},
-            )
-            for uid, path in paths.items()
-        }
-        found: dict[str, Prediction] = {}
-        not_predicted: dict[str, str] = {}
-        for uid, prediction in progress(_predicted(jobs, data, device), len(jobs), "predicting"):
-            step.note(uid, prediction.message if isinstance(prediction, Failed) else None)
-            if isinstance(prediction, Failed):
-                not_predicted[uid] = prediction.message
-                print(f"not predicted: {uid}: {prediction.message}")
-            else:
-                found[uid] = prediction
-        predictions = [found[uid] for uid in jobs if uid in found]
-        for one in predictions:
-            tell(one.uid, one.notices)
-        tell("all studies", _classifier(networks).caveats)
-        with run_outputs_at([output]):
-            write_predictions(output, predictions)
-            # A table that lacks studies for other reasons than their files' is made again by the next call.
-            lacking = {"not_predicted": sorted(not_predicted)} if not_predicted else {}
-            store.write_record(output, {**provenance, **lacking}, PREDICTIONS)
-        failed |= not_predicted
-    return PARTLY_FAILED if failed else 0
+    if store.is_current(output, provenance, PREDICTIONS):
+        return PARTLY_FAILED if failed else 0
+    networks = _networks(weights, provenance, settings)
+    found, not_predicted = _predict_each(_jobs(crops, networks, provenance, data, settings), step, data, networks)
+    tell("all studies", _classifier(networks).caveats)
+    with run_outputs_at([output]):
+        write_predictions(output, found)
+        # A table that lacks studies for other reasons than their files' is made again by the next call.
+        lacking = {"not_predicted": sorted(not_predicted)} if not_predicted else {}
+        store.write_record(output, {**provenance, **lacking}, PREDICTIONS)
+    return PARTLY_FAILED if failed or not_predicted else 0
+
+
+def _provenance(
+    weights: list[Path], crops: dict[str, Path], data: DataSettings, settings: ClassifySettings
+) -> dict[str, Any]:
+    """What the table is made from."""
+    return {
+        "weights": [store.digest_file(path) for path in weights],
+        "crops": store.digest_value([[uid, store.recorded_digest(path)] for uid, path in crops.items()]),
+        "decision": store.digest_file(stage_folder(data, settings) / "decision.json"),
+        "settings": settings.decision.model_dump(mode="json"),
+        "precision": prediction_precision(settings.decision.precision, settings.train.device),
+    }
+
+
+def _networks(weights: list[Path], provenance: dict[str, Any], settings: ClassifySettings) -> Networks:
+    digest = store.digest_value([provenance["weights"], provenance["decision"]])
+    flip = settings.decision.test_time_augmentation
+    return Networks(tuple(weights), digest, settings.train.device, provenance["precision"], flip)
+
+
+def _jobs(
+    crops: dict[str, Path],
+    networks: Networks,
+    provenance: dict[str, Any],
+    data: DataSettings,
+    settings: ClassifySettings,
+) -> dict[str, Job]:
+    """By study; a study's file depends on its own crops alone."""
+    return {
+        uid: Job(
+            uid,
+            path,
+            prediction_path(data, settings, uid),
+            networks,
+            {**provenance, "crops": store.recorded_digest(path)},
+        )
+        for uid, path in crops.items()
+    }
+
+
+def _predict_each(
+    jobs: dict[str, Job], step: Step, data: DataSettings, networks: Networks
+) -> tuple[list[Prediction], list[str]]:
+    """The predictions in the order of the jobs, their notices told, and the studies that failed, each said and noted
+    in the ledger."""
+    found: dict[str, Prediction] = {}
+    failed: list[str] = []
+    for uid, prediction in progress(_predicted(jobs, data, networks.device), len(jobs), "predicting"):
+        step.note(uid, prediction.message if isinstance(prediction, Failed) else None)
+        if isinstance(prediction, Failed):
+            failed.append(uid)
+            print(f"not predicted: {uid}: {prediction.message}")
+        else:
+            found[uid] = prediction
+    predictions = [found[uid] for uid in jobs if uid in found]
+    for one in predictions:
+        tell(one.uid, one.notices)
+    return predictions, failed
 
 
 def _step(
