@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from common.doctor.likeness import StageView
 
 EVIDENCE = "evidence.nii.gz"
+IMPORTED_FOR = {"result.json": ("stage2_classify.inference.one_study", "stage2_classify.predictor")}
+"""See `common.cli.registry.STEPS`."""
 SOURCES = ("Visible Human Project CT, female and male (U.S. National Library of Medicine; no licence asked for)",)
 
 

@@ -1,6 +1,7 @@
 """One study through all steps that are registered; they meet in the files of one folder."""
 
 import argparse
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +15,17 @@ from common.commandline import NOT_MEDICAL, add_overwrite
 from common.corrections.correction import Correction, corrections_beside
 from common.corrections.earlier import keep
 from common.errors import ConfigError
+from common.image_names import is_image_file
 from common.masks.schemes import SCHEMES
 from common.outputs import store
 from common.outputs.lock import only_one
 from common.outputs.notices import tell
+from common.page.from_folder import IMPORTED_FOR as FOR_PAGE
 from common.page.from_folder import NAME as PAGE
 from common.page.from_folder import write_page
+from common.workers.ahead import imports_ahead
 from common.workers.memory import keep_memory
+from common.writing.outputs import IMPORTED_FOR as FOR_OUTPUTS
 from common.writing.outputs import ON_REQUEST, USUAL, Asked, check_outputs, write_outputs
 
 if TYPE_CHECKING:
@@ -85,9 +90,15 @@ class Request:
         return [*device, *series, *(["--overwrite"] if self.overwrite else [])]
 
 
-def read_once() -> Callable[[Path, str | None], "Study"]:
-    """`read_study` that keeps the last study, for steps that all ask for it."""
-    return lru_cache(maxsize=1)(_read)
+def read_once(before: Callable[[], object] = lambda: None) -> Callable[[Path, str | None], "Study"]:
+    """`read_study` that keeps the last study, for steps that all ask for it; `before` is called before it is read."""
+
+    @lru_cache(maxsize=1)
+    def read(path: Path, series_uid: str | None = None) -> "Study":
+        before()
+        return _read(path, series_uid)
+
+    return read
 
 
 def main(words: Sequence[str]) -> int:
@@ -119,17 +130,29 @@ def main(words: Sequence[str]) -> int:
     add_overwrite(parser)
     given = vars(parser.parse_args(own))
     correction = _correction(given)
-    request = Request(**given, correction=correction, words=told, read=read_once())
+    request = Request(**given, correction=correction, words=told)
     check_outputs(request.study, request.outputs)
     keep_memory()
     request = _as_before(request)
-    for step in steps.values():
-        if code := step(request):
-            return code
-    _show(request)
+    with imports_ahead(_imported_later(request, steps.values())) as begin:
+        # Whoever reads the study has imported what it needs before.
+        request = replace(request, read=read_once(begin))
+        for step in steps.values():
+            if code := step(request):
+                return code
+        _show(request)
     page = request.out / PAGE
     print(f"{request.out}: done" + (f"; {page} opens in a browser" if page.is_file() else ""))
     return 0
+
+
+def _imported_later(request: Request, steps: Iterable[Callable[..., Any]]) -> list[str]:
+    """Modules that the outputs asked for need, after the first step's networks."""
+    homes = [sys.modules.get(step.__module__) for step in steps]
+    tables = [*(getattr(home, "IMPORTED_FOR", {}) for home in homes), FOR_PAGE, FOR_OUTPUTS]
+    named = {module: name for table in tables for name, modules in table.items() for module in modules}
+    unfit = ".dcm" if is_image_file(request.study) else None
+    return [module for module, name in named.items() if request.wants(name) and Path(name).suffix != unfit]
 
 
 def _show(request: Request) -> None:

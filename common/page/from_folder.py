@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from common.reading.study import Reader
 
 NAME = "result.html"
+IMPORTED_FOR = {NAME: ("common.page.page",)}
+"""See `common.cli.registry.STEPS`."""
 
 
 def write_page(

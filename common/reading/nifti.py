@@ -55,14 +55,15 @@ def read_nifti(path: Path) -> Volume:
             begin, kind = stored.offset, image.get_data_dtype()
             array = np.frombuffer(content, kind, math.prod(shape), begin).reshape(shape, order="F")
             if (stored.slope, stored.inter) != (1, 0):
-                array = array * np.float32(stored.slope) + np.float32(stored.inter)
+                array = array * np.float32(stored.slope)
+                array += np.float32(stored.inter)  # in place: new memory for a whole scan takes longer than the sum
     except Exception as error:  # a parser on damaged bytes may raise anything
         raise CorruptFile(f"{path}: its voxels can't be read ({brief(error)}); copy it again") from None
     array = np.asarray(array).reshape(shape[:3])
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
-            array = array.astype(np.float32)
-        if not np.isfinite(array).all():
+            array = array.astype(np.float32, copy=False)
+        if not np.isfinite([array.min(), array.max()]).all():
             raise UnsupportedStudy(f"{path}: holds NaN or infinity; replace them by air (-1024) first")
     return Volume(array.astype(array.dtype.newbyteorder("="), copy=False), affine, notices)
 
@@ -73,7 +74,10 @@ def write_nifti(volume: Volume, path: Path, steps: int | None = None) -> None:
     many steps, which the header says (scl_slope)."""
     array = volume.array
     if steps:
-        array = np.rint(array * np.float32(steps)).astype(np.uint8)
+        stepped = np.empty_like(array, np.uint8)
+        for k in range(array.shape[2]):  # by planes: new memory for whole scans takes longer than the arithmetic
+            stepped[:, :, k] = np.rint(array[:, :, k] * np.float32(steps))
+        array = stepped
     elif array.dtype == bool:
         array = array.astype(np.uint8)
     elif array.dtype.kind in "iu" and array.dtype.itemsize > 4:

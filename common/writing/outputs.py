@@ -24,6 +24,12 @@ SLICER, SUSPECTED = "mask.seg.nrrd", "suspected.seg.nrrd"
 COLOUR_TABLE, LABEL_FILE = "colors.ctbl", "labels.txt"
 USUAL = (SEG, REPORT, SLICER, SUSPECTED)
 ON_REQUEST = (STRUCTURES, COLOUR_TABLE, LABEL_FILE)
+IMPORTED_FOR = {
+    SLICER: ("common.writing.seg_nrrd",),
+    SEG: ("common.writing.source", "common.writing.dicom_seg"),
+    REPORT: ("common.writing.dicom_sr",),
+}
+"""See `common.cli.registry.STEPS`."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
 from common.masks.values import TOUCHING, translate
@@ -55,7 +56,7 @@ def postprocess(
         owner[vertebra.box][vertebra.inside] = number
     labels = np.array([0] + [v.label for v in vertebrae])
     removed = sum(p.volume for p in rest if not _adopt(owner, labels, p, _of_arch(p, vertebrae), spacing, settings))
-    gaps = gaps_between(vertebrae, owner.shape, spacing)
+    gaps = gaps_between(vertebrae, spacing)
     names = best_levels([v.label for v in vertebrae], gaps, np.array([v.volume for v in vertebrae]))
     renamed = [(v.label, name) for v, name in zip(vertebrae, names) if v.label != name]
     notices = [
@@ -113,7 +114,7 @@ def _vertebrae(pieces: list[Piece], settings: PostprocessSettings) -> tuple[list
     return sorted(vertebrae, key=lambda v: -v.middle[2]), rest
 
 
-def gaps_between(vertebrae: list[Piece], shape: tuple[int, ...], spacing: np.ndarray) -> np.ndarray:
+def gaps_between(vertebrae: list[Piece], spacing: np.ndarray) -> np.ndarray:
     """(N - 1,): from each to the next, in pitches, whichever way the spine leans. Between the middles of cervical
     ones; to or from thoracic ones, many of which may be one piece, a pitch and what is free of bone beyond a disc."""
     thoracic = [v for v in vertebrae if v.label == THORACIC]
@@ -123,25 +124,27 @@ def gaps_between(vertebrae: list[Piece], shape: tuple[int, ...], spacing: np.nda
         if len(cervical) == 2:
             gaps.append(float(np.linalg.norm(pair[0].middle - pair[1].middle)) / PITCH_MM)
         else:
-            free = clearance(cervical[0], thoracic, shape, spacing) if cervical else 0.0
+            free = clearance(cervical[0], thoracic, spacing) if cervical else 0.0
             gaps.append(1 + max(free - DISC_MM, 0.0) / PITCH_MM)
     return np.array(gaps)
 
 
-def clearance(piece: Piece, others: list[Piece], shape: tuple[int, ...], spacing: np.ndarray) -> float:
-    """The least distance mm of a piece's voxels to those of others in a mask of `shape`; two pitches at most."""
-    margin = np.ceil(2 * PITCH_MM / spacing).astype(int)
-    start, stop = _ends(piece)
-    reach = np.maximum(start - margin, 0), np.minimum(stop + margin, shape)
-    parts = [(np.maximum(reach[0], first), np.minimum(reach[1], last)) for first, last in map(_ends, others)]
-    near = [(first, last) for first, last in parts if (first < last).all()]
-    if not near:
-        return 2 * PITCH_MM
-    # No larger than it must be: a distance doesn't depend on what lies around.
-    low = np.min([start, *(first for first, _ in near)], axis=0)
-    high = np.max([stop, *(last for _, last in near)], axis=0)
-    away = ndimage.distance_transform_edt(~_within(piece, low, high), sampling=spacing)
-    return min([2 * PITCH_MM, *(float(away[_within(other, low, high)].min(initial=np.inf)) for other in others)])
+def clearance(piece: Piece, others: list[Piece], spacing: np.ndarray) -> float:
+    """The least distance mm of a piece's voxels to those of others, none of them the piece's; two pitches at most."""
+    own = _surface(piece) * spacing
+    low, high = own.min(axis=0) - 2 * PITCH_MM, own.max(axis=0) + 2 * PITCH_MM
+    near = np.concatenate([np.empty((0, 3)), *(_surface(other) * spacing for other in others)])
+    near = near[((near >= low) & (near <= high)).all(axis=1)]
+    least, tree = 2 * PITCH_MM, cKDTree(own)
+    for step in (100, 1):  # what a few find is how far the others must look
+        away, _ = tree.query(near[::step], distance_upper_bound=least)
+        least = min(least, float(away.min(initial=np.inf)))
+    return least
+
+
+def _surface(piece: Piece) -> np.ndarray:
+    """(n, 3) indices of the piece's voxels that have a side free: one of them is nearest to whatever lies outside."""
+    return np.argwhere(piece.inside & ~ndimage.binary_erosion(piece.inside)) + [s.start for s in piece.box]
 
 
 def _ends(piece: Piece) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,8 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from common.commandline import NOT_MEDICAL
 from common.labels import CLASS_NAMES, COLOURS, LEVELS
@@ -30,9 +32,6 @@ def draw_preview(
     middle of the bone there, the coronal one likewise, so that a bent spine is seen whole. As radiologists look at
     them: anterior and the patient's right on the left. Beside the levels' names stands how certain each is, in
     `DOUBTED` colour below `UNCERTAIN_BELOW`."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     scan = canonical(ct)
     labels = onto(mask, scan.grid).array
     along = middle_line(labels)

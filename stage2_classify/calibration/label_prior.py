@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from common.labels import LEVELS
 from stage2_classify.calibration.fracture_patterns import LEVEL_BITS, pattern_of
@@ -27,6 +27,8 @@ SPREAD = np.array([1.5] * len(LEVELS) + [0.5] * (len(NAMES) - len(LEVELS)))
 
 def fit_prior(labels: np.ndarray) -> np.ndarray:
     """labels (N, 7 or 8) -> (15,) coefficients: maximum likelihood, held to `USUAL` by normal priors of `SPREAD`."""
+    from scipy import optimize  # for training alone: it takes as long to import as all else here
+
     count, seen = len(labels), FEATURES[pattern_of(labels)].sum(axis=0)
 
     def cost(x: np.ndarray) -> tuple[float, np.ndarray]:

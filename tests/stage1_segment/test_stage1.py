@@ -218,10 +218,10 @@ def test_gaps_by_hand() -> None:
     """Blocks of 12 mm with 5 mm between: to the thoracic one a pitch, and what is free of bone beyond 5 mm."""
     mask = column([5, 6, 0, 7, 8, 0, 8])
     pieces = [piece for piece in find_pieces(mask, np.ones(3)) if piece.label >= 5]
-    gaps = gaps_between(sorted(pieces, key=lambda piece: -piece.middle[2]), mask.shape, np.ones(3))
+    gaps = gaps_between(sorted(pieces, key=lambda piece: -piece.middle[2]), np.ones(3))
     assert gaps.tolist() == pytest.approx([1, 2, 1 + 1 / 17, 1])  # voxels 5 apart have middles 6 apart
     sixth = [piece for piece in pieces if piece.label == 6]
-    far = gaps_between([*sixth, pieces[-1]], mask.shape, np.ones(3))
+    far = gaps_between([*sixth, pieces[-1]], np.ones(3))
     assert far.tolist() == pytest.approx([1 + (34 - 5) / 17])
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from stage1_segment.inference.postprocess import best_levels, find_pieces, postprocess
+from stage1_segment.inference.postprocess import PITCH_MM, best_levels, clearance, find_pieces, postprocess
 from stage1_segment.settings import PostprocessSettings
 
 FLAT = np.array([1.0, 1.0, 3.0])
@@ -35,6 +36,27 @@ def test_pieces_are_measured_in_mm() -> None:
     (piece,) = find_pieces(mask, np.array([0.5, 2.0, 3.0]))
     assert piece.volume == 4 * 5 * 6 * 3.0
     assert piece.middle.tolist() == [3.5 * 0.5, 5 * 2.0, 6.5 * 3.0]
+
+
+def test_a_clearance_is_that_of_a_distance_transform() -> None:
+    """Between blobs that touch, that lie apart, and that lie too far apart."""
+    generator, spacing = np.random.default_rng(4), np.array([0.5, 0.7, 1.5])
+    found = []
+    for trial in range(30):
+        noise = ndimage.gaussian_filter(generator.normal(size=(40, 36, 90)), 3)
+        mask = 7 * (noise > np.quantile(noise, 0.9)).astype(np.uint8)
+        mask[:, :, :40][mask[:, :, :40] > 0] = 8
+        mask[:, :, 40 : 40 + trial] = 0
+        pieces = find_pieces(mask, spacing)
+        own, others = (next((p for p in pieces if p.label == 7), None), [p for p in pieces if p.label == 8])
+        if own is None or not others:
+            continue
+        inside = np.zeros(mask.shape, bool)
+        inside[own.box] = own.inside
+        away = ndimage.distance_transform_edt(~inside, sampling=spacing)[mask == 8].min()
+        found.append(away)
+        assert clearance(own, others, spacing) == pytest.approx(min(away, 2 * PITCH_MM))
+    assert len(found) > 10 and min(found) < 2 < 2 * PITCH_MM < max(found)
 
 
 def test_a_fragment_is_near_in_mm_whatever_the_voxels() -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from common.labels import BACKGROUND, LEVEL_IDS, LEVELS
+from common.masks.values import count_values
 from common.volume import Volume
 from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW, LevelCertainty
 
@@ -11,10 +12,11 @@ def without_uncertain(mask: Volume, certainty: LevelCertainty | None, least: flo
     """The mask (X, Y, Z) of `labels.CLASS_NAMES` without the levels less certain than `least`, whose voxels become
     background, and which these are; a level of which nothing is known keeps its name."""
     known = {} if certainty is None else {level: certainty.of(level) for level in LEVELS}
-    there = set(np.unique(mask.array).tolist())
-    gone = tuple(
-        level for level, part in known.items() if part is not None and part < least and LEVEL_IDS[level] in there
-    )
+    doubted = [level for level, part in known.items() if part is not None and part < least]
+    if not doubted:
+        return mask, ()
+    counts = count_values(mask.array)
+    gone = tuple(level for level in doubted if counts[LEVEL_IDS[level]])
     if not gone:
         return mask, ()
     unnamed = np.isin(mask.array, [LEVEL_IDS[level] for level in gone])
