@@ -4,7 +4,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from common.outputs.lock import only_one
 from common.outputs.notices import tell
 from common.page.from_folder import IMPORTED_FOR as FOR_PAGE
 from common.page.from_folder import NAME as PAGE
-from common.page.from_folder import write_page
+from common.page.from_folder import Early, show_early, write_page
 from common.workers.ahead import imports_ahead
 from common.workers.memory import keep_memory
 from common.writing.outputs import IMPORTED_FOR as FOR_OUTPUTS
@@ -134,13 +134,16 @@ def main(words: Sequence[str]) -> int:
     check_outputs(request.study, request.outputs)
     keep_memory()
     request = _as_before(request)
-    with imports_ahead(_imported_later(request, steps.values())) as begin:
+    with imports_ahead(_imported_later(request, steps.values())) as begin, ThreadPoolExecutor(1) as beside:
         # Whoever reads the study has imported what it needs before.
         request = replace(request, read=read_once(begin))
+        early = None
         for step in steps.values():
             if code := step(request):
                 return code
-        _show(request)
+            if early is None and request.wants(PAGE) and (request.out / ALWAYS[0]).is_file():
+                early = beside.submit(show_early, request.out, request.study, request.series_uid, request.read)
+        _show(request, early)
     page = request.out / PAGE
     print(f"{request.out}: done" + (f"; {page} opens in a browser" if page.is_file() else ""))
     return 0
@@ -155,8 +158,9 @@ def _imported_later(request: Request, steps: Iterable[Callable[..., Any]]) -> li
     return [module for module, name in named.items() if request.wants(name) and Path(name).suffix != unfit]
 
 
-def _show(request: Request) -> None:
-    """The page, and at the same time what is for a PACS and for viewers; nothing without a mask."""
+def _show(request: Request, early: "Future[Early] | None") -> None:
+    """The page, and at the same time what is for a PACS and for viewers; nothing without a mask. `early`: of the page,
+    what was begun as soon as there was a mask."""
     if not (request.out / ALWAYS[0]).is_file():
         return
     of_study = request.out, request.study, request.series_uid
@@ -165,7 +169,7 @@ def _show(request: Request) -> None:
         warnings.simplefilter("ignore")  # for both: what one of them sets and restores holds for the other as well
         outputs = beside.submit(write_outputs, *of_study, asked)
         if request.wants(PAGE):
-            write_page(*of_study, request.overwrite, request.read)
+            write_page(*of_study, request.overwrite, request.read, early.result if early else None)
         outputs.result()
 
 

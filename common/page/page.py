@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,17 @@ LARGEST_PICTURE = 9_500_000
 """Characters of the packed scan, so that a whole page stays under 12 MB; a larger one gets larger voxels."""
 
 
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a page shows of scan and mask: `picture`, `labels`, as `neck` makes them, `text`, the packed picture, and
+    the scan's own `spacing` (3,) mm."""
+
+    picture: Volume
+    labels: Volume
+    text: str
+    spacing: np.ndarray
+
+
 def page(
     scan: Volume,
     mask: Volume,
@@ -41,7 +53,18 @@ def page(
     scan: (X, Y, Z) HU of any orientation; mask: (X, Y, Z) of common.labels, in the same place; evidence: (X, Y, Z) 0..1
     on any grid, None without a map. `result`: the content of result.json, None where there is no stage 2; `about_mask`:
     that of mask.json. `study`: a name to show; the page holds no other field of a file's header."""
-    picture, labels, text = _picture(scan, mask)
+    return page_of(show(scan, mask), result, about_mask, evidence, study)
+
+
+def page_of(
+    shown: Shown,
+    result: Mapping[str, Any] | None = None,
+    about_mask: Mapping[str, Any] | None = None,
+    evidence: Volume | None = None,
+    study: str = "",
+) -> str:
+    """The same of what `show` made of scan and mask."""
+    picture, labels, text = shown.picture, shown.labels, shown.text
     said = words(centres(labels), result, about_mask)
     program = (HERE / "page.js").read_text(encoding="utf-8")
     niivue = (HERE / "niivue" / "niivue.umd.js").read_bytes()
@@ -60,7 +83,7 @@ def page(
         version=__version__,
         not_medical=NOT_MEDICAL,
         voxel=" x ".join(f"{side:.2g}" for side in picture.spacing),
-        original=" x ".join(f"{side:.2g}" for side in scan.spacing),
+        original=" x ".join(f"{side:.2g}" for side in shown.spacing),
         colours={value: "#" + "".join(f"{round(255 * part):02x}" for part in COLOURS[value]) for value in COLOURS},
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         program=Markup(program),
@@ -69,6 +92,17 @@ def page(
         files={name: Markup(content) for name, content in files.items() if content},
         licence=(HERE / "niivue" / "LICENSE").read_text(encoding="utf-8"),
     )
+
+
+def show(scan: Volume, mask: Volume) -> Shown:
+    """Picture and mask to show, arguments as of `page`, in voxels as small as `LARGEST_PICTURE` allows."""
+    finest = FINEST_MM
+    while True:
+        picture, labels = neck(scan, mask, finest)
+        text = packed(nifti(picture, HU_PER_STEP, WINDOW_HU[0]))
+        if len(text) <= LARGEST_PICTURE:
+            return Shown(picture, labels, text, scan.spacing)
+        finest = max(finest, float(picture.spacing.min())) * max((len(text) / LARGEST_PICTURE) ** (1 / 3), 1.05)
 
 
 def centres(labels: Volume) -> dict[str, np.ndarray]:
@@ -87,17 +121,6 @@ def centres(labels: Volume) -> dict[str, np.ndarray]:
             first = np.array([side.start - 1 for side in box])
             places[name] = labels.grid.to_world(first + np.array([middle, *deep[apart.argmin()]]))
     return places
-
-
-def _picture(scan: Volume, mask: Volume) -> tuple[Volume, Volume, str]:
-    """Picture and mask to show, and the packed picture, in voxels as small as `LARGEST_PICTURE` allows."""
-    finest = FINEST_MM
-    while True:
-        picture, labels = neck(scan, mask, finest)
-        text = packed(nifti(picture, HU_PER_STEP, WINDOW_HU[0]))
-        if len(text) <= LARGEST_PICTURE:
-            return picture, labels, text
-        finest = max(finest, float(picture.spacing.min())) * max((len(text) / LARGEST_PICTURE) ** (1 / 3), 1.05)
 
 
 def _hash(source: bytes) -> str:

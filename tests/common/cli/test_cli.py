@@ -250,6 +250,7 @@ def test_page_and_objects_are_made_together_and_either_s_error_ends_the_command(
     monkeypatch.setattr("common.cli.predict.registered", lambda group: {"1-a": lambda request: 0})
     for name in ("write_page", "write_outputs"):
         monkeypatch.setattr(f"common.cli.predict.{name}", write(name))
+    monkeypatch.setattr("common.cli.predict.show_early", lambda *_: None)
     words = ["scan", "-o", str(tmp_path / "out")]
     assert predict(words) == 0 and not (tmp_path / "out").exists()  # no step left a mask
     (tmp_path / "out").mkdir()
@@ -258,6 +259,34 @@ def test_page_and_objects_are_made_together_and_either_s_error_ends_the_command(
     for failing[:] in ("write_page",), ("write_outputs",):
         with pytest.raises(GridMismatch, match=f"{failing[0]} of scan in out"):
             predict(words)
+
+
+def test_the_page_s_picture_is_made_beside_the_steps_after_the_mask_s(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second step waits for it to have begun, and the page gets what was made, or its error."""
+    begun, made, out = threading.Event(), [], tmp_path / "out"
+    out.mkdir()
+
+    def show_early(*_: object) -> str:
+        begun.set()
+        if len(made) == 1:
+            raise GridMismatch("of the picture")
+        return "shown"
+
+    def first(request) -> int:
+        (request.out / "mask.nii.gz").touch()
+        return 0
+
+    steps = {"1-a": first, "2-b": lambda request: 0 if begun.wait(60) else 1}
+    monkeypatch.setattr("common.cli.predict.registered", lambda group: steps)
+    monkeypatch.setattr("common.cli.predict.show_early", show_early)
+    monkeypatch.setattr("common.cli.predict.write_outputs", lambda *_: None)
+    monkeypatch.setattr("common.cli.predict.write_page", lambda *asked: made.append(asked[-1]()))
+    words = ["scan", "-o", str(out)]
+    assert predict(words) == 0 and made == ["shown"]
+    with pytest.raises(GridMismatch, match="of the picture"):
+        predict(words)
 
 
 def test_words_for_one_step_reach_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:

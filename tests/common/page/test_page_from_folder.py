@@ -1,6 +1,7 @@
 """The page of a study's folder: made of what belongs together there, and gone with it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from small_study import write_ct, write_mask
 
 from common.errors import OutputError
+from common.masks.values import count_values
 from common.outputs import store
 from common.outputs.out_folder import answer_at
-from common.page.from_folder import write_page
+from common.page.from_folder import show_early, write_page
 
 CHANCES = {"patient_overall": 0.8, "C3": 0.7}
 
@@ -50,6 +52,29 @@ def test_what_is_about_another_mask_or_nobodys_is_not_shown(tmp_path: Path) -> N
     write_page(out, study)
     text = (out / "result.html").read_text()
     assert "<h1>Not examined for fractures</h1>" in text and "a notice of the mask" not in text
+
+
+def test_what_was_made_early_gives_the_same_page_and_is_left_where_the_mask_changed(tmp_path: Path) -> None:
+    study, out = write_ct(tmp_path / "ct.nii.gz"), tmp_path / "out"
+    left_by_the_stages(study, out)
+    early = show_early(out, study)
+    assert early.digest == store.digest_file(out / "mask.nii.gz") and count_values(early.shown.labels.array)[3]
+    write_page(out, study)
+    text = (out / "result.html").read_text()
+    write_page(out, study, early=lambda: early)
+    assert (out / "result.html").read_text() == text
+    other = replace(early.shown, text=early.shown.text[::-1])
+    write_page(out, study, early=lambda: replace(early, shown=other))
+    assert other.text in (out / "result.html").read_text()  # it is what is shown
+    write_page(out, study, early=lambda: replace(early, shown=other, digest="of another mask"))
+    assert (out / "result.html").read_text() == text
+    with pytest.raises(OutputError, match="of a thread"):
+        write_page(out, study, early=_fails)
+    assert not (out / "result.html").exists()
+
+
+def _fails() -> None:
+    raise OutputError("of a thread")
 
 
 def test_nothing_without_a_mask_and_nobodys_file_is_replaced(tmp_path: Path) -> None:
