@@ -59,6 +59,13 @@ def test_a_clearance_is_that_of_a_distance_transform() -> None:
     assert len(found) > 10 and min(found) < 2 < 2 * PITCH_MM < max(found)
 
 
+def test_voxels_that_share_a_corner_are_one_piece() -> None:
+    mask = np.zeros((5, 5, 5), np.uint8)
+    mask[1, 1, 1] = mask[2, 2, 2] = 4
+    (piece,) = find_pieces(mask, np.ones(3))
+    assert piece.volume == 2
+
+
 def test_a_fragment_is_near_in_mm_whatever_the_voxels() -> None:
     """Fragments of 90 mm3, beside C5 and below it; two voxels are 2 mm there and 6 mm here, 4 mm are near."""
     good = column([3, 4, 5, 0])

@@ -102,6 +102,15 @@ def test_log_odds_of_two_normal_distributions() -> None:
         for_people.fit_log_odds(table[table["kind"] == "healthy"])
 
 
+def test_each_kind_of_fracture_counts_the_same_however_often_it_was_put() -> None:
+    rng = np.random.default_rng(1)
+    table = table_of(list(rng.normal(0, 1, 200)), list(rng.normal(2, 1, 200)))
+    table.loc[table["kind"] == "gap", "evidence"] += 2
+    gaps = table[table["kind"] == "gap"]
+    more = pd.concat([table, gaps, gaps], ignore_index=True)
+    assert for_people.fit_log_odds(more) == pytest.approx(for_people.fit_log_odds(table), rel=1e-3)
+
+
 def test_levels_judged_alone_are_joined_by_bayes_rule() -> None:
     """No evidence: base rates. Evidence of one level alone: that level's odds are multiplied by it."""
     calibration = for_people.independent(1.0, 0.0)

@@ -143,3 +143,8 @@ def test_networks_of_other_crops_do_not_answer_together(run, tmp_path):
     save_weights(tmp_path / "w.safetensors", load_predictor(own, "cpu").network, other)
     with pytest.raises(WeightsError, match=r"can't predict together: their crops\.spacing_mm is 2\.0, expected 1\.0"):
         check_alike([own, tmp_path / "w.safetensors"])
+    network = {**description["settings"]["network"], "kind": "slices25d"}
+    other = {**description, "settings": {**description["settings"], "network": network}}
+    save_weights(tmp_path / "w.safetensors", load_predictor(own, "cpu").network, other)
+    with pytest.raises(WeightsError, match="can't predict together: their kind is slices25d, expected vertebra3d"):
+        check_alike([own, tmp_path / "w.safetensors"])
