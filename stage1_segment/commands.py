@@ -32,8 +32,7 @@ def answer_study(request: "Request") -> int:
             request.overwrite, request.read,
         )  # fmt: skip
         return 0
-    named = request.run is not None or request.config is not None
-    weights = request.configured if named else ["--weights", str(PRETRAINED)]
+    weights = request.configured if request.named else ["--weights", str(PRETRAINED)]
     mask, picture = (str(request.out / name) for name in ("mask.nii.gz", "preview.png"))
     files = ["-i", str(request.study), "-o", mask, *(["--preview", picture] if request.wants("preview.png") else [])]
     return main(["predict", *files, *request.common, *weights, *request.words.get("segment", ())], request.read)
@@ -43,7 +42,7 @@ def examine_study(request: "Request", facts: Mapping[str, Any], quick: bool) -> 
     """What is to be expected of a study; without `quick` it is segmented, and the mask is in the request's folder."""
     from stage1_segment.inference.expectation import expectation
 
-    weights = None if request.run is None and request.config is None else request.run_folder
+    weights = request.run_folder if request.named else None
     return expectation(request.out, facts, weights, None if quick else lambda: answer_study(request))
 
 

@@ -1,13 +1,14 @@
 """What stage 2 registers for the installed command (pyproject.toml): its step for one study, and what it has."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.cli.info import weights_entry
 from common.labels import TARGETS
 from common.training.task import WEIGHTS
 from stage2_classify.__main__ import main
-from stage2_classify.pretrained.encoder import PRETRAINED, PRETRAINED_PHANTOM, own_or_pretrained
+from stage2_classify.pretrained.encoder import PRETRAINED, PRETRAINED_PHANTOM, own_or_pretrained, pretrained
 
 if TYPE_CHECKING:
     from common.cli.predict import Request
@@ -20,8 +21,8 @@ SOURCES = ("Visible Human Project CT, female and male (U.S. National Library of 
 
 
 def answer_study(request: "Request") -> int:
-    """result.json from mask.nii.gz, by the run's networks; without any, by the one that comes along, which is said
-    aloud. Nothing where no output with probabilities is wanted."""
+    """result.json from mask.nii.gz, by the pretrained network unless a run or configuration is named that has its own;
+    said aloud. Nothing where no output with probabilities is wanted."""
     out = request.out
     # A labelmap has no room for the segment "suspected fracture".
     of_evidence = (EVIDENCE, "result.html", "suspected.seg.nrrd", *(() if request.labelmap else ("segmentation.dcm",)))
@@ -30,7 +31,7 @@ def answer_study(request: "Request") -> int:
     files = ["-i", str(request.study), "--mask", str(out / "mask.nii.gz"), "-o", str(out / "result.json")]
     if request.wants(*of_evidence):
         files += ["--evidence", str(out / EVIDENCE)]
-    own = own_or_pretrained(request.run_folder / "stage2")
+    own = _weights(request)
     configured = ["--weights", str(own)] if own == PRETRAINED else request.configured
     local = [] if request.calibration is None else ["--calibration", str(request.calibration)]
     words = [*files, *request.common, *configured, *local, *request.words.get("classify", ())]
@@ -41,10 +42,14 @@ def examine_study(request: "Request", facts: Mapping[str, Any], quick: bool) -> 
     """What is to be expected of a study; which levels would be judged where there is a mask in the request's folder."""
     from stage2_classify.inference.expectation import expectation
 
-    weights = own_or_pretrained(request.run_folder / "stage2")
+    weights = _weights(request)
     mask = request.out / "mask.nii.gz"
     study = request.read(request.study, request.series_uid) if mask.is_file() else None
     return expectation(weights, facts, study, mask)
+
+
+def _weights(request: "Request") -> Path:
+    return own_or_pretrained(request.run_folder / "stage2") if request.named else pretrained()
 
 
 def about() -> dict[str, Any]:

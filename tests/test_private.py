@@ -13,12 +13,28 @@ import blosc2
 import pydicom
 import pytest
 import tiny_run
+import torch
 
+from common.training.initial_weights import save_pretrained
+from common.training.weights import read_description
 from stage2_classify.report.page import page
 from stage2_classify.report.studies import ShownStudy
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("stage*/weights/**/*.safetensors")), ids=lambda path: path.stem)
+def test_pretrained_weights_name_no_place_on_a_machine(path: Path) -> None:
+    assert "/" not in json.dumps(read_description(path))
+
+
+def test_a_description_keeps_the_names_of_paths_alone(tmp_path: Path) -> None:
+    said = {"grounds": {"folder": "/home/somebody/G2", "share": 0.6}, "loggers": ["csv", "/srv/log"], "caveat": "a / b"}
+    save_pretrained(tmp_path / "w.safetensors", torch.nn.Linear(1, 1), {"kind": "x", **said})
+    kept = read_description(tmp_path / "w.safetensors")
+    assert kept["grounds"] == {"folder": "G2", "share": 0.6} and kept["loggers"] == ["csv", "log"]
+    assert kept["caveat"] == "a / b"
 
 
 def contents(path: Path) -> Iterator[bytes]:

@@ -78,6 +78,11 @@ class Request:
         return self.run or Path("runs") / (self.config or CONFIG).stem
 
     @property
+    def named(self) -> bool:
+        """Whether a run or a configuration was named, and with it networks other than the pretrained ones."""
+        return self.run is not None or self.config is not None
+
+    @property
     def configured(self) -> list[str]:
         """Words that name the configuration and the run."""
         return ["--config", str(self.config or CONFIG), f"data.run={self.run_folder}"]

@@ -44,12 +44,22 @@ def init_path(
 
 
 def save_pretrained(path: Path, network: "nn.Module", description: dict[str, Any]) -> None:
-    """Writes weights that come with the project. Raises ConfigError when they are too large."""
+    """Writes weights that come with the project; of the paths in their description the last name stays. Raises
+    ConfigError when they are too large."""
     size = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     if size > LARGEST:
         raise ConfigError(f"{path}: {size / 1e6:.0f} MB; it may have {LARGEST / 1e6:.0f}: train a smaller network")
-    save_weights(path, network, description)
+    save_weights(path, network, _without_places(description))
     print(f"{path}: {size / 1e6:.1f} MB; now write what was measured into {card_of(path)}")
+
+
+def _without_places(content: Any) -> Any:
+    """The same, with the name alone of what has a place on this machine."""
+    if isinstance(content, dict):
+        return {key: _without_places(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_without_places(value) for value in content]
+    return Path(content).name if isinstance(content, str) and Path(content).is_absolute() else content
 
 
 def card_of(weights: Path) -> Path:

@@ -30,9 +30,14 @@ def own_or_pretrained(folder: Path) -> Path:
     is said aloud. Without these either, the run's, so that the error names what is missing."""
     if any(folder.glob("fold*/weights.safetensors")) or not (PRETRAINED / "fold0" / WEIGHTS).is_file():
         return folder
+    return pretrained(f", as {folder} holds none of yours")
+
+
+def pretrained(reason: str = "") -> Path:
+    """The folder of the weights that come with the project, which is said aloud."""
     print(
-        f"stage 2 uses the network that comes with the project, as {folder} holds none of yours. It has seen no real "
-        f"fracture, only drawn ones; what it is worth: {PRETRAINED.parent / 'CARD.md'}. {NOT_MEDICAL}",
+        f"stage 2 uses the network that comes with the project{reason}. It has seen no real fracture, only drawn ones; "
+        f"what it is worth: {PRETRAINED.parent / 'CARD.md'}. {NOT_MEDICAL}",
         file=sys.stderr,
     )
     return PRETRAINED

@@ -158,6 +158,8 @@ def test_both_stages_meet_in_the_folder(installed: Path, tmp_path: Path, monkeyp
         return Segmentation(segmentation_on(volume, truth, "merged"), {}, ("a notice of stage 1",))
 
     monkeypatch.setattr("stage1_segment.inference.anatomy.orientation.checked", answer)
+    # The networks of a run that nobody named are for its own cohort.
+    write_untrained_classifier(Path("runs/phantom/stage2/fold0/weights.safetensors"))
     assert predict([str(ct), "-o", "without", "--device", "cpu"]) == 0
     said = capsys.readouterr()
     assert "the network that comes with the project" in said.err
