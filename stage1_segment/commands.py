@@ -9,7 +9,7 @@ from stage1_segment.__main__ import main
 from stage1_segment.pretrained import PRETRAINED
 
 if TYPE_CHECKING:
-    from common.cli.predict import Request
+    from common.cli.request import Request
     from common.doctor.likeness import StageView
 
 SOURCES = (

@@ -11,7 +11,7 @@ from stage2_classify.__main__ import main
 from stage2_classify.pretrained.encoder import PRETRAINED, PRETRAINED_PHANTOM, own_or_pretrained, pretrained
 
 if TYPE_CHECKING:
-    from common.cli.predict import Request
+    from common.cli.request import Request
     from common.doctor.likeness import StageView
 
 EVIDENCE = "evidence.nii.gz"

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from common.cli.predict import ALWAYS, CONFIG, Request, read_once
 from common.cli.registry import DOCTOR, registered
+from common.cli.request import ALWAYS, CONFIG, Request, read_once
 from common.commandline import NOT_MEDICAL, add_overwrite
 from common.doctor.facts import facts, header_facts
 from common.doctor.likeness import StageView

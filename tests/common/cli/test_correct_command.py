@@ -9,8 +9,8 @@ import pytest
 from installed_command import install
 from small_study import write_ct, write_mask, write_untrained_classifier
 
-from common.cli.predict import Request
 from common.cli.predict import main as predict
+from common.cli.request import Request
 from common.corrections.correction import Correction
 from common.errors import ConfigError, ProjectError
 from common.outputs import store

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.cli.predict import Request, read_once
+from common.cli.request import Request, read_once
 from common.page import from_folder
 from common.workers.ahead import imports_ahead
 from common.writing import outputs
@@ -65,7 +65,7 @@ def test_only_what_is_asked_for_is_imported(tmp_path: Path) -> None:
 
 def test_before_the_study_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = []
-    monkeypatch.setattr("common.cli.predict._read", lambda *asked: done.append(asked) or len(done))
+    monkeypatch.setattr("common.cli.request._read", lambda *asked: done.append(asked) or len(done))
     read = read_once(lambda: done.append("before"))
     assert read(tmp_path, None) == read(tmp_path, None) == 2
     assert done == ["before", (tmp_path, None)]
