@@ -30,6 +30,8 @@ STRETCH, SIZE = 0.08, 0.06
 """Standard deviations of the logarithm, along each axis and of all three."""
 BEND_MM, BEND_CELL_MM = 1.2, (10.0, 20.0)
 """Standard deviation of how far bone is bent, and over what length that changes."""
+STEEPEST = 0.6
+"""Largest change of that for each mm of way: from 1 on bone would be folded."""
 
 
 def rescan(
@@ -112,7 +114,9 @@ def _bend_mm(grid: Grid, rng: np.random.Generator) -> np.ndarray:
     cell, mm = rng.uniform(*BEND_CELL_MM), abs(rng.normal(0, BEND_MM))
     between = [_spline(n, max(int(n * s / cell), 2) + 2) for n, s in zip(grid.shape, grid.spacing)]
     knots = rng.standard_normal([3, *(m.shape[1] for m in between)], dtype=np.float32)
-    return np.float32(mm) * np.einsum("ai,bj,ck,nijk->nabc", *between, knots, optimize=True)
+    offset = np.float32(mm) * np.einsum("ai,bj,ck,nijk->nabc", *between, knots, optimize=True)
+    steepest = max(float(np.abs(np.diff(offset, axis=1 + axis)).max()) / grid.spacing[axis] for axis in range(3))
+    return offset * np.float32(STEEPEST / max(steepest, STEEPEST))
 
 
 def _at_bent(volume: Volume, grid: Grid, offset: np.ndarray, fill: float) -> np.ndarray:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 from small_study import CUBE_CROPS, bone_cubes, write_ground, write_mask
 
 from common.config import DataSettings
@@ -12,7 +13,7 @@ from common.errors import DatasetError
 from common.labels import LEVELS
 from common.outputs import store
 from common.training.task import WEIGHTS
-from common.volume import Volume
+from common.volume import Grid, Volume
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.cut import FAR_MM, METAL, THICK, cut_study
 from stage2_classify.grounds.bone import Bone
@@ -21,7 +22,7 @@ from stage2_classify.grounds.compression import COMPRESSIONS
 from stage2_classify.grounds.fractures import SITES, WIDTH_MM, break_bone
 from stage2_classify.grounds.mimics import MIMICS, add_mimics
 from stage2_classify.grounds.pulled_apart import pull_apart
-from stage2_classify.grounds.rescan import BROKEN, rescan
+from stage2_classify.grounds.rescan import BROKEN, STEEPEST, _at_bent, _bend_mm, rescan
 from stage2_classify.grounds.variants import broken_levels, grounds_in, make_variants
 from stage2_classify.pretrained.encoder import load_encoder
 from stage2_classify.settings import ClassifySettings, CropSettings, GroundSettings
@@ -167,6 +168,34 @@ def test_rescanned_vertebrae_say_what_is_broken_and_where() -> None:
     assert len(dark) >= 3 and np.mean(dark) > 0.7
     again = [rescan(ct, mask, CUBE_CROPS, np.random.default_rng(1)).images for _ in range(2)]
     assert np.array_equal(*again)
+
+
+def test_bone_is_laid_on_another_grid_and_bent_by_hand() -> None:
+    """A ramp of 10 HU a mm along each axis stays one under linear interpolation: HU follow from the place alone."""
+    ramp = Volume(np.float32(10 * np.indices((30, 30, 30)).sum(axis=0)), np.eye(4))
+    turned = Rotation.from_rotvec(np.radians([5, -8, 12])).as_matrix()
+    grid = Grid.around(np.full(3, 14.5), np.full(3, 8.0), 0.5, turned)
+    places = np.moveaxis(grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)), -1, 0)
+    offset = np.zeros((3, *grid.shape), np.float32)
+    offset[1], offset[2] = 1.5, -0.25
+    found = _at_bent(ramp, grid, offset, fill=-1000)
+    np.testing.assert_allclose(found, 10 * (places.sum(axis=0) + 1.25), atol=0.01)
+    offset[0] = 20  # beyond the ramp
+    assert (_at_bent(ramp, grid, offset, fill=-1000) == -1000).all()
+
+
+def test_a_finer_ground_is_averaged_before_it_is_laid_on_a_coarser_grid() -> None:
+    fine = np.float32(np.indices((40, 40, 40)).sum(axis=0) % 2 * 100)  # a chess board: no coarse voxel can show it
+    coarse = Grid.around(np.full(3, 19.5), np.full(3, 20.0), 4.0)
+    found = _at_bent(Volume(fine, np.eye(4)), coarse, np.zeros((3, *coarse.shape), np.float32), fill=0)
+    np.testing.assert_allclose(found, 50, atol=1e-3)
+
+
+def test_bending_is_smooth_and_of_millimetres() -> None:
+    grid = Grid.around(np.zeros(3), np.full(3, 40.0), 1.0)
+    offsets = np.stack([_bend_mm(grid, np.random.default_rng(seed)) for seed in range(20)])
+    assert offsets.shape == (20, 3, 40, 40, 40) and 0.3 < offsets.std() < 1.5
+    assert all(np.abs(np.diff(offsets, axis=axis)).max() < STEEPEST + 1e-3 for axis in (2, 3, 4))  # never folded
 
 
 def test_bodies_that_lost_height_are_rescanned_as_often_as_asked() -> None:
