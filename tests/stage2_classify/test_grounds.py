@@ -186,7 +186,7 @@ def test_bone_is_laid_on_another_grid_and_bent_by_hand() -> None:
 
 def test_a_finer_ground_is_averaged_before_it_is_laid_on_a_coarser_grid() -> None:
     fine = np.float32(np.indices((40, 40, 40)).sum(axis=0) % 2 * 100)  # a chess board: no coarse voxel can show it
-    coarse = Grid.around(np.full(3, 19.5), np.full(3, 20.0), 4.0)
+    coarse = Grid.around(np.full(3, 20.0), np.full(3, 20.0), 4.0)
     found = _at_bent(Volume(fine, np.eye(4)), coarse, np.zeros((3, *coarse.shape), np.float32), fill=0)
     np.testing.assert_allclose(found, 50, atol=1e-3)
 
