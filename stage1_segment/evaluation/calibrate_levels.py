@@ -81,4 +81,5 @@ def log_losses(given: Sequence[Example], model: LevelModel) -> np.ndarray:
 
 
 def _odds(given: Sequence[Example], model: LevelModel) -> np.ndarray:
-    return np.array([log_odds(example.seen, model) for example in given])
+    """Of the masks before borders were drawn again, whose certainty stays."""
+    return np.array([log_odds(example.undrawn.seen, model) for example in given])

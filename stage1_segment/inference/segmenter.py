@@ -158,8 +158,8 @@ def _drawn_again(
     first: _Labelled, scan: Volume, start: np.ndarray, stop: np.ndarray, segmenter: Segmenter
 ) -> _Labelled:
     """Where the level count is doubted and borders lie off the discs, the second pass once more, shown names that were
-    moved to the discs; kept where the count is surer then. How sure is said by what was seen before: the network, which
-    was shown the names, is no second witness of them."""
+    moved to the discs; kept where the count is surer then. The study's certainty stays that of before: of hard necks as
+    many masks become wrong by this as become right (docs/levels.md)."""
     if segmenter.levels is None or first.seen is None or first.certainty is None:
         return first
     odds = log_odds(first.seen, segmenter.levels)
@@ -175,8 +175,8 @@ def _drawn_again(
     certainty = certainty_of(seen, segmenter.levels)
     if certainty is None or log_odds(seen, segmenter.levels) <= odds:
         return first
-    before = f"the level count's certainty was {first.certainty.study:.2f} before"
-    notice = f"borders were drawn again along the discs: {before}"
+    notice = "borders were drawn again along the discs, since the level count was doubted"
+    certainty = replace(certainty, study=first.certainty.study)
     return replace(again, notices=(*again.notices, notice), seen=seen, certainty=certainty)
 
 

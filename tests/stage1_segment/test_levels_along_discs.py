@@ -96,7 +96,9 @@ def test_drawn_again_only_where_doubted_and_kept_only_where_surer(
     own = Segmenter(torch.nn.Identity(), PatchSettings(), PredictSettings(), torch.device("cpu"), LevelModel())
     best = segmenter._drawn_again(found["first"], scan, np.zeros(3, int), np.full(3, 2), own)
     assert best.labels[0, 0, 0] == found[kept].labels[0, 0, 0] and best.seen is (others if kept == "again" else seen)
-    assert best.certainty == (certainty_of(others, LevelModel()) if kept == "again" else SURE)
+    surer = certainty_of(others, LevelModel())
+    assert surer is not None and surer.study != SURE.study
+    assert best.certainty == (replace(surer, study=SURE.study) if kept == "again" else SURE)
     assert len(shown) == (first < 0 and moves) and all((of == 5).all() for of in shown)
     assert any("drawn again" in said for said in best.notices) == (kept == "again")
 
