@@ -131,6 +131,8 @@ def test_levels_below_the_limit_lose_their_names_alone() -> None:
 def test_what_is_said_of_an_uncertain_count() -> None:
     said = said_of(UNSURE, ("C4",), 0.9)
     assert len(said) == 2
+    drifted = LevelCertainty(0.3, {"C6": 0.7}, {"C6": {"C6": 1.0}})
+    assert "(C6's borders are right with 70%)" in said_of(drifted, (), 0.0)[0]
     assert "30%" in said[0] and "what looks like C4 is C4 55%, C5 45%" in said[0] and "C5 95%" not in said[0]
     assert "90%" in said[1] and "C4 55%" in said[1]
     assert said_of(replace(UNSURE, study=0.85), (), 0.0) == () == said_of(None, (), 0.9)

@@ -42,5 +42,8 @@ def said_of(certainty: LevelCertainty | None, unnamed: tuple[str, ...], least: f
 
 
 def _words(certainty: LevelCertainty, level: str) -> str:
+    own = certainty.alternatives[level].get(level, 0.0)
+    if own >= UNCERTAIN_BELOW:  # so called rightly, but the middle of that vertebra has another name
+        return f"{level}'s borders are right with {certainty.levels[level]:.0%}"
     others = ", ".join(f"{name} {part:.0%}" for name, part in certainty.alternatives[level].items())
     return f"what looks like {level} is {others}"
