@@ -45,8 +45,7 @@ def resample(volume: Volume, grid: Grid, order: int = 1, fill: float = AIR_HU) -
     if volume.grid.matches(grid, 1e-6):
         return volume
     if order > 0:
-        to_new = np.linalg.norm(np.linalg.inv(volume.affine[:3, :3]) @ grid.affine[:3, :3], axis=1)
-        volume = shrink(volume, np.floor(to_new + 1e-6).astype(int))
+        volume = averaged_for(volume, grid)
     matrix = np.linalg.inv(volume.affine) @ grid.affine
     if order > 0:
         return Volume(linear(volume.array, matrix, grid.shape, fill), grid.affine, volume.notices)
@@ -58,6 +57,12 @@ def resample(volume: Volume, grid: Grid, order: int = 1, fill: float = AIR_HU) -
         volume.array, scale, offset, output_shape=grid.shape, order=0, mode="grid-constant", cval=fill
     )
     return Volume(array, grid.affine, volume.notices)
+
+
+def averaged_for(volume: Volume, grid: Grid) -> Volume:
+    """The volume, float32, by block means where `grid` is coarser by two or more, so that nothing aliases on it."""
+    step = np.linalg.norm(np.linalg.inv(volume.affine[:3, :3]) @ grid.affine[:3, :3], axis=1)
+    return shrink(volume, np.floor(step + 1e-6).astype(int))
 
 
 def linear(array: np.ndarray, matrix: np.ndarray, shape: tuple[int, int, int], fill: float) -> np.ndarray:

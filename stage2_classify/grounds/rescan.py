@@ -6,7 +6,7 @@ from scipy.interpolate import make_interp_spline
 from scipy.spatial.transform import Rotation
 
 from common.labels import LEVEL_IDS, LEVELS
-from common.resample import AIR_HU, resample, shrink
+from common.resample import AIR_HU, averaged_for, resample
 from common.volume import Grid, Volume
 from stage2_classify.crops.cut import FAR_MM, Crops, bone_window, coarse_grid, coarse_shape, crop_shape, vertebra_grids
 from stage2_classify.grounds.bone import Bone
@@ -122,8 +122,7 @@ def _bend_mm(grid: Grid, rng: np.random.Generator) -> np.ndarray:
 def _at_bent(volume: Volume, grid: Grid, offset: np.ndarray, fill: float) -> np.ndarray:
     """(X, Y, Z) float32 on a grid whose places are moved by `offset` (3, X, Y, Z) mm along the volume's axes: linear,
     block means first where the grid is coarser by two or more."""
-    step = np.linalg.norm(np.linalg.inv(volume.affine[:3, :3]) @ grid.affine[:3, :3], axis=1)
-    volume = shrink(volume, np.floor(step).astype(int))
+    volume = averaged_for(volume, grid)
     matrix = (np.linalg.inv(volume.affine) @ grid.affine).astype(np.float32)
     x, y, z = np.ogrid[tuple(slice(0, n) for n in grid.shape)]
     index = offset / volume.spacing.astype(np.float32)[:, None, None, None]
