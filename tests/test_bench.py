@@ -1,13 +1,16 @@
 """The benchmark's ratios are taken round by round, in turn, and a missing peer is named."""
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from common.errors import ConfigError
 from tests.bench import __main__ as bench
-from tests.bench import nnunet, recipe25d
+from tests.bench import gpu, nnunet, recipe25d
 from tests.bench.compare import Figures, Way, measured, ratios, table
 
 
@@ -106,3 +109,22 @@ def test_a_plain_loader_cuts_patches_of_any_shape(tmp_path: Path) -> None:
     sample = PlainSamples(tmp_path / "ct.nii", tmp_path / "mask.nii", (8, 8, 12))[0]
     assert sample["image"].shape == (2, 8, 8, 12) and sample["mask"].shape == (1, 8, 8, 12)
     assert set(np.unique(sample["mask"])) == {0, 3}
+
+
+def test_operations_and_the_time_within_a_network() -> None:
+    """A layer of 4 to 8 on 2 rows: 2 x 2 x 4 x 8 operations; half a second of a hardware of 256 a second."""
+    layer = torch.nn.Linear(4, 8)
+    waits = (lambda: layer(torch.zeros(2, 4)), lambda: time.sleep(0.02))
+    work = gpu.Work("a layer", lambda: [do() for do in waits], layer)
+    row = gpu.measured(work, torch.device("cpu"), "32-true", rounds=3)
+    assert row.flops == 128 and row.in_network is not None
+    assert 0 < row.in_network < row.seconds - 0.019
+    said = gpu.table([gpu.Row("a layer", "32-true", 1.0, 0.625, 128.0, 7)], {"32-true": 256.0})
+    assert said.splitlines()[-1] == "| a layer | 32-true | 1.000 | 60 | 62% | 50.0% | 80.0% | 7 |"
+
+
+def test_the_benchmark_of_a_gpu_refuses_without_one() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ConfigError, match="finds no GPU here"):
+        gpu.main(["--device", "cuda"])
