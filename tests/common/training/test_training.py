@@ -1,6 +1,8 @@
 """The training loop: resuming, sharing work among processes, and the files it leaves."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -20,7 +22,7 @@ QUICK = {"steps": 6, "batch": 2, "warmup": 2, "lr": 0.05, "workers": 0, "precisi
 QUICK |= {"checkpoint_every": 2, "log_every": 2}
 
 
-TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "N", "--standalone"]
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 
 
 class TinyTask:
@@ -115,8 +117,8 @@ def test_checkpoint_of_another_training_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("devices", "started"), [(2, []), (2, TORCHRUN), (4, TORCHRUN)], ids=["2", "torchrun 2", "4"])
-def test_several_processes_equal_one(tmp_path: Path, devices: int, started: list[str]) -> None:
+@pytest.mark.parametrize(("by", "devices"), [("itself", 2), ("torchrun", 2), ("torchrun", 4), ("srun", 2)])
+def test_several_processes_equal_one(tmp_path: Path, by: str, devices: int) -> None:
     """Weights and the curve of the loss, however they are started."""
     script = tmp_path / "script.py"
     script.write_text(
@@ -137,10 +139,10 @@ def test_several_processes_equal_one(tmp_path: Path, devices: int, started: list
     task = TinyTask()
     task.network[2] = nn.Identity()
     expected = run(here, task, batch=4)
-    words = [str(devices) if word == "N" else word for word in started]
+    words = [*TORCHRUN, str(devices)] if by == "torchrun" else []
     command = [sys.executable, *words, str(script), str(Path(__file__).parent), str(folder), str(devices)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=1800)
-    assert done.returncode == 0, done.stderr
+    for process in _start(command, devices if by == "srun" else 1, tmp_path / "stderr"):
+        assert process.wait(timeout=1800) == 0, (tmp_path / "stderr").read_text()
     rows = (folder / "csv" / "metrics.csv").read_text().splitlines()
     assert len(rows) == 1 + 5, "a header, three steps and two validations: one process writes"
     assert len(list((folder / "tensorboard").iterdir())) == 1
@@ -151,6 +153,22 @@ def test_several_processes_equal_one(tmp_path: Path, devices: int, started: list
     losses = [[line["loss"] for line in curve if "loss" in line] for curve in curves]
     assert len(losses[0]) >= 3
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+def _start(command: list[str], tasks: int, stderr: Path) -> list[subprocess.Popen]:
+    """One process, or as many as `srun` starts on one node, with the variables that it sets in each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    step = {"MASTER_PORT": port, "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train", "SLURM_STEP_ID": "0"}
+    step |= {"SLURM_NODELIST": "127.0.0.1", "SLURM_NODEID": "0"}
+    step |= {"SLURM_NTASKS": str(tasks), "SLURM_NTASKS_PER_NODE": str(tasks)}
+    started = []
+    for task in range(tasks):
+        own = step | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)} if tasks > 1 else {}
+        with stderr.open("a") as said:
+            started.append(subprocess.Popen(command, cwd=Path(__file__).parents[3], env=os.environ | own, stderr=said))
+    return started
 
 
 def test_torchrun_and_the_settings_must_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
