@@ -7,9 +7,6 @@ from common.labels import LEVELS
 
 OPERATING_POINT = 0.5
 """More likely than not, where the probability is calibrated. `classify predict --operating-point` sets another."""
-EVIDENCE_FROM = 0.5
-"""From this value on evidence (0..1) is drawn, and is a part of the segment "suspected fracture"."""
-
 
 def operating_point(result: Mapping[str, Any] | None) -> float:
     """That of a result.json's content; `OPERATING_POINT` where it names none, as older ones do."""

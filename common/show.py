@@ -10,7 +10,6 @@ import numpy as np
 
 from common.labels import CLASS_NAMES, COLOURS
 from common.masks.segmentation import onto
-from common.operating_point import EVIDENCE_FROM
 from common.page.embed import nifti
 from common.page.neck import HU_PER_STEP, WINDOW_HU, neck, on_neck
 from common.page.page import FINEST_MM, centres
@@ -42,8 +41,8 @@ class Judged(Protocol):
 def show(
     scan: Volume, mask: Volume | Segmented | None = None, result: Judged | None = None, figure: bool = False
 ) -> Any:
-    """The neck in a bone window with the mask over it, and where evidence of a fracture is 0.5 or more; above it in
-    words what the page of a study says.
+    """The neck in a bone window with the mask over it, and where evidence of a fracture is at the operating point or
+    more; above it in words what the page of a study says.
 
     scan: (X, Y, Z) HU; `mask`: values of common.labels in the same place. Without the extra `notebook`, or with
     `figure`, a matplotlib Figure of three slices through the likeliest level; else a widget with slices and 3D. Raises
@@ -93,7 +92,7 @@ def _widget(picture: Volume, labels: Volume, evidence: Volume | None, said: Word
     volumes[0] |= {"cal_min": WINDOW_HU[0], "cal_max": WINDOW_HU[1]}
     if evidence is not None:
         heat = {"name": "evidence.nii", "data": nifti(evidence, 1 / 255), "opacity": 0.7, "colormap": "warm"}
-        volumes.append({**heat, "cal_min": EVIDENCE_FROM, "cal_max": 1.0})
+        volumes.append({**heat, "cal_min": said.operating_point, "cal_max": 1.0})
     scene.load_volumes([{**volume, "colorbar_visible": False} for volume in volumes])
     table: dict[str, list] = {"R": [0], "G": [0], "B": [0], "A": [0], "I": [0], "labels": list(CLASS_NAMES)}
     for value, rgb in COLOURS.items():
@@ -131,8 +130,8 @@ def _figure(picture: Volume, labels: Volume, evidence: Volume | None, said: Word
         mask = np.ma.masked_equal(_plane(labels, axis, place), 0)
         panel.imshow(mask, cmap=colours, vmin=1, vmax=len(COLOURS), alpha=0.35, **how)
         if evidence is not None:
-            heat = np.ma.masked_less(_plane(evidence, axis, place) / 255, EVIDENCE_FROM)
-            panel.imshow(heat, cmap="autumn", vmin=EVIDENCE_FROM, vmax=1, alpha=0.7, **how)
+            heat = np.ma.masked_less(_plane(evidence, axis, place) / 255, said.operating_point)
+            panel.imshow(heat, cmap="autumn", vmin=said.operating_point, vmax=1, alpha=0.7, **how)
         panel.set_title(name, fontsize=9)
         panel.set_axis_off()
     headline, explained = _title(said)

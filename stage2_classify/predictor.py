@@ -15,6 +15,7 @@ from common.training.weights import load_state, load_weights
 from stage2_classify.crops.batch import as_batch
 from stage2_classify.crops.cut import Crops
 from stage2_classify.networks import build
+from stage2_classify.networks.blocks import VOXEL_START, evidence
 from stage2_classify.prediction import OF_SYNTHETIC_ONLY
 from stage2_classify.settings import KIND, ClassifySettings
 
@@ -24,12 +25,12 @@ MAP_STEP = 4
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a network makes of a study: `logits` (8,), and `heat` (N, X', Y', Z') 0..1, how much of a fracture is seen
-    at each place of the N vertebrae in view, at a quarter of the crops' resolution and 0 beside the vertebra; None of
-    networks that have no voxel logits of a vertebra."""
+    """What a network makes of a study: `logits` (8,), and `places` (N, X', Y', Z'), the evidence of each place of the N
+    vertebrae in view less that of its vertebra, in nats, at a quarter of the crops' resolution and -inf beside the
+    vertebra; None of networks that have no voxel logits of a vertebra."""
 
     logits: np.ndarray
-    heat: np.ndarray | None
+    places: np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,22 +49,24 @@ class Predictor:
 
     @torch.inference_mode()
     def look(self, crops: Crops, flip: bool) -> Seen:
-        """The network's prediction: logits are the mean over the crops and their mirror images when `flip`, heat is of
-        the crops as they are."""
+        """The network's prediction: logits are the mean over the crops and their mirror images when `flip`, places are
+        of the crops as they are."""
         size = tuple(-(-n // MAP_STEP) for n in crops.images.shape[2:])
-        has_heat = self.settings.network.kind == "vertebra3d"
+        has_places = self.settings.network.kind == "vertebra3d"
         if not crops.present.any():
-            return Seen(np.log(self.prior / (1 - self.prior)), np.zeros((0, *size)) if has_heat else None)
+            return Seen(np.log(self.prior / (1 - self.prior)), np.zeros((0, *size)) if has_places else None)
         passes = []
         for mirrored in (False, True)[: 2 if flip else 1]:
             batch = {name: value.to(self.device) for name, value in as_batch(crops, mirrored).items()}
             with self.autocast():
                 passes.append(self.network(batch))
         logits = np.mean([found["logits"][0].float().cpu().numpy() for found in passes], axis=0)
-        if not has_heat:
+        if not has_places:
             return Seen(logits, None)
         voxels, inside = (passes[0][name][0].cpu()[crops.present] for name in ("voxel_logits", "vertebra_mask"))
-        return Seen(logits, (voxels.float().sigmoid() * inside).reshape(-1, *size).numpy())
+        own = evidence(voxels.float(), inside, self.settings.network.top_places) + VOXEL_START
+        places = (voxels.float() - own[:, None]).masked_fill(~inside, -torch.inf)
+        return Seen(logits, places.reshape(-1, *size).numpy())
 
     def logits(self, crops: Crops, flip: bool) -> np.ndarray:
         """(8,): those of `look`."""

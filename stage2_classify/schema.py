@@ -9,7 +9,7 @@ WEIGHTS = Schema("weights of stage 2", 3)
 depends on in code."""
 PREDICTIONS = Schema("predictions of stage 2", 3)
 """Out-of-fold predictions, the decision fitted on them, and the predictions for new studies."""
-EVIDENCE = Schema("evidence map", 1)
+EVIDENCE = Schema("evidence map", 2)
 CALIBRATION = Schema("calibration", 2)
 """A fitted calibration, and predictions that it makes of anyone's."""
 LOCAL_CALIBRATION = Schema("local calibration", 1)

@@ -17,7 +17,6 @@ from common import __version__
 from common.commandline import NOT_MEDICAL
 from common.labels import CLASS_NAMES, COLOURS, LEVELS
 from common.masks.values import boxes_of
-from common.operating_point import EVIDENCE_FROM
 from common.page.embed import nifti, packed
 from common.page.neck import HU_PER_STEP, WINDOW_HU, neck, on_neck
 from common.page.words import words
@@ -135,6 +134,6 @@ def _as_json(said: Any) -> str:
         "colours": colours,
         "names": CLASS_NAMES,
         "window": WINDOW_HU,
-        "evidence_from": EVIDENCE_FROM,
+        "evidence_from": said.operating_point,
     }
     return json.dumps(content).replace("<", "\\u003c")

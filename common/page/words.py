@@ -38,7 +38,7 @@ class LevelWords:
 class Words:
     """`headline`: the one thing that matters, in words; `explained`: a sentence below it; `state`: suspected, clear or
     unknown; `corrected`: what a person has corrected of the mask, a sentence each; `kind`: what the numbers are;
-    `suspected_from`: the operating point, such as "50 %"; `notices`: a sentence each; `banner`: what must always be
+    `operating_point`, 0..1; `notices`: a sentence each; `banner`: what must always be
     read."""
 
     headline: str
@@ -46,10 +46,15 @@ class Words:
     state: str
     corrected: tuple[str, ...]
     kind: str
-    suspected_from: str
+    operating_point: float
     levels: tuple[LevelWords, ...]
     notices: tuple[str, ...]
     banner: str
+
+    @property
+    def suspected_from(self) -> str:
+        """The operating point, such as "50 %"."""
+        return percent(self.operating_point)
 
 
 def words(
@@ -78,7 +83,7 @@ def words(
         state,
         corrected,
         _kind(result),
-        percent(operating_point(result)),
+        operating_point(result),
         levels,
         tuple(dict.fromkeys(notices)),
         str((result or {}).get("notice") or NOT_MEDICAL),

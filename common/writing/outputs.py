@@ -10,7 +10,7 @@ from common.corrections.correction import corrections_beside
 from common.errors import ConfigError, StudyError
 from common.image_names import is_image_file
 from common.labels import LEVEL_IDS
-from common.operating_point import EVIDENCE_FROM, suspected_levels
+from common.operating_point import operating_point, suspected_levels
 from common.outputs import store
 from common.outputs.notices import tell
 from common.outputs.out_folder import MASK as OF_MASK
@@ -135,9 +135,10 @@ def _made(out: Path, study: Path, wanted: Sequence[str], labelmap: bool) -> tupl
     from common.reading.images import read_image
     from common.writing.suspected import suspected_bone
 
-    bone = suspected_bone(read_image(out / EVIDENCE), made.mask, levels)
+    least = operating_point(made.result)
+    bone = suspected_bone(read_image(out / EVIDENCE), made.mask, levels, least)
     if bone is None:
-        where = f"suspected at {', '.join(levels)}, where the evidence nowhere reaches {EVIDENCE_FROM:g}"
+        where = f"suspected at {', '.join(levels)}, where the evidence nowhere reaches {least:g}"
         return made, [f"{where}: no segment shows the place"]
     no_room = labelmap and SEG in wanted
     return replace(made, suspected=bone), [f"{SEG} as a labelmap has no room for what is suspected"] if no_room else []

@@ -8,7 +8,6 @@ from scipy import ndimage
 from common.labels import BACKGROUND, LEVEL_IDS, LEVELS
 from common.masks.segmentation import onto
 from common.masks.values import boxes_of
-from common.operating_point import EVIDENCE_FROM
 from common.volume import Volume
 from common.writing.codes import SUSPECTED
 
@@ -16,11 +15,11 @@ NEAR_MM = 10.0
 """Evidence lies in a vertebra or beside it; further away no level is looked for."""
 
 
-def suspected_bone(evidence: Volume, mask: Volume, levels: Collection[str]) -> Volume | None:
-    """(X, Y, Z) uint8 on the grid of `evidence` (0..1, NaN or 0 where there is none): `SUSPECTED` where it is
-    `EVIDENCE_FROM` or more and the nearest cervical vertebra of `mask` (values of common.labels, on any grid) is one
-    of `levels`. None where no voxel is so."""
-    strong = evidence.array >= EVIDENCE_FROM
+def suspected_bone(evidence: Volume, mask: Volume, levels: Collection[str], least: float) -> Volume | None:
+    """(X, Y, Z) uint8 on the grid of `evidence` (0..1, NaN or 0 where there is none): `SUSPECTED` where it is `least`
+    or more and the nearest cervical vertebra of `mask` (values of common.labels, on any grid) is one of `levels`. None
+    where no voxel is so."""
+    strong = evidence.array >= least
     values = [LEVEL_IDS[level] for level in levels]
     found = np.zeros_like(strong, np.uint8)
     (whole,) = boxes_of(strong.view(np.uint8), 1)

@@ -102,10 +102,12 @@ class Classifier:
         crops = crops_of(volume_of(study), mask, scheme, self.predictors[0].settings)
         uid = (study.uid if isinstance(study, Study) else None) or ""
         seen = self._look(crops)
+        decided = self._decided(uid, crops, seen)
+        likely = decided.probabilities if decided.calibrated is None else decided.calibrated
         # Of a header that turns the patient, evidence would lie at wrong places.
-        evidence = None if turn_of(mask) else evidence_of(seen, crops)
+        evidence = None if turn_of(mask) else evidence_of(seen, crops, likely[: len(LEVELS)])
         return Result(
-            self._decided(uid, crops, seen),
+            decided,
             self.digests,
             scheme,
             self.caveats,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import special
 
 from common.labels import LEVELS
 from common.resample import resample
@@ -25,8 +26,8 @@ class Peak:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """`parts`: level in view -> its map (X', Y', Z') float32, 0..1 in the vertebra and 0 beside it, where its crop
-    lies."""
+    """`parts`: level in view -> its map (X', Y', Z') float32, where its crop lies: 0..1 in the vertebra, the
+    probability that it would have if its most suspicious places all looked like this one; 0 beside it."""
 
     parts: dict[str, Volume]
 
@@ -43,13 +44,15 @@ class Evidence:
         return Volume(found, grid.affine)
 
 
-def evidence_of(seen: "Sequence[Seen]", crops: Crops) -> Evidence | None:
-    """Crops of a study and what each network saw in them -> the mean of those that have a map; None without any."""
-    heats = [one.heat for one in seen if one.heat is not None]
-    if not heats:
+def evidence_of(seen: "Sequence[Seen]", crops: Crops, probabilities: np.ndarray) -> Evidence | None:
+    """Crops of a study, what each network saw in them and what was made of it, `probabilities` of the levels (7,) ->
+    the mean of the networks that have a map; None without any."""
+    places = [one.places for one in seen if one.places is not None]
+    if not places:
         return None
-    heat, shape = np.mean(heats, axis=0), crops.images.shape[2:]
-    rows = np.flatnonzero(crops.present)
+    rows, shape = np.flatnonzero(crops.present), crops.images.shape[2:]
+    of_level = special.logit(np.clip(probabilities[rows], 1e-6, 1 - 1e-6)).astype(np.float32)[:, None, None, None]
+    heat = np.mean([special.expit(one + of_level) for one in places], axis=0)
     return Evidence(
         {LEVELS[row]: Volume(one, _coarse_affine(crops.affines[row], shape, one.shape)) for one, row in zip(heat, rows)}
     )

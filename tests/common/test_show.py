@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.labels import COLOURS, LEVELS, OVERALL
-from common.operating_point import EVIDENCE_FROM
+from common.operating_point import OPERATING_POINT
 from common.reading.study import Study
 from common.volume import Volume
 
@@ -39,7 +39,7 @@ def test_without_the_extra_it_is_a_figure_through_the_suspected_level(monkeypatc
     sagittal, coronal, axial = ([image.get_array() for image in panel.images] for panel in figure.axes)
     for picture, labels, heat in (sagittal, coronal, axial):
         assert set(np.unique(labels[~labels.mask])) <= {2, 3} and 3 in labels
-        assert (~heat.mask).any() and heat[~heat.mask].min() >= EVIDENCE_FROM
+        assert (~heat.mask).any() and heat[~heat.mask].min() >= OPERATING_POINT
         assert picture[labels == 3].min() > picture[labels.mask].max()
     # C2 lies above C3, and the scan goes on further to the front (row 0 of `axial`) than behind.
     rows = {value: np.argwhere(sagittal[1] == value)[:, 0].mean() for value in (2, 3)}
@@ -79,7 +79,7 @@ def test_the_widget_holds_scan_mask_and_evidence() -> None:
     world = images[1].affine @ [*np.argwhere(labels == 3).mean(axis=0), 1]
     np.testing.assert_allclose(world[:3], (AFFINE @ [99.5, 139.5, 59.5, 1])[:3], atol=0.5)
     assert abs(scan[labels == 3].mean() - 500) < 6 and evidence.max() == pytest.approx(0.9, abs=0.01)
-    assert widget.volumes[2].cal_min == EVIDENCE_FROM
+    assert widget.volumes[2].cal_min == OPERATING_POINT
     table = np.array(widget.volumes[1].colormap_label.lut).reshape(-1, 4)
     assert table[0, 3] == 0 and table[3].tolist() == [*(round(255 * part) for part in COLOURS[3]), 255]
     looked_at = np.array(widget.scene.crosshair_pos) * labels.shape - 0.5

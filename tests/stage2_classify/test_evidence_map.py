@@ -11,6 +11,7 @@ from common.volume import Grid, Volume
 from stage2_classify.crops.cut import Crops
 from stage2_classify.inference.evidence_map import Evidence, evidence_of
 from stage2_classify.networks import build
+from stage2_classify.networks.blocks import VOXEL_START
 from stage2_classify.predictor import Predictor
 from stage2_classify.settings import ClassifySettings
 
@@ -49,7 +50,8 @@ def test_evidence_lies_where_it_was_seen() -> None:
     scan = Grid((80, 80, 60), np.array([[-0.6, 0, 0, 30.0], [0, -0.6, 0, 20], [0, 0, 0.8, 10], [0, 0, 0, 1]]))
     network = Bright()
     one = Predictor(network, ClassifySettings(), np.full(8, 0.5), "", torch.device("cpu"))
-    evidence = evidence_of([one.look(crops, flip=True)], crops)
+    even = np.full(7, 0.5)
+    evidence = evidence_of([one.look(crops, flip=True)], crops, even)
     assert network.passes == 2  # of the crops and their mirror images, and none for the map
     found = evidence.on(scan)
     assert found.grid.matches(scan) and 0.6 < found.array.max() <= 1
@@ -59,20 +61,20 @@ def test_evidence_lies_where_it_was_seen() -> None:
     assert list(evidence.peaks) == ["C4"] and evidence.peaks["C4"].value > 0.99
     assert np.linalg.norm(evidence.peaks["C4"].place - white) < 1.8  # half the diagonal of a block of 2 mm
     empty = Crops(images, np.zeros(7, bool), affines, None, {})
-    nothing = evidence_of([one.look(empty, flip=True)], empty)
+    nothing = evidence_of([one.look(empty, flip=True)], empty, even)
     assert nothing.on(scan).array.max() == 0 and nothing.peaks == {}
     naive = ClassifySettings(network={"kind": "naive"})
     other = Predictor(Bright(), naive, np.full(8, 0.5), "", torch.device("cpu"))
-    assert evidence_of([other.look(crops, False)], crops) is None
+    assert evidence_of([other.look(crops, False)], crops, even) is None
 
 
 def test_a_cell_of_a_map_lies_in_the_middle_of_the_voxels_that_it_covers() -> None:
     """Maps of 4 x 4 x 2 cells in a crop of 16 x 16 x 8 voxels: the first cell's middle is at voxel 1.5."""
-    heat = np.zeros((1, 4, 4, 2), np.float32)
-    heat[0, 1, 2, 0] = 0.7
+    places = np.full((1, 4, 4, 2), -np.inf, np.float32)
+    places[0, 1, 2, 0] = np.log(7 / 3)
     present = np.arange(7) == 4
     crops = Crops(np.zeros((7, 2, 16, 16, 8), np.uint8), present, np.tile(np.eye(4), (7, 1, 1)), None, {})
-    peak = evidence_of([SimpleNamespace(heat=heat)], crops).peaks["C5"]
+    peak = evidence_of([SimpleNamespace(places=places)], crops, np.full(7, 0.5)).peaks["C5"]
     np.testing.assert_allclose(peak.place, [5.5, 9.5, 1.5])
     assert peak.value == pytest.approx(0.7)
 
@@ -86,10 +88,23 @@ def test_where_maps_of_two_vertebrae_lie_over_each_other_the_larger_evidence_cou
         np.testing.assert_allclose(found.array[:, 1, 2], [0.8, 0.8, 0.8, 0.8, 0.3, 0.3, 0, 0], atol=1e-6)
 
 
-def test_a_map_is_what_the_encoder_alone_sees_in_the_crops_as_they_are() -> None:
-    """Of two networks, C3 and C6 in view."""
+def test_a_map_says_what_the_level_would_have_if_all_of_it_looked_like_the_place() -> None:
+    """A place of twice the odds of its vertebra: of 1 in 10 it makes 2 in 11, of 0.9 it makes 18 in 19; a vertebra
+    that looks alike everywhere has the level's own probability everywhere."""
+    places = np.full((2, 2, 2, 1), -np.inf, np.float32)
+    places[:, 0, 0, 0], places[:, 1, 0, 0] = np.log(2), 0
+    crops = Crops(np.zeros((7, 2, 8, 8, 4), np.uint8), np.arange(7) < 2, np.tile(np.eye(4), (7, 1, 1)), None, {})
+    parts = evidence_of([SimpleNamespace(places=places)], crops, np.array([0.1, 0.9, 0, 0, 0, 0, 0])).parts
+    np.testing.assert_allclose(parts["C1"].array[:, :, 0], [[2 / 11, 0], [0.1, 0]], rtol=1e-5)
+    np.testing.assert_allclose(parts["C2"].array[:, :, 0], [[18 / 19, 0], [0.9, 0]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("top_places", [0, 4])
+def test_a_map_is_what_the_encoder_alone_sees_in_the_crops_as_they_are(top_places: int) -> None:
+    """Of two networks, C3 and C6 in view: voxel logits against the evidence of the level."""
     rng = np.random.default_rng(1)
-    settings = parse({"network": {"channels": [4, 8], "embedding": 8, "hidden": 4}}, ClassifySettings, "test")
+    network = {"channels": [4, 8], "embedding": 8, "hidden": 4, "top_places": top_places}
+    settings = parse({"network": network}, ClassifySettings, "test")
     present = np.isin(np.arange(7), (2, 5))
     images = np.where(present[:, None, None, None, None], rng.integers(0, 256, (7, 2, 18, 16, 10)), 0).astype(np.uint8)
     crops = Crops(images, present, np.tile(np.eye(4), (7, 1, 1)), None, {})
@@ -100,7 +115,8 @@ def test_a_map_is_what_the_encoder_alone_sees_in_the_crops_as_they_are() -> None
         with torch.inference_mode():
             batch = {"images": torch.from_numpy(images[present]).float() / 255, "mask_seen": torch.ones(2)}
             alone = network.encoder(batch)
-        expected.append((alone["voxel_logits"].sigmoid() * alone["vertebra_mask"]).reshape(2, 5, 4, 3).numpy())
-    parts = evidence_of(seen, crops).parts
+        beyond = alone["voxel_logits"] - VOXEL_START - alone["evidence"][:, None] + torch.tensor([[0.0], [np.log(3)]])
+        expected.append((beyond.sigmoid() * alone["vertebra_mask"]).reshape(2, 5, 4, 3).numpy())
+    parts = evidence_of(seen, crops, np.array([0, 0, 0.5, 0, 0, 0.75, 0])).parts
     assert list(parts) == ["C3", "C6"] and np.abs(expected[0] - expected[1]).max() > 1e-3
     np.testing.assert_allclose([part.array for part in parts.values()], np.mean(expected, axis=0), atol=1e-6)

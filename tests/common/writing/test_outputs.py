@@ -146,9 +146,10 @@ def test_evidence_beside_a_vertebra_is_of_the_nearest_one() -> None:
     evidence[0, 0, 0] = np.nan
     affine = np.diag([1.0, 1, 2, 1])
     scan, mask = Volume(evidence, affine), Volume(labels[::-1].copy(), affine @ _flipped(30))
-    assert np.argwhere(suspected_bone(scan, mask, ["C3"]).array).tolist() == [[13, 4, 3]]
-    assert np.argwhere(suspected_bone(scan, mask, ["C4"]).array).tolist() == [[16, 4, 3], [28, 2, 2]]
-    assert suspected_bone(scan, mask, ["C5"]) is None and suspected_bone(scan, mask, []) is None
+    assert np.argwhere(suspected_bone(scan, mask, ["C3"], 0.5).array).tolist() == [[13, 4, 3]]
+    assert np.argwhere(suspected_bone(scan, mask, ["C4"], 0.5).array).tolist() == [[16, 4, 3], [28, 2, 2]]
+    assert np.argwhere(suspected_bone(scan, mask, ["C4"], 0.7).array).tolist() == [[28, 2, 2]]
+    assert suspected_bone(scan, mask, ["C5"], 0.5) is None and suspected_bone(scan, mask, [], 0.5) is None
 
 
 def _flipped(count: int) -> np.ndarray:
