@@ -131,6 +131,14 @@ def _rest(atlases: tuple[Path, ...]) -> RestPose:
     return make_rest_pose(transplant(read_atlas(atlases[0]), read_atlas(atlases[1])))
 
 
+@cache
+def fine_rest(atlases: tuple[Path, ...]) -> RestPose:
+    """A plan's atlas ready to be posed, its bones smooth enough for fine voxels."""
+    from common.phantom.bank.mesh.smooth_surface import with_smooth_bones
+
+    return with_smooth_bones(_rest(atlases))
+
+
 def _file(out: Path, plan: SubjectPlan) -> Path:
     return out / f"{plan.name}.nii.gz"
 

@@ -3,7 +3,8 @@
 
 import argparse
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from common.commandline import check_least, run
 from common.errors import ConfigError
 from common.outputs import store
 from common.outputs.own_files import run_outputs_at
-from common.outputs.schema import PHANTOM_STUDY
+from common.outputs.schema import MESH_NECK, PHANTOM_STUDY, Schema
 from common.phantom.anatomy.person import Person
+from common.phantom.bank.files import SubjectPlan, fine_rest, plan_bank
+from common.phantom.bank.mesh.atlas_table import provenance_of
 from common.phantom.make_in_parallel import make_each, parser_of, say_what_was_made
 from common.phantom.render import render
 from common.phantom.study import generator_digest
 from common.phantom.study_plan import AS_DICOM, StudyPlan, plan_cohort
 from common.progress import progress
 from common.reading.nifti import write_nifti
+from common.volume import Volume
 from common.workers.failing import LOG
 
 FIELD_MM = 160.0
@@ -43,17 +47,44 @@ class HealthyPlan(StudyPlan):
         return dataclasses.replace(person, pixel_mm=voxel, slice_mm=voxel, dose=DOSE, contrast=0.0, metal=False)
 
 
+@dataclass(frozen=True)
+class MeshPlan(HealthyPlan):
+    """The same of a person made of meshes (`anatomy`, docs/atlas.md), with bone like real bone."""
+
+    anatomy: SubjectPlan = field(kw_only=True)
+
+    def digest(self) -> str:
+        """The same wherever the meshes lie."""
+        values = dataclasses.asdict(self)
+        del values["anatomy"]["atlases"]
+        return store.digest_value(values)
+
+
 def plan_healthy(scans: int, seed: int, voxel_mm: float) -> list[HealthyPlan]:
     """The persons of a cohort of this seed, healthy; a pure function of its arguments."""
     plans = []
     for plan in plan_cohort(scans, 0, seed):
-        own = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
+        own = _values(plan)
         own |= {"fractures": {}, "segmentation": AS_DICOM, "has_boxes": False, "voxel_mm": voxel_mm}
         plans.append(HealthyPlan(**own))
     return plans
 
 
-def make_scans(out: Path, plans: list[HealthyPlan], workers: int) -> tuple[int, dict[str, str]]:
+def _values(plan: StudyPlan) -> dict[str, Any]:
+    return {part.name: getattr(plan, part.name) for part in dataclasses.fields(plan)}
+
+
+def plan_of_meshes(scans: int, seed: int, voxel_mm: float, atlases: list[Path]) -> list[MeshPlan]:
+    """As many persons of each atlas in turn, scanned as the healthy ones of this seed are."""
+    subjects = plan_bank(scans, seed, atlases, [*[1 / len(atlases)] * len(atlases), 0.0])
+    plans = []
+    for plan, subject in zip(plan_healthy(scans, seed, voxel_mm), subjects):
+        own = _values(plan) | {"bone": "real", "anatomy": subject}
+        plans.append(MeshPlan(**own))
+    return plans
+
+
+def make_scans(out: Path, plans: Sequence[HealthyPlan], workers: int) -> tuple[int, dict[str, str]]:
     """out/scans/<name>.nii.gz (int16 HU) and out/masks/<name>.nii.gz (1..7 = C1..C7, 8 = thoracic), those that aren't
     current; returns how many were made now, and name -> what went wrong."""
     missing = [plan for plan in plans if not all(_is_made(path, plan) for path in paths(out, plan))]
@@ -64,27 +95,46 @@ def make_scans(out: Path, plans: list[HealthyPlan], workers: int) -> tuple[int, 
 
 def make_scan(out: Path, plan: HealthyPlan) -> None:
     """Makes one scan and its mask."""
-    rendered = render(plan, round(FIELD_MM / plan.voxel_mm))
-    mask = rendered.labels.with_array(np.minimum(rendered.labels.array, THORACIC))
-    for path, volume in zip(paths(out, plan), (rendered.ct, mask)):
+    ct, labels = picture(plan)
+    mask = labels.with_array(np.minimum(labels.array, THORACIC))
+    for path, volume in zip(paths(out, plan), (ct, mask)):
         path.parent.mkdir(parents=True, exist_ok=True)
         with run_outputs_at([path]):
             write_nifti(volume, path)
-            store.write_record(path, _provenance(plan), PHANTOM_STUDY)
+            store.write_record(path, _provenance(plan), _schema(plan))
+
+
+def picture(plan: HealthyPlan) -> tuple[Volume, Volume]:
+    """A plan's scan, int16 HU, and its labels, uint8 with 1..7 = C1..C7, 8.. = T1.., on one grid (X, Y, Z)."""
+    matrix = round(FIELD_MM / plan.voxel_mm)
+    if isinstance(plan, MeshPlan):
+        from common.phantom.bank.mesh.fine_neck import make_neck
+
+        return make_neck(fine_rest(plan.anatomy.atlases), plan.anatomy.seed, plan.person(matrix), matrix)
+    rendered = render(plan, matrix)
+    return rendered.ct, rendered.labels
 
 
 def paths(out: Path, plan: HealthyPlan) -> tuple[Path, Path]:
     """Where a plan's scan and its mask lie."""
-    name = f"healthy_{plan.seed}_{plan.study:04d}.nii.gz"
+    kind = "healthy_mesh" if isinstance(plan, MeshPlan) else "healthy"
+    name = f"{kind}_{plan.seed}_{plan.study:04d}.nii.gz"
     return out / "scans" / name, out / "masks" / name
 
 
 def _is_made(path: Path, plan: HealthyPlan) -> bool:
-    return store.is_current(path, _provenance(plan), PHANTOM_STUDY)
+    return store.is_current(path, _provenance(plan), _schema(plan))
+
+
+def _schema(plan: HealthyPlan) -> Schema:
+    return MESH_NECK if isinstance(plan, MeshPlan) else PHANTOM_STUDY
 
 
 def _provenance(plan: HealthyPlan) -> dict[str, Any]:
-    return {"plan": plan.digest(), "generator": generator_digest()}
+    record: dict[str, Any] = {"plan": plan.digest(), "generator": generator_digest()}
+    if isinstance(plan, MeshPlan):
+        record["atlases"] = [provenance_of(where) for where in plan.anatomy.atlases]
+    return record
 
 
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
@@ -94,6 +144,14 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "processes, 2 GB each at 0.4 mm",
     )
     parser.add_argument("--scans", type=int, default=10, help="how many (%(default)s)")
+    parser.add_argument(
+        "--atlas",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="TABLE_OR_DIR",
+        help="meshes to make the necks of, see docs/atlas.md; may be given more than once; without it all are drawn",
+    )
     parser.add_argument("--voxel-mm", type=float, default=0.4, metavar="MM", help="edge of a voxel (%(default)s)")
     return parser.parse_args(words)
 
@@ -104,7 +162,9 @@ def main(words: list[str] | None = None) -> int:
     low, high = VOXEL_MM
     if not low <= arguments.voxel_mm <= high:
         raise ConfigError(f"--voxel-mm {arguments.voxel_mm}: expected {low} to {high} mm")
-    plans = plan_healthy(arguments.scans, arguments.seed, arguments.voxel_mm)
+    asked = arguments.scans, arguments.seed, arguments.voxel_mm
+    plans: Sequence[HealthyPlan]
+    plans = plan_of_meshes(*asked, arguments.atlas) if arguments.atlas else plan_healthy(*asked)
     made, failed = make_scans(arguments.out, plans, arguments.workers)
     return say_what_was_made(arguments.out, "scans", len(plans), made, failed)
 

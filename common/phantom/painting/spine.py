@@ -1,7 +1,6 @@
 """The vertebrae, discs and ligaments of a column on the scanner's grid."""
 
 import numpy as np
-from scipy import ndimage
 
 from common.phantom import tissues
 from common.phantom.anatomy.alignment import disc_height
@@ -9,13 +8,10 @@ from common.phantom.anatomy.column import Bone, Column, PosedBone
 from common.phantom.anatomy.dimensions import COLUMN_LEVELS
 from common.phantom.anatomy.person import Person
 from common.phantom.anatomy.signed_distance import beam, components, smooth_intersection, squircle
-from common.phantom.painting.bone_look import LOOKS
+from common.phantom.painting.bone_density import BoneDensity
 from common.phantom.painting.canvas import Canvas
+from common.phantom.painting.marrow import make_marrow, marrow_at
 from common.phantom.painting.near import voxels_near
-
-TILE_MM = 48.0
-STEP_MM = 0.75
-"""Period and step of the marrow's texture."""
 
 
 def paint_column(canvas: Canvas, column: Column, person: Person) -> None:
@@ -24,7 +20,7 @@ def paint_column(canvas: Canvas, column: Column, person: Person) -> None:
     for level in COLUMN_LEVELS[1:-1]:
         _paint_disc(canvas, column, level, person)
         _paint_interspinous(canvas, column, level)
-    marrow = make_marrow(person)
+    marrow = make_marrow(person.stream("marrow"))
     nearest = np.full(canvas.grid.shape, np.inf, np.float32)
     for number, level in enumerate(COLUMN_LEVELS, start=1):
         _paint_bone(canvas, column.bones[level], number, person, marrow, nearest)
@@ -66,20 +62,11 @@ def _bone_hu(
 ) -> np.ndarray:
     """HU (N,) that the bone would have at points if they were all bone."""
     bone = posed.bone
-    rng = person.stream(f"density {bone.level}")
-    young = 1 - np.clip((person.age - 25) / 60, 0, 1)
-    look = LOOKS[person.bone]
-    spongy = look.spongy + 190 * young + rng.normal(0, 15)
-    compact = 1000 + 120 * young + rng.normal(0, 25)
+    density = BoneDensity.of(person, bone.level)
     x, y, z = components(local)
     body, edge = _in_body(bone.size, x, y, z), float(np.cbrt(np.prod(canvas.grid.spacing)))
     texture, slow = marrow_at(marrow, world), marrow_at(marrow, world * np.float32(0.31) + 17)
-    shell = look.shell * bone.cortex_mm * (1.3 - 0.8 * body) * np.clip(1 + 0.28 * slow + 0.1 * texture, 0.35, 1.8)
-    coarse = look.skewed(slow)
-    compact = look.compact * compact * (1 - 0.14 * body) + look.uneven * coarse
-    cortex = np.clip(0.5 + (distance + shell) / max(edge, 0.6), 0, 1)
-    inside = spongy * (1 + 0.55 * (1 - body))
-    inside = inside + look.fine * spongy * look.skewed(texture) + look.slow * spongy * coarse
+    inside = density.marrow(body, texture, slow)
     if bone.size["body_height"] > 0:
         half = bone.size["body_height"] / 2
         ends = np.clip((np.abs(z) - half + 4.0) / 4.0, 0, 1)
@@ -88,7 +75,8 @@ def _bone_hu(
     inside += (60 + 260 * person.degeneration) * _beside_joints(bone, local)
     if bone.level == "C2":
         inside += 130 * np.clip((z - 8) / 6, 0, 1)
-    return inside + cortex * (compact + 40 * texture - inside)
+    cortex_mm = bone.cortex_mm * (1.3 - 0.8 * body)
+    return density.in_cortex(inside, distance, cortex_mm, body, texture, slow, edge)
 
 
 def _beside_joints(bone: Bone, local: np.ndarray) -> np.ndarray:
@@ -153,22 +141,3 @@ def _paint_interspinous(canvas: Canvas, column: Column, level: str) -> None:
         return
     distance = beam(canvas.points(window), start, end, (1.5, 7.0), (1.5, 7.0), up=(1, 0, 0))
     canvas.paint(window, 0.8 * canvas.cover(distance, 2.0), 75.0, tissues.SOFT)
-
-
-def make_marrow(person: Person) -> np.ndarray:
-    """(N, N, N) float32, mean 0, SD about 1; repeats seamlessly every TILE_MM in the world's axes."""
-    rng = person.stream("marrow")
-    count = int(TILE_MM / STEP_MM)
-    total = np.zeros((count,) * 3, np.float32)
-    for scale_mm, weight in ((0.6, 0.75), (1.4, 0.55), (4.5, 0.65)):
-        layer = ndimage.gaussian_filter(
-            rng.standard_normal((count,) * 3, dtype=np.float32), scale_mm / STEP_MM, mode="wrap", truncate=3
-        )
-        total += weight * layer / layer.std()
-    return total / total.std()
-
-
-def marrow_at(marrow: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Texture at world points (N, 3) -> (N,), linear between the nearest samples."""
-    index = (points.T / STEP_MM).astype(np.float32)
-    return ndimage.map_coordinates(marrow, index, order=1, mode="grid-wrap", prefilter=False)

@@ -1,8 +1,9 @@
 """Where the slices lie, and what lies outside of the round field that they show."""
 
+from typing import Protocol
+
 import numpy as np
 
-from common.phantom.anatomy.column import Column
 from common.phantom.anatomy.person import Person
 from common.volume import Grid
 
@@ -15,7 +16,14 @@ PADDED_SHARE = 0.3
 PADDING_HU = -2000
 
 
-def scan_grid(column: Column, person: Person, matrix: int = 256) -> Grid:
+class Spine(Protocol):
+    """What has vertebrae at places."""
+
+    def centre(self, level: str) -> np.ndarray:
+        """World RAS mm (3,) of the middle of a level's body; of C1, where the dens is."""
+
+
+def scan_grid(column: Spine, person: Person, matrix: int = 256) -> Grid:
     """The grid (matrix, matrix, slices) along world R, A, S: square pixels of `person.pixel_mm`, slices of
     `person.slice_mm` from the skull base (`person.top_cut`) to the upper chest (`person.bottom_cut`)."""
     top = _between(column.centre("C1")[2] + SKULL_BASE_MM, column.centre("C2")[2], person.top_cut)

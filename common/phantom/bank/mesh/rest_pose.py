@@ -65,9 +65,8 @@ def make_rest_pose(atlas: Atlas) -> RestPose:
     tubes = [(s, _free_weights(s.centres, levels, trees)) for s in sections]
     discs = {p.level: p.vertices for p in parts if p.tissue == "disc"}
     gaps = {level: _thickness(points, frames[level].axes[:, 2]) for level, points in discs.items() if level in frames}
-    rims = {level: _nearness(parts, level, levels, discs) for level in levels}
     head_joint = _head_joint(parts, frames["C1"])
-    return RestPose(parts, levels, frames, head_joint, gaps, weights, clearance, rims, tubes)
+    return RestPose(parts, levels, frames, head_joint, gaps, weights, clearance, make_rims(parts, levels), tubes)
 
 
 def make_frames(parts: list[Part], levels: list[str]) -> dict[str, Frame]:
@@ -150,6 +149,12 @@ def _free_weights(points: np.ndarray, levels: list[str], trees: list[cKDTree]) -
     away = np.stack([tree.query(points, workers=1)[0] for tree in trees], axis=1)
     shares = (away + NEAR_MM) ** -3.0
     return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def make_rims(parts: list[Part], levels: list[str]) -> dict[str, np.ndarray]:
+    """Level -> 0..1 for each vertex of its vertebra: how near it lies to a disc."""
+    discs = {p.level: p.vertices for p in parts if p.tissue == "disc"}
+    return {level: _nearness(parts, level, levels, discs) for level in levels}
 
 
 def _nearness(parts: list[Part], level: str, levels: list[str], discs: dict[str, np.ndarray]) -> np.ndarray:
