@@ -48,16 +48,16 @@ class Predictor:
     ranges: Mapping[str, Any] = field(default_factory=dict)
 
     @torch.inference_mode()
-    def look(self, crops: Crops, flip: bool) -> Seen:
-        """The network's prediction: logits are the mean over the crops and their mirror images when `flip`, places are
-        of the crops as they are."""
+    def look(self, crops: Crops, augmented: bool) -> Seen:
+        """The network's prediction: logits are the mean over the crops and their `other_view` when `augmented`, places
+        are of the crops as they are."""
         size = tuple(-(-n // MAP_STEP) for n in crops.images.shape[2:])
         has_places = self.settings.network.kind == "vertebra3d"
         if not crops.present.any():
             return Seen(np.log(self.prior / (1 - self.prior)), np.zeros((0, *size)) if has_places else None)
         passes = []
-        for mirrored in (False, True)[: 2 if flip else 1]:
-            batch = {name: value.to(self.device) for name, value in as_batch(crops, mirrored).items()}
+        for other in (False, True)[: 2 if augmented else 1]:
+            batch = {name: value.to(self.device) for name, value in as_batch(crops, other).items()}
             with self.autocast():
                 passes.append(self.network(batch))
         logits = np.mean([found["logits"][0].float().cpu().numpy() for found in passes], axis=0)
@@ -68,9 +68,9 @@ class Predictor:
         places = (voxels.float() - own[:, None]).masked_fill(~inside, -torch.inf)
         return Seen(logits, places.reshape(-1, *size).numpy())
 
-    def logits(self, crops: Crops, flip: bool) -> np.ndarray:
+    def logits(self, crops: Crops, augmented: bool) -> np.ndarray:
         """(8,): those of `look`."""
-        return self.look(crops, flip).logits
+        return self.look(crops, augmented).logits
 
     def autocast(self) -> torch.autocast:
         """The context of its precision."""

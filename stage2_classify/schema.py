@@ -7,7 +7,7 @@ GROUNDS = Schema("rescanned vertebrae", 4)
 WEIGHTS = Schema("weights of stage 2", 3)
 """Network, samples, augmentation, loss, of the encoder and of the whole: all that a training of the same settings
 depends on in code."""
-PREDICTIONS = Schema("predictions of stage 2", 3)
+PREDICTIONS = Schema("predictions of stage 2", 4)
 """Out-of-fold predictions, the decision fitted on them, and the predictions for new studies."""
 EVIDENCE = Schema("evidence map", 2)
 CALIBRATION = Schema("calibration", 2)

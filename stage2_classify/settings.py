@@ -163,7 +163,7 @@ class DecisionSettings(Settings):
     RENAMED: ClassVar = {"flip": "test_time_augmentation", "strengths": "regularisation_strengths"}
 
     test_time_augmentation: bool = True
-    """Mean over the crop and its mirror image."""
+    """Mean over the crop and its mirror image, half a place of the network's map aside."""
     precision: Precision = "32-true"
     """Of the networks' predictions. 32-true: the same on every machine but for rounding; bf16-mixed or 16-mixed: faster
     where the device is fast at it; auto: whichever of these the machine is fast at."""

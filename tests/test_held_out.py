@@ -199,13 +199,14 @@ def of(prior: float) -> Predictor:
     return Predictor(LeftRight(), settings, np.full(8, prior), "digest", torch.device("cpu"))
 
 
-def test_a_network_s_answer_is_the_mean_over_both_mirror_images():
-    assert of(0.5).logits(crops_of(True), flip=False)[[0, 1, 7]] == pytest.approx([0.2, 0, 1.0])
-    assert of(0.5).logits(crops_of(True), flip=True)[[0, 1, 7]] == pytest.approx([0.6, 0, 0.6])
+def test_a_network_s_answer_is_the_mean_over_both_views():
+    """Left for right and two cells aside: half of what was bright is left, where darkness was."""
+    assert of(0.5).logits(crops_of(True), augmented=False)[[0, 1, 7]] == pytest.approx([0.2, 0, 1.0])
+    assert of(0.5).logits(crops_of(True), augmented=True)[[0, 1, 7]] == pytest.approx([0.4, 0, 0.6])
 
 
 def test_without_a_level_in_view_the_prior_is_the_answer():
-    assert of(0.2).logits(crops_of(False), flip=True) == pytest.approx(np.full(8, np.log(0.2 / 0.8)))
-    found = Classifier((of(0.2), of(0.4)), None, flip=True).predict("1", crops_of(False))
+    assert of(0.2).logits(crops_of(False), augmented=True) == pytest.approx(np.full(8, np.log(0.2 / 0.8)))
+    found = Classifier((of(0.2), of(0.4)), None, augmented=True).predict("1", crops_of(False))
     assert found.probabilities == pytest.approx(np.full(8, 0.3))
     assert found.flags == {"C1": ["cut off"], "patient_overall": ["no level in view, prior"]}

@@ -80,10 +80,10 @@ def test_stage_2_computes_in_what_is_asked_for(precision: str) -> None:
     seen = set()
     layer = next(part for part in predictor.network.modules() if isinstance(part, nn.Conv3d))
     layer.register_forward_hook(lambda part, given, answer: seen.add(answer.dtype))
-    logits = predictor.logits(study(), flip=True)
+    logits = predictor.logits(study(), augmented=True)
     assert seen == {PRECISIONS[precision]}
     assert logits.shape == (8,) and np.isfinite(logits).all()
-    np.testing.assert_allclose(logits, stage2_predictor().logits(study(), flip=True), atol=0.1)
+    np.testing.assert_allclose(logits, stage2_predictor().logits(study(), augmented=True), atol=0.1)
 
 
 def test_stage_2_loads_in_what_is_asked_for(tmp_path: Path, host: bool) -> None:

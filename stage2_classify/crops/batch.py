@@ -1,16 +1,29 @@
-"""A study's crops as a batch for a network."""
+"""A study's crops as a batch for a network, as they are or as test-time augmentation shows them."""
 
 import torch
 from torch import Tensor
 
 from stage2_classify.crops.cut import Crops
 
+MOVED = 2
+"""Cells: half of those that a place of the networks' maps covers."""
 
-def as_batch(crops: Crops, flip: bool = False) -> dict[str, Tensor]:
-    """A study as a batch of one, as it is or mirrored."""
-    images = torch.from_numpy(crops.images).float().unsqueeze(0) / 255
+
+def as_batch(crops: Crops, augmented: bool = False) -> dict[str, Tensor]:
+    """A study as a batch of one; `augmented`: its `other_view`."""
+    images = torch.from_numpy(crops.images)
+    images = (other_view(images) if augmented else images).unsqueeze(0).float() / 255
     return {
-        "images": images.flip(3) if flip else images,
+        "images": images,
         "present": torch.from_numpy(crops.present).unsqueeze(0),
         "mask_seen": torch.ones(images.shape[:2]),
     }
+
+
+def other_view(images: Tensor) -> Tensor:
+    """Vertebrae (N, C, X, Y, Z) left for right, and MOVED cells aside along each axis, their far borders repeated: a
+    thin gap that lies badly for a network's maps in one view doesn't in the other."""
+    for axis, length in enumerate(images.shape[2:], start=2):
+        index = (torch.arange(length, device=images.device) + MOVED).clamp(max=length - 1)
+        images = images.index_select(axis, length - 1 - index if axis == 2 else index)
+    return images

@@ -17,6 +17,7 @@ from common.device import autocast
 from common.labels import LEVEL_IDS
 from common.progress import progress
 from common.volume import Grid, Volume
+from stage2_classify.crops.batch import other_view
 from stage2_classify.crops.cut import cut_vertebra, vertebra_grids
 from stage2_classify.evaluation.roc import aucs
 from stage2_classify.grounds.bone import Bone
@@ -112,10 +113,11 @@ def measure(
 
 @torch.inference_mode()
 def _evidence(encoder: torch.nn.Module, images: np.ndarray, precision: str) -> float:
-    """(2, X, Y, Z) uint8 -> mean evidence of the crop and its mirror image."""
+    """(2, X, Y, Z) uint8 -> mean evidence of the crop and its `other_view`."""
     device = next(encoder.parameters()).device
-    ct = torch.from_numpy(images).float().to(device) / 255
-    batch = {"images": torch.stack([ct, ct.flip(1)]), "mask_seen": torch.ones(2, device=device)}
+    ct = torch.from_numpy(images)[None]
+    both = torch.cat([ct, other_view(ct)]).to(device).float() / 255
+    batch = {"images": both, "mask_seen": torch.ones(2, device=device)}
     with autocast(device, precision):
         return float(encoder(batch)["evidence"].float().mean())
 

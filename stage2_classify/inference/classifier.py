@@ -37,13 +37,13 @@ class Classifier:
     >>> result = Classifier.load("runs/phantom")(study, segmentation)
     >>> result.table    # level, probability, calibrated, flags
 
-    `calibration`: fitted on out-of-fold logits, None without one. `flip`: test-time augmentation by mirror images.
+    `calibration`: fitted on out-of-fold logits, None without one. `augmented`: test-time augmentation by `other_view`.
     `unjudged`: flags with which a level is predicted from the prior and the other levels, whatever the networks say.
     `decision`: digest of the decision.json that has it. `local_map`: what local studies made of its probabilities."""
 
     predictors: "tuple[Predictor, ...]"
     calibration: Calibration | None
-    flip: bool
+    augmented: bool
     unjudged: tuple[str, ...] = ()
     decision: str | None = None
     local_map: LocalMap | None = None
@@ -143,7 +143,7 @@ class Classifier:
         return self._decided(uid, crops, self._look(crops))
 
     def _look(self, crops: Crops) -> "list[Seen]":
-        return [predictor.look(crops, self.flip) for predictor in self.predictors]
+        return [predictor.look(crops, self.augmented) for predictor in self.predictors]
 
     def _decided(self, uid: str, crops: Crops, seen: "Sequence[Seen]") -> Prediction:
         """What each network saw in the crops -> the prediction."""

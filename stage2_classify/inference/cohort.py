@@ -45,7 +45,7 @@ class Networks:
     digest: str
     device: str
     precision: str
-    flip: bool
+    augmented: bool
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def _provenance(
 
 def _networks(weights: list[Path], provenance: dict[str, Any], settings: ClassifySettings) -> Networks:
     digest = store.digest_value([provenance["weights"], provenance["decision"]])
-    flip = settings.decision.test_time_augmentation
-    return Networks(tuple(weights), digest, settings.train.device, provenance["precision"], flip)
+    augmented = settings.decision.test_time_augmentation
+    return Networks(tuple(weights), digest, settings.train.device, provenance["precision"], augmented)
 
 
 def _jobs(
@@ -189,7 +189,7 @@ def predict_one(job: Job) -> Prediction:
 
 @lru_cache(maxsize=2)
 def _classifier(networks: Networks) -> Classifier:
-    return replace(Classifier.load(networks.weights, networks.device, networks.precision), flip=networks.flip)
+    return replace(Classifier.load(networks.weights, networks.device, networks.precision), augmented=networks.augmented)
 
 
 def check_run(

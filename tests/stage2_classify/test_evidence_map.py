@@ -51,7 +51,7 @@ def test_evidence_lies_where_it_was_seen() -> None:
     network = Bright()
     one = Predictor(network, ClassifySettings(), np.full(8, 0.5), "", torch.device("cpu"))
     even = np.full(7, 0.5)
-    evidence = evidence_of([one.look(crops, flip=True)], crops, even)
+    evidence = evidence_of([one.look(crops, augmented=True)], crops, even)
     assert network.passes == 2  # of the crops and their mirror images, and none for the map
     found = evidence.on(scan)
     assert found.grid.matches(scan) and 0.6 < found.array.max() <= 1
@@ -61,7 +61,7 @@ def test_evidence_lies_where_it_was_seen() -> None:
     assert list(evidence.peaks) == ["C4"] and evidence.peaks["C4"].value > 0.99
     assert np.linalg.norm(evidence.peaks["C4"].place - white) < 1.8  # half the diagonal of a block of 2 mm
     empty = Crops(images, np.zeros(7, bool), affines, None, {})
-    nothing = evidence_of([one.look(empty, flip=True)], empty, even)
+    nothing = evidence_of([one.look(empty, augmented=True)], empty, even)
     assert nothing.on(scan).array.max() == 0 and nothing.peaks == {}
     naive = ClassifySettings(network={"kind": "naive"})
     other = Predictor(Bright(), naive, np.full(8, 0.5), "", torch.device("cpu"))
@@ -111,7 +111,7 @@ def test_a_map_is_what_the_encoder_alone_sees_in_the_crops_as_they_are(top_place
     expected, seen = [], []
     for seed in (0, 1):
         network = build(settings.network, torch.full((8,), 0.1), seed).eval()
-        seen.append(Predictor(network, settings, np.full(8, 0.1), "", torch.device("cpu")).look(crops, flip=True))
+        seen.append(Predictor(network, settings, np.full(8, 0.1), "", torch.device("cpu")).look(crops, augmented=True))
         with torch.inference_mode():
             batch = {"images": torch.from_numpy(images[present]).float() / 255, "mask_seen": torch.ones(2)}
             alone = network.encoder(batch)

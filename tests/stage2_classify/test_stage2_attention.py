@@ -90,10 +90,10 @@ def test_every_vertebra_of_a_study_has_its_own_map():
 
 def test_the_real_network_is_looked_into_and_left_as_it_was():
     predictor_ = predictor()
-    before = predictor_.logits(study(), flip=False)
+    before = predictor_.logits(study(), augmented=False)
     attention = attend([predictor_, predictor_], study())
     assert attention.vertebra_mask[2].any() and not attention.vertebra_mask[0].any()
-    assert np.array_equal(predictor_.logits(study(), flip=False), before)
+    assert np.array_equal(predictor_.logits(study(), augmented=False), before)
     assert not predictor_.network.encoder.joined._forward_hooks
 
 

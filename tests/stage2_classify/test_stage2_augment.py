@@ -105,10 +105,15 @@ def example(uid: str, seed: int, boxes: bool, shape: tuple[int, int, int] = (16,
     return Example(uid, crops, np.zeros(8, np.float32))
 
 
-def test_the_mirror_image_of_a_study_is_its_left_for_its_right() -> None:
+def test_the_other_view_of_a_study_is_its_left_for_its_right_two_cells_aside() -> None:
     crops = example("a", 0, False).crops
-    assert torch.equal(as_batch(crops, flip=True)["images"][0], as_batch(crops)["images"][0].flip(2))
-    assert np.array_equal(as_batch(crops, flip=True)["images"][0, 3, 0].numpy() * 255, crops.images[3, 0, ::-1])
+    plain, other = (as_batch(crops, augmented)["images"][0] for augmented in (False, True))
+    assert other.shape == plain.shape == (7, 2, 16, 12, 8)
+    assert torch.equal(other[:, :, :-2, :-2, :-2], plain.flip(2)[:, :, 2:, 2:, 2:])
+    for axis in (2, 3, 4):  # beyond the far border there is nothing: the border again
+        last = other.select(axis, -1)
+        assert torch.equal(last, other.select(axis, -2)) and torch.equal(last, other.select(axis, -3))
+    assert np.array_equal(other[3, 0, 0, 0, 0] * 255, crops.images[3, 0, -3, 2, 2])
 
 
 def test_every_study_once_in_an_epoch_each_epoch_in_another_order() -> None:
