@@ -14,6 +14,7 @@ from torch.nn import functional
 from common.errors import ConfigError
 from common.labels import CLASS_NAMES
 from stage1_segment.network_input import PREVIOUS_PASS_SCALE
+from stage1_segment.on_cpu import Convolution, InstanceNorm, convolved_at_twice, predicts
 from stage1_segment.settings import NetworkSettings
 
 LEVEL_COUNT = len(CLASS_NAMES) - 1
@@ -29,11 +30,11 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, channels: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
         super().__init__()
-        self.conv1 = nn.Conv3d(inputs, channels, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.InstanceNorm3d(channels, affine=True)
+        self.conv1 = Convolution(inputs, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = InstanceNorm(channels, affine=True)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.InstanceNorm3d(channels, affine=True)
+        self.conv2 = Convolution(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = InstanceNorm(channels, affine=True)
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,6 +68,8 @@ class DecoderBlock(nn.Module):
         self.conv1, self.conv2 = _convolution(inputs, channels), _convolution(channels, channels)
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        if skip is None and predicts(x):
+            return self.conv2(self.conv1[1:](convolved_at_twice(x, self.conv1.get_parameter("0.weight"))))
         x = functional.interpolate(x, scale_factor=2, mode="nearest")
         return self.conv2(self.conv1(x if skip is None else torch.cat([x, skip], dim=1)))
 
@@ -91,15 +94,15 @@ class Decoder(nn.Module):
 
 def _convolution(inputs: int, channels: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv3d(inputs, channels, 3, stride=stride, padding=1, bias=False),
-        nn.InstanceNorm3d(channels, affine=True),
+        Convolution(inputs, channels, 3, stride=stride, padding=1, bias=False),
+        InstanceNorm(channels, affine=True),
         nn.ReLU(inplace=True),
     )
 
 
 def _stage(before: int, width: int, blocks: int) -> nn.Sequential:
     shortcut = nn.Sequential(
-        nn.Conv3d(before, width, 1, stride=2, bias=False), nn.InstanceNorm3d(width, affine=True)
+        Convolution(before, width, 1, stride=2, bias=False), InstanceNorm(width, affine=True)
     )
     rest = [ResidualBlock(width, width) for _ in range(blocks - 1)]
     return nn.Sequential(ResidualBlock(before, width, 2, shortcut), *rest)
@@ -117,7 +120,7 @@ class TwoPassUnet(nn.Module):
         self.encoder = Encoder(INPUTS, settings.channels, settings.blocks)
         self.decoder = Decoder(settings.channels, settings.decoder_channels)
         self.detail = _convolution(INPUTS, DETAIL)
-        self.head = nn.Conv3d(settings.decoder_channels[-1] + DETAIL, len(CLASS_NAMES), 3, padding=1)
+        self.head = Convolution(settings.decoder_channels[-1] + DETAIL, len(CLASS_NAMES), 3, padding=1)
         self.trust = nn.Parameter(torch.tensor(2.0))
 
     def forward(self, image: Tensor) -> Tensor:
