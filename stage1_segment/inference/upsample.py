@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional
 
 from common.labels import BACKGROUND
 from common.masks.values import TOUCHING
@@ -46,9 +45,9 @@ class Border:
         beyond = torch.from_numpy(~ndimage.binary_dilation(vertebrae, TOUCHING)) * weight
         return cls(ct, (SOFT_HU + shell) / 2, 0.2 * shell, weight, beyond)
 
-    def logits(self, at: slice) -> Tensor:
-        """(z, X, Y) float32 of the slices `at`: how far HU speak against bone, `-weight..weight`."""
-        hu = torch.from_numpy(np.ascontiguousarray(self.ct[..., at]).astype(np.float32, copy=False)).permute(2, 0, 1)
+    def logits(self, x: slice, y: slice, z: slice) -> Tensor:
+        """(Z, X, Y) float32 of these voxels: how far HU speak against bone, `-weight..weight`."""
+        hu = torch.from_numpy(np.ascontiguousarray(self.ct[x, y, z].transpose(2, 0, 1)).astype(np.float32, copy=False))
         return ((self.half - hu) / self.width).clamp_(-1, 1).mul_(self.weight)
 
 
@@ -57,22 +56,33 @@ def upsampled_labels(
 ) -> np.ndarray:
     """The likeliest class of logits (C, x, y, z) upsampled linearly to `shape`, faces aligned; uint8. With a `border`,
     whose CT has that shape, the background's logits are changed by what the HU say. `slab` slices along z at a time, by
-    default as many as hold `SLAB` logits: nine times a whole scan wouldn't fit a small machine."""
+    default as many as hold `SLAB` logits: nine times a whole scan wouldn't fit a small machine. Of each slab only the
+    box and the classes are looked at that may be other than background: between places where it is the likeliest
+    whatever HU say, it is so, too."""
     nx, ny, nz = (int(n) for n in shape)
     slab = slab or max(SLAB // (len(logits) * nx * ny), 1)
-    labels = np.empty((nx, ny, nz), np.uint8)
-    low, high, part = _linear(logits.shape[3], nz, logits.device)
+    labels = np.full((nx, ny, nz), BACKGROUND, np.uint8)
+    along_x, along_y, along_z = (_linear(old, new, logits.device) for old, new in zip(logits.shape[1:], (nx, ny, nz)))
     if border is not None:
         logits = logits.clone()
         logits[BACKGROUND] += border.beyond.to(logits.device)
+    may_win = logits > logits[BACKGROUND] - (0 if border is None else border.weight)
     for begin in range(0, nz, slab):
-        at = slice(begin, min(begin + slab, nz))
-        piece = logits[..., low[at]] * (1 - part[at]) + logits[..., high[at]] * part[at]
-        piece = piece.permute(3, 0, 1, 2)  # z becomes the batch: the rest is two-dimensional
-        piece = functional.interpolate(piece, size=(nx, ny), mode="bilinear", align_corners=False)
+        z = slice(begin, min(begin + slab, nz))
+        part_z, near_z = _part(along_z, z)
+        seen = may_win[..., near_z].any(dim=3)
+        seen[BACKGROUND] = False
+        classes = torch.cat([torch.tensor([BACKGROUND]), seen.any(dim=2).any(dim=1).nonzero().flatten().cpu()])
+        if len(classes) == 1:
+            continue
+        x, y = (_reached(along, seen.any(dim=0).any(dim=over)) for along, over in ((along_x, 1), (along_y, 0)))
+        (part_x, near_x), (part_y, near_y) = _part(along_x, x), _part(along_y, y)
+        piece = logits[:, near_x, near_y, near_z][classes].permute(3, 0, 1, 2)  # z becomes the batch
+        piece = (part_z @ piece.flatten(1)).unflatten(1, piece.shape[1:])
+        piece = part_x @ piece @ part_y.T
         if border is not None:
-            piece[:, BACKGROUND] += border.logits(at).to(piece.device)
-        labels[..., at] = _likeliest(piece).permute(1, 2, 0).cpu().numpy()
+            piece[:, 0] += border.logits(x, y, z).to(piece.device)
+        labels[x, y, z] = classes.numpy().astype(np.uint8)[_likeliest(piece).cpu().numpy()].transpose(1, 2, 0)
     return labels
 
 
@@ -86,8 +96,23 @@ def _likeliest(logits: Tensor) -> Tensor:
     return labels
 
 
-def _linear(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Lower and upper neighbour and the upper one's weight, of `new` cells over the extent of `old` ones."""
+def _linear(old: int, new: int, device: torch.device) -> Tensor:
+    """(new, old): what each of `old` cells weighs in each of `new` ones over the same extent."""
     position = ((torch.arange(new, device=device) + 0.5) * old / new - 0.5).clamp(0, old - 1)
-    low = position.floor().long()
-    return low, (low + 1).clamp(max=old - 1), position - low
+    return (1 - (position[:, None] - torch.arange(old, device=device)).abs()).clamp(min=0)
+
+
+def _part(weights: Tensor, new: slice) -> tuple[Tensor, slice]:
+    """The weights of the old cells that the `new` ones are made of, and which these are."""
+    old = _extent(weights[new].any(dim=0))
+    return weights[new, old], old
+
+
+def _reached(weights: Tensor, old: Tensor) -> slice:
+    """The new cells from the first to the last that old ones (old,) bool are part of."""
+    return _extent(weights[:, old].any(dim=1))
+
+
+def _extent(places: Tensor) -> slice:
+    found = places.nonzero()
+    return slice(int(found[0]), int(found[-1]) + 1)

@@ -131,6 +131,26 @@ def test_enlarged_labels_by_hand() -> None:
     assert upsampled_labels(logits, np.array([1, 1, 8]), slab=3).ravel().tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("with_hu", [False, True])
+@pytest.mark.parametrize("shape", [(13, 15, 21), (6, 7, 30), (5, 9, 4)])
+def test_enlarging_only_what_may_have_a_name_misses_nothing(shape: tuple[int, int, int], with_hu: bool) -> None:
+    rng = np.random.default_rng(5)
+    logits = torch.from_numpy(rng.normal(0, 3, (4, 6, 7, 8))).float()
+    logits[0] += 8  # three classes here and there, two of them in few places, one near an edge
+    logits[1, 2:4, 3, 1:6], logits[2, 4, 5:, 6], logits[3, 0, 0, 0] = 9.0, 12.0, 9.0
+    hu = rng.normal(300, 300, shape).astype(np.float32)
+    beyond = torch.from_numpy(rng.random((6, 7, 8)) < 0.2) * 4.0
+    border = Border(hu, half=370.0, width=90.0, weight=4.0, beyond=beyond) if with_hu else None
+    plain = torch.nn.functional.interpolate(
+        (logits + (torch.eye(4)[0].view(4, 1, 1, 1) * beyond if with_hu else 0))[None], shape, mode="trilinear"
+    )[0]
+    if with_hu:
+        plain[0] += torch.from_numpy(((370 - hu) / 90).clip(-1, 1) * 4)
+    found = upsampled_labels(logits, np.array(shape), border, slab=4)
+    assert found.dtype == np.uint8 and np.array_equal(found, plain.argmax(dim=0).numpy())
+    assert len(np.unique(found)) > 1
+
+
 def column(levels: list[int], gap: int = 17) -> np.ndarray:
     """Blocks of 14 x 14 x 12 voxels (2352 mm3 at 1 mm), the first on top, every `gap` voxels."""
     mask = np.zeros((40, 40, 20 + gap * len(levels)), np.uint8)
