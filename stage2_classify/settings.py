@@ -48,6 +48,11 @@ class GroundSettings(Settings):
     """So many of the cohort's own studies without a fracture serve as well, for a fold of those that it learns from."""
     variants: int = Field(100, ge=1)
     """How often each scan is rescanned, every time turned, stretched and broken in another way."""
+    synthetic: Path | None = None
+    """A folder like `folder` of healthy synthetic necks (common.phantom.bank.healthy_scans), to stand beside the
+    others; None: there are none."""
+    synthetic_variants: int = Field(20, ge=1)
+    """How often each of these is rescanned."""
     share: float = Field(0.7, ge=0, le=1)
     """Part of the encoder's patches that come from these; the others from the cohort."""
     compression: float = Field(0.1, ge=0, le=1)

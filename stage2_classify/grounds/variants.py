@@ -29,15 +29,17 @@ from stage2_classify.settings import ClassifySettings
 
 @dataclass(frozen=True)
 class Ground:
-    """A healthy scan (DICOM folder, zip, NIfTI ...) and its mask, whose values follow `scheme`."""
+    """A healthy scan (DICOM folder, zip, NIfTI ...) and its mask, whose values follow `scheme`; `variants`: how often
+    it is rescanned."""
 
     name: str
     scan: Path
     mask: Path
     scheme: str
+    variants: int = 1
 
 
-def grounds_in(folder: Path, scheme: str) -> list[Ground]:
+def grounds_in(folder: Path, scheme: str, variants: int = 1) -> list[Ground]:
     """The scans in FOLDER/scans with the masks of their names in FOLDER/masks. Raises DatasetError when there is none,
     or one lacks its mask."""
     scans = sorted(p for p in (folder / "scans").glob("*") if p.is_dir() or p.suffix == ".zip" or is_image_file(p))
@@ -48,7 +50,7 @@ def grounds_in(folder: Path, scheme: str) -> list[Ground]:
         mask = next((path for path in masks if path.exists()), None)
         if mask is None:
             raise DatasetError(f"{scan}: no mask {masks[1]}; make it with `stage1_segment predict -i {scan} -o ...`")
-        found.append(Ground(name, scan, mask, scheme))
+        found.append(Ground(name, scan, mask, scheme, variants))
     if not found:
         raise DatasetError(f"{folder / 'scans'}: no scan; put healthy scans there, their masks into {folder / 'masks'}")
     return found
@@ -57,14 +59,14 @@ def grounds_in(folder: Path, scheme: str) -> list[Ground]:
 def make_variants(
     grounds: list[Ground], data: DataSettings, settings: ClassifySettings
 ) -> tuple[list[Path], dict[str, str]]:
-    """`grounds.variants` files of each ground, those that aren't current made in `data.workers` processes; returns the
-    files, and name -> error of what failed."""
+    """`variants` files of each ground, those that aren't current made in `data.workers` processes; returns the files,
+    and name -> error of what failed."""
     provenances = {
         _path(data, ground, number): _provenance(ground, number, settings)
         for ground in grounds
-        for number in range(settings.grounds.variants)
+        for number in range(ground.variants)
     }
-    of_file = {_path(data, ground, n): ground for ground in grounds for n in range(settings.grounds.variants)}
+    of_file = {_path(data, ground, n): ground for ground in grounds for n in range(ground.variants)}
     due = {path: p for path, p in provenances.items() if not store.is_current(path, p, GROUNDS)}
     jobs = {str(path): (path, of_file[path], settings, provenance) for path, provenance in due.items()}
     failed: dict[str, str] = {}
@@ -74,9 +76,9 @@ def make_variants(
     return [path for path in provenances if str(path) not in failed], failed
 
 
-def paths(grounds: list[Ground], data: DataSettings, settings: ClassifySettings) -> list[Path]:
+def paths(grounds: list[Ground], data: DataSettings) -> list[Path]:
     """The files of the grounds, whether or not they are made."""
-    return [_path(data, ground, number) for ground in grounds for number in range(settings.grounds.variants)]
+    return [_path(data, ground, number) for ground in grounds for number in range(ground.variants)]
 
 
 def broken_levels(crops: crop_files.Crops) -> np.ndarray:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from common.config import DataSettings
 from common.dataset.competition import Competition
-from common.errors import NothingFound
+from common.errors import DatasetError, NothingFound
 from common.labels import TARGETS
 from common.outputs import store
 from common.outputs.notices import tell
@@ -35,17 +35,18 @@ def make_for_folds(
 ) -> tuple[dict[int, list[Path]], dict[str, str]]:
     """Fold -> the files of its encoder's grounds, and name -> error of those that failed. `learned`: fold -> the labels
     of its training studies; `grounds.negatives` are of these alone. Raises DatasetError, ConfigError."""
-    if not _in_folds(settings) and (settings.grounds.folder is not None or settings.grounds.negatives):
+    named = settings.grounds.folder is not None or settings.grounds.synthetic is not None or settings.grounds.negatives
+    if named and not _in_folds(settings):
         tell("grounds", ["not used: no encoder is trained, or its labels are shuffled"])
     of_fold = {fold: _of_fold(labels, data, settings) for fold, labels in learned.items()}
     each = {ground.name: ground for grounds in of_fold.values() for ground in grounds}
     made, failed = _make(list(each.values()), data, settings)
-    return {fold: [path for path in paths(of_fold[fold], data, settings) if path in made] for fold in learned}, failed
+    return {fold: [path for path in paths(of_fold[fold], data) if path in made] for fold in learned}, failed
 
 
 def fold_provenance(learned: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> dict[str, Any]:
     """`provenance` of a fold's grounds, `learned`: the labels of its training studies. Raises DatasetError."""
-    return provenance(paths(_of_fold(learned, data, settings), data, settings))
+    return provenance(paths(_of_fold(learned, data, settings), data))
 
 
 def _of_fold(learned: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> list[Ground]:
@@ -90,9 +91,13 @@ def provenance(files: list[Path]) -> dict[str, Any]:
 
 def _named(labels: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> list[Ground]:
     """The grounds that the settings name, negatives among the studies of `labels`."""
-    folder, negatives = settings.grounds.folder, settings.grounds.negatives
-    grounds = [] if folder is None else grounds_in(folder, settings.grounds.scheme)
-    return grounds + (_negatives(labels, data, settings) if negatives else [])
+    of = settings.grounds
+    grounds = [] if of.folder is None else grounds_in(of.folder, of.scheme, of.variants)
+    synthetic = [] if of.synthetic is None else grounds_in(of.synthetic, "merged", of.synthetic_variants)
+    names = {ground.name for ground in grounds}
+    if twice := sorted(ground.name for ground in synthetic if ground.name in names):
+        raise DatasetError(f"{of.synthetic}: {twice[0]} is in {of.folder}, too; each scan needs a name of its own")
+    return grounds + synthetic + (_negatives(labels, data, settings) if of.negatives else [])
 
 
 def _negatives(labels: pd.DataFrame, data: DataSettings, settings: ClassifySettings) -> list[Ground]:
@@ -103,5 +108,6 @@ def _negatives(labels: pd.DataFrame, data: DataSettings, settings: ClassifySetti
         if len(found) == settings.grounds.negatives:
             break
         with suppress(NothingFound):
-            found.append(Ground(uid, competition.images(uid), masks.path(uid), masks.scheme))
+            path = competition.images(uid), masks.path(uid)
+            found.append(Ground(uid, *path, masks.scheme, settings.grounds.variants))
     return found

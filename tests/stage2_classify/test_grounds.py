@@ -1,5 +1,6 @@
 """Fractures drawn into real bone: what is drawn, where it is said to be, and the files of it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from stage2_classify.grounds.rescan import BROKEN, STEEPEST, _at_bent, _bend_mm,
 from stage2_classify.grounds.variants import broken_levels, grounds_in, make_variants
 from stage2_classify.pretrained.encoder import load_encoder
 from stage2_classify.settings import ClassifySettings, CropSettings, GroundSettings
+from stage2_classify.training import ground_examples
 from stage2_classify.training.pretrain import pretrain
 
 BONE_HU, TISSUE_HU = 600.0, 50.0
@@ -251,7 +253,7 @@ def test_a_folder_without_scans_or_masks_says_what_is_missing(tmp_path: Path, fo
 def test_variants_are_made_once_and_again_when_the_mask_changes(tmp_path: Path, folder: Path) -> None:
     data = DataSettings(root=tmp_path, run=tmp_path / "run", workers=0)
     settings = settings_of(folder)
-    grounds = grounds_in(folder, "merged")
+    grounds = grounds_in(folder, "merged", 2)
     files, failed = make_variants(grounds, data, settings)
     assert len(files) == 2 and not failed
     made_at = [path.stat().st_mtime_ns for path in files]
@@ -263,6 +265,23 @@ def test_variants_are_made_once_and_again_when_the_mask_changes(tmp_path: Path, 
     make_variants(grounds, data, settings)
     assert [path.stat().st_mtime_ns for path in files] != made_at
     assert not crop_files.load(files[0]).present.any()
+
+
+def test_synthetic_necks_stand_beside_real_ones_each_as_often_as_it_says(tmp_path: Path, folder: Path) -> None:
+    data = DataSettings(root=tmp_path, run=tmp_path / "run", workers=0)
+    settings = settings_of(folder)
+    other = shutil.copytree(folder, tmp_path / "synthetic")
+    both = {"folder": folder, "synthetic": other, "synthetic_variants": 3}
+    of = settings.model_copy(update={"grounds": settings.grounds.model_copy(update=both)})
+    with pytest.raises(DatasetError, match=r"synthetic: anna is in .*; each scan needs a name of its own"):
+        ground_examples.make(data, of)
+    for path in other.glob("*/anna*"):
+        path.rename(path.with_name(path.name.replace("anna", "drawn")))
+    files, failed = ground_examples.make(data, of)
+    assert [f"{path.parent.name}/{path.stem}" for path in files] == [
+        "anna/0000", "anna/0001", "drawn/0000", "drawn/0001", "drawn/0002",
+    ]  # fmt: skip
+    assert not failed and len(ground_examples.load(files)) == 5
 
 
 def test_an_encoder_learns_from_grounds_alone(tmp_path: Path, folder: Path) -> None:
