@@ -94,8 +94,11 @@ def _fill_beyond(found: np.ndarray, old_shape: tuple[int, ...], matrix: np.ndarr
     index = np.ogrid[tuple(slice(0, n) for n in found.shape)]
     for axis, count in enumerate(old_shape):
         if ends[axis].min() < -ROUNDING or ends[axis].max() > count - 1 + ROUNDING:
-            at = sum(step * along for step, along in zip(matrix[axis, :3], index) if step) + matrix[axis, 3]
-            found[np.broadcast_to((at < -ROUNDING) | (at > count - 1 + ROUNDING), found.shape)] = fill
+            # From the shortest of them on: only the last sum is as large as what was found.
+            at = sum((step * along for step, along in zip(matrix[axis, :3], index) if step), matrix[axis, 3])
+            beyond = at < -ROUNDING
+            beyond |= at > count - 1 + ROUNDING
+            found[np.broadcast_to(beyond, found.shape)] = fill
 
 
 def grid_at_spacing(grid: Grid, spacing: float | np.ndarray) -> Grid:

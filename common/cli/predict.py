@@ -24,7 +24,7 @@ from common.page.from_folder import IMPORTED_FOR as FOR_PAGE
 from common.page.from_folder import NAME as PAGE
 from common.page.from_folder import Early, show_early, write_page
 from common.workers.ahead import imports_ahead
-from common.workers.memory import keep_memory
+from common.workers.memory import keep_memory, look_rarely
 from common.writing.outputs import IMPORTED_FOR as FOR_OUTPUTS
 from common.writing.outputs import USUAL, Asked, check_outputs, write_outputs
 
@@ -61,6 +61,7 @@ def main(words: Sequence[str]) -> int:
     request = Request(**given, correction=correction, words=told)
     check_outputs(request.study, request.outputs)
     keep_memory()
+    look_rarely()
     request = _as_before(request)
     with imports_ahead(_imported_later(request, steps.values())) as begin, ThreadPoolExecutor(1) as beside:
         # Whoever reads the study has imported what it needs before.

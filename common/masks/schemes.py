@@ -87,9 +87,13 @@ def unexpected(values: Iterable[int], scheme: str) -> list[int]:
 
 
 def to_ours(whole: np.ndarray, scheme: str) -> np.ndarray:
-    """Values of a scheme, none of them unexpected -> uint8 values of common.labels, the same shape."""
+    """Values of a scheme, none of them unexpected -> uint8 values of common.labels, the same shape; the array itself
+    where these are the scheme's own."""
+    named = known(scheme)
+    if whole.dtype == np.uint8 and named == {n: n for n in range(len(named))} and whole.max(initial=0) < len(named):
+        return whole
     table = np.zeros(256, np.uint8)
-    for value, ours in known(scheme).items():
+    for value, ours in named.items():
         table[value] = ours
     return translate(whole, table)
 

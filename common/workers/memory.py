@@ -1,6 +1,8 @@
-"""Memory that a process was given, kept for what it makes next: the system takes long to give new pages."""
+"""Memory of a process that does one thing and ends: what it was given is kept for what it makes next, as the system
+takes long to give new pages, and unused objects are looked for rarely."""
 
 import ctypes
+import gc
 from contextlib import suppress
 
 LARGEST, KEPT = 2**25, 2**28
@@ -9,6 +11,9 @@ AT_START = {"MALLOC_MMAP_THRESHOLD_": str(LARGEST), "MALLOC_TRIM_THRESHOLD_": st
 """Tells glibc the same by the environment, for processes that are started."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
+OBJECTS = 50_000
+"""New ones after which those are looked for that only refer to each other. Python's 700 are made many times over by
+importing torch alone."""
 
 
 def keep_memory() -> None:
@@ -17,3 +22,8 @@ def keep_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_THRESHOLD, LARGEST)
         mallopt(M_TRIM_THRESHOLD, KEPT)
+
+
+def look_rarely() -> None:
+    """For this process: unused objects that refer to each other are looked for after `OBJECTS` new ones."""
+    gc.set_threshold(OBJECTS)

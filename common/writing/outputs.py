@@ -10,6 +10,7 @@ from common.corrections.correction import corrections_beside
 from common.errors import ConfigError, StudyError
 from common.image_names import is_image_file
 from common.labels import LEVEL_IDS
+from common.masks.values import boxes_of
 from common.operating_point import operating_point, suspected_levels
 from common.outputs import store
 from common.outputs.notices import tell
@@ -55,7 +56,8 @@ class Made:
     @property
     def in_view(self) -> list[str]:
         """The levels that the mask holds."""
-        return [level for level, value in LEVEL_IDS.items() if (self.mask.array == value).any()]
+        boxes = boxes_of(self.mask.array, max(LEVEL_IDS.values()))
+        return [level for level, value in LEVEL_IDS.items() if boxes[value - 1] is not None]
 
 
 def check_outputs(study: Path, names: Sequence[str] | None) -> None:

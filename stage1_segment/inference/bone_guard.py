@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
-from common.masks.values import TOUCHING
+from common.masks.values import TOUCHING, boxes_of
 
 LEAST_HU = 100.0
 """Mean of a spine, its marrow and its partial volumes with it; soft tissue has 80 at most."""
@@ -45,7 +45,7 @@ def bone_alone(labels: np.ndarray, hu: np.ndarray, min_sd_hu: float) -> tuple[np
     of them has HU of a smaller standard deviation than `min_sd_hu`: no bone has, so that the others only look like
     vertebrae. And what that changed, a sentence each."""
     levels = range(1, THORACIC)
-    boxes = dict(zip(levels, ndimage.find_objects(labels, max_label=THORACIC - 1)))
+    boxes = dict(zip(levels, boxes_of(labels, THORACIC - 1)))
     seen = [level for level in levels if boxes[level] is not None]
     flat = [v for v in seen if hu[boxes[v]][labels[boxes[v]] == v].std(dtype=np.float64) < min_sd_hu]
     if not flat:

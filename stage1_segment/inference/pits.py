@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from common.labels import THORACIC
+from common.masks.values import boxes_of
 
 REACH_MM = 0.8
 """Pits up to twice as wide are closed."""
@@ -15,7 +16,7 @@ def closed(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     outside; a canal is open at both ends and stays."""
     steps = max(round(REACH_MM / float(spacing.min())), 1)
     result = labels.copy()
-    for label, box in enumerate(ndimage.find_objects(labels, max_label=THORACIC), start=1):
+    for label, box in enumerate(boxes_of(labels, THORACIC), start=1):
         if box is None:
             continue
         bone = np.pad(labels[box] == label, steps + 1)  # a closing needs room, and outside must be in one piece

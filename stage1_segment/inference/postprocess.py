@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
-from common.masks.values import TOUCHING, translate
+from common.masks.values import TOUCHING, boxes_of, translate
 from stage1_segment.settings import PostprocessSettings
 
 PITCH_MM = 17.0
@@ -77,7 +77,7 @@ def postprocess(
 
 def find_pieces(mask: np.ndarray, spacing: np.ndarray) -> list[Piece]:
     """The connected pieces (26 neighbours) of each label in turn, its largest first."""
-    boxes = enumerate(ndimage.find_objects(mask, max_label=THORACIC), start=1)
+    boxes = enumerate(boxes_of(mask, THORACIC), start=1)
     return [piece for label, box in boxes if box is not None for piece in _pieces_of(mask, label, box, spacing)]
 
 

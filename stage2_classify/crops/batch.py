@@ -12,7 +12,7 @@ MOVED = 2
 def as_batch(crops: Crops, augmented: bool = False) -> dict[str, Tensor]:
     """A study as a batch of one; `augmented`: its `other_view`."""
     images = torch.from_numpy(crops.images)
-    images = (other_view(images) if augmented else images).unsqueeze(0).float() / 255
+    images = (other_view(images) if augmented else images).unsqueeze(0).float().div_(255)
     return {
         "images": images,
         "present": torch.from_numpy(crops.present).unsqueeze(0),

@@ -83,4 +83,4 @@ def _add(found: np.ndarray, grid: Grid, heat: Volume) -> None:
     affine[:3, 3] = grid.to_world(start)
     n, m, k = (int(value) for value in stop - start)
     window = tuple(slice(int(a), int(b)) for a, b in zip(start, stop))
-    found[window] = np.maximum(found[window], resample(heat, Grid((n, m, k), affine), fill=0).array)
+    np.maximum(found[window], resample(heat, Grid((n, m, k), affine), fill=0).array, out=found[window])

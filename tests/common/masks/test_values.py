@@ -5,6 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from common.masks.schemes import to_ours
 from common.masks.values import boxes_of
 
 
@@ -21,3 +22,10 @@ def test_boxes_in_any_order_of_memory(order: tuple[int, int, int], flipped: tupl
     assert boxes_of(mask) == [one, None, three]
     assert boxes_of(mask, 2) == [one, None] and boxes_of(mask, 4) == [one, None, three, None]
     assert boxes_of(np.zeros((5, 6, 7), np.uint8)) == []
+
+
+def test_a_scheme_s_own_values_stay_what_they_are_and_others_are_nothing() -> None:
+    ours = np.arange(9, dtype=np.uint8).reshape(3, 3, 1)
+    assert to_ours(ours, "merged") is ours
+    assert to_ours(ours + np.uint8(2), "merged").ravel().tolist() == [2, 3, 4, 5, 6, 7, 8, 0, 0]
+    assert to_ours(ours, "totalsegmentator").max() == 0

@@ -1,4 +1,4 @@
-"""Memory that a process keeps instead of giving it back."""
+"""Memory that a process keeps instead of giving it back, and unused objects that it looks for rarely."""
 
 import platform
 import subprocess
@@ -31,3 +31,23 @@ def new_pages(how: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what other libraries do is their business")
 def test_what_was_given_once_is_used_again() -> None:
     assert new_pages("kept") < 1000 < new_pages("not")
+
+
+def test_unused_objects_are_looked_for_rarely_and_found() -> None:
+    """100,000 new lists, each within itself: the first 50,000 are gone by then."""
+    work = """
+import gc
+from common.workers.memory import look_rarely
+look_rarely()
+before = gc.get_stats()[0]
+for _ in range(100_000):
+    one = []
+    one.append(one)
+after = gc.get_stats()[0]
+print(after["collections"] - before["collections"], after["collected"] - before["collected"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", work], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
+    )
+    rounds, found = map(int, done.stdout.split())
+    assert 1 <= rounds <= 3 and found >= 49_000
