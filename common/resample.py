@@ -47,15 +47,14 @@ def resample(volume: Volume, grid: Grid, order: int = 1, fill: float = AIR_HU) -
     if order > 0:
         volume = averaged_for(volume, grid)
     matrix = np.linalg.inv(volume.affine) @ grid.affine
-    if order > 0:
-        return Volume(linear(volume.array, matrix, grid.shape, fill), grid.affine, volume.notices)
     if np.abs(matrix[:3, :3] - np.diag(np.diag(matrix[:3, :3]))).max() < 1e-6:
-        scale, offset = np.diag(matrix[:3, :3]), matrix[:3, 3]
+        array = along_axes(volume.array, np.diag(matrix), matrix[:3, 3], grid.shape, order, fill)
+    elif order > 0:
+        array = linear(volume.array, matrix, grid.shape, fill)
     else:
-        scale, offset = matrix[:3, :3], matrix[:3, 3]
-    array = ndimage.affine_transform(  # its grid-constant reaches to the outer half of the last voxels
-        volume.array, scale, offset, output_shape=grid.shape, order=0, mode="grid-constant", cval=fill
-    )
+        array = ndimage.affine_transform(  # its grid-constant reaches to the outer half of the last voxels
+            volume.array, matrix, output_shape=grid.shape, order=0, mode="grid-constant", cval=fill
+        )
     return Volume(array, grid.affine, volume.notices)
 
 
@@ -63,6 +62,47 @@ def averaged_for(volume: Volume, grid: Grid) -> Volume:
     """The volume, float32, by block means where `grid` is coarser by two or more, so that nothing aliases on it."""
     step = np.linalg.norm(np.linalg.inv(volume.affine[:3, :3]) @ grid.affine[:3, :3], axis=1)
     return shrink(volume, np.floor(step + 1e-6).astype(int))
+
+
+def along_axes(
+    array: np.ndarray, scale: np.ndarray, offset: np.ndarray, shape: tuple[int, int, int], order: int, fill: float
+) -> np.ndarray:
+    """`array` (X, Y, Z) at the places `scale` (3,) * index + `offset` (3,) for the indices of `shape`, in its own type
+    and order of memory: order 1, of float32, linear, and `fill` beyond the centres of its outermost voxels; order 0 the
+    nearest voxel's, and `fill` beyond their faces. Plane by plane: these stay in the processor's cache."""
+    axes = np.argsort([-abs(step) for step in array.strides], kind="stable")
+    lying = array.transpose(axes)
+    found = np.full([shape[axis] for axis in axes], fill, array.dtype)
+    (inside, *plane), rows, columns = (
+        _neighbours(array.shape[axis], scale[axis] * np.arange(shape[axis]) + offset[axis], order) for axis in axes
+    )
+    target = found[inside, rows[0], columns[0]]
+    for n, (low, high, part) in enumerate(zip(*plane)):
+        if order == 0:
+            target[n] = lying[low][rows[1]][:, columns[1]]
+            continue
+        values = _between(lying[low], lying[high], part)
+        values = _between(values[rows[1]], values[rows[2]], rows[3][:, None])
+        target[n] = _between(values.take(columns[1], 1), values.take(columns[2], 1), columns[3])
+    return found.transpose(np.argsort(axes))
+
+
+def _between(low: np.ndarray, high: np.ndarray, part: np.ndarray) -> np.ndarray:
+    return low + part * (high - low)
+
+
+def _neighbours(count: int, places: np.ndarray, order: int) -> tuple[slice, np.ndarray, np.ndarray, np.ndarray]:
+    """Which of the `places` along an axis of `count` voxels lie inside; of these the voxels below and above, and the
+    upper one's weight; order 0: the nearest voxel twice."""
+    low = np.floor(places + (0.0 if order else 0.5)).astype(int)
+    if order:
+        inside = np.flatnonzero((places >= -ROUNDING) & (places <= count - 1 + ROUNDING))
+    else:
+        inside = np.flatnonzero((low >= 0) & (low < count))
+    low = low[inside].clip(0, count - 1)
+    high = (low + 1).clip(0, count - 1) if order else low
+    part = (places[inside] - low).clip(0, 1).astype(np.float32)
+    return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0), low, high, part
 
 
 def linear(array: np.ndarray, matrix: np.ndarray, shape: tuple[int, int, int], fill: float) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from common.resample import canonical, grid_at_spacing, linear, resample, shrink
+from common.resample import along_axes, canonical, grid_at_spacing, linear, resample, shrink
 from common.volume import Grid, Volume
 
 SAGITTAL = np.array([[0, 0, -2.0, 10], [-0.5, 0, 0, 20], [0, -0.7, 0, 30], [0, 0, 0, 1]])
@@ -187,6 +187,29 @@ def test_linear_is_scipys_to_the_border(matrix: np.ndarray, order: str) -> None:
     assert (expected == -1024).any() and (expected != -1024).any()
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    ("scale", "offset"),
+    [
+        ((0.7, 1.3, 0.5), (0.0, 0.0, 0.0)),
+        ((0.5, 0.5, -0.5), (-0.5, -0.25, 6.0)),
+        ((-1.0, 1.0, 2.0), (10.5, -0.5, 0.25)),
+        ((1.0, 1.0, 1.0), (30.0, 0.0, 0.0)),
+    ],
+)
+def test_along_the_axes_it_is_scipys_to_the_border(scale: tuple, offset: tuple, order: str) -> None:
+    """Half voxels, axes that run the other way, what lies outside, in part and altogether."""
+    array = np.random.default_rng(1).normal(0, 500, (11, 13, 9)).astype(np.float32, order=order)
+    labels = (array > 0).astype(np.uint8)
+    shape, along = (15, 12, 14), (np.array(scale), np.array(offset))
+    linear_one, nearest = along_axes(array, *along, shape, 1, -1024), along_axes(labels, *along, shape, 0, 7)
+    expected = ndimage.affine_transform(array, *along, shape, order=1, cval=-1024)
+    assert linear_one.dtype == np.float32 and linear_one == pytest.approx(expected, abs=1e-3)
+    found = ndimage.affine_transform(labels, *along, shape, order=0, mode="grid-constant", cval=7)
+    assert nearest.dtype == np.uint8 and np.array_equal(nearest, found)
+    assert {array.flags.f_contiguous} == {linear_one.flags.f_contiguous, nearest.flags.f_contiguous}
+
+
 def test_places_on_the_outermost_centres_are_inside() -> None:
     """Whatever rounding makes of them: a third of 3 steps of a third of a voxel is not 1."""
     array = np.arange(1, 28, dtype=np.float32).reshape(3, 3, 3)
@@ -196,6 +219,16 @@ def test_places_on_the_outermost_centres_are_inside() -> None:
     assert found.min() >= 1 - 1e-3 and found[6, 6, 6] == pytest.approx(27)
     third[:3, 3] = -1e-9
     assert linear(array, third, (7, 7, 7), -1024)[0, 0, 0] == pytest.approx(1)
+    for aside in (1e-9, -1e-9):
+        found = along_axes(array, np.full(3, 1 / 3), np.full(3, aside), (7, 7, 7), 1, -1024)
+        assert found[0, 0, 0] == pytest.approx(1) and found[6, 6, 6] == pytest.approx(27)
+
+
+def test_on_tilted_axes_too_the_outermost_voxels_reach_to_their_faces() -> None:
+    mask = Volume(np.ones((3, 3, 3), np.uint8), np.eye(4))
+    for x, expected in ((2.4, 1), (2.6, 0)):
+        affine = tilted(1.0, (x, 1.0, 1.0))
+        assert resample(mask, Grid((1, 1, 1), affine), order=0, fill=0).array.item() == expected
 
 
 def test_shrink_stays_in_single_precision() -> None:
