@@ -3,8 +3,8 @@
 from common.outputs.schema import Schema
 
 CROPS = Schema("crops", 4)
-GROUNDS = Schema("rescanned vertebrae", 4)
-WEIGHTS = Schema("weights of stage 2", 3)
+GROUNDS = Schema("rescanned vertebrae", 5)
+WEIGHTS = Schema("weights of stage 2", 4)
 """Network, samples, augmentation, loss, of the encoder and of the whole: all that a training of the same settings
 depends on in code."""
 PREDICTIONS = Schema("predictions of stage 2", 4)

@@ -67,9 +67,20 @@ def noise_hu(ct: np.ndarray, mask: np.ndarray) -> float:
 def smooth_field(shape: tuple[int, ...], spacing: np.ndarray, cell_mm: float, rng: np.random.Generator) -> np.ndarray:
     """(x, y, z) float32: a random field that varies over `cell_mm`, of standard deviation about 1 at its knots."""
     knots = [max(int(n * mm / cell_mm), 1) + 1 for n, mm in zip(shape, spacing)]
-    coarse = rng.standard_normal(knots, dtype=np.float32)
-    zoom = [(n - 1) / max(m - 1, 1) for n, m in zip(knots, shape)]
-    return ndimage.affine_transform(coarse, zoom, output_shape=shape, order=1, mode="nearest")
+    return between_knots(rng.standard_normal(knots, dtype=np.float32), shape)
+
+
+def between_knots(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(a, b, c) values at knots from one end of each axis to the other -> (x, y, z) float32 at `shape` points, linear
+    between them."""
+    hats = [_hats(points, knots) for points, knots in zip(shape, values.shape)]
+    return np.einsum("xa,yb,zc,abc->xyz", *hats, values.astype(np.float32), optimize=True)
+
+
+def _hats(points: int, knots: int) -> np.ndarray:
+    """(points, knots) float32: how much each knot counts at each point."""
+    away = np.linspace(0, knots - 1, points)[:, None] - np.arange(knots)
+    return np.maximum(1 - np.abs(away), 0).astype(np.float32)
 
 
 def fine_noise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from stage2_classify.crops.cut import COARSE, FAR_MM, coarse_shape
-from stage2_classify.grounds.bone import fine_noise
+from stage2_classify.grounds.bone import between_knots, fine_noise
 
 REACH_MM = 16
 """Half of the window that a synthetic fracture lies in."""
@@ -49,9 +49,9 @@ def add_synthetic_fracture(
     if rng.random() < DISPLACED:
         moved_mm = rng.normal(size=3) * SHIFT_MM * rng.lognormal(-0.45, 0.5)
         opened = max(float(normal @ moved_mm), 0.0)
-        moved = ndimage.shift(np.stack([ct, mask]), [0, *(moved_mm / spacing_mm)], order=1, mode="nearest")
-        part = np.clip(side + 0.5, 0, 1) * np.clip(depth / 4, 0, 1) * np.maximum(mask, moved[1])
-        ct, solid = ct + part * (moved[0] - ct), np.maximum(mask, moved[1])
+        ct_moved, mask_moved = (_moved(volume, moved_mm / spacing_mm) for volume in (ct, mask))
+        solid = np.maximum(mask, mask_moved)
+        ct = ct + np.clip(side + 0.5, 0, 1) * np.clip(depth / 4, 0, 1) * solid * (ct_moved - ct)
     middle, half = opened / 2, (width + opened) / 2
     gap = np.clip((half + spacing_mm / 2 - np.abs(side - middle)) / spacing_mm, 0, min(2 * half / spacing_mm, 1))
     gap = gap * np.clip(depth, 0, 1) * solid
@@ -67,7 +67,18 @@ def add_synthetic_fracture(
 def _roughness(shape: tuple[int, ...], rng: np.random.Generator, spacing_mm: float) -> np.ndarray:
     """A smooth random field in mm: by how much the gap leaves its plane."""
     coarse = rng.normal(0, rng.uniform(0.3, 2.0), [max(int(n * spacing_mm) // 5, 2) for n in shape])
-    return ndimage.zoom(coarse.astype(np.float32), np.array(shape) / coarse.shape, order=1)
+    return between_knots(coarse, shape)
+
+
+def _moved(volume: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """(x, y, z) moved by `cells` (3,) along the axes, linear between cells; its borders are repeated."""
+    for axis, (length, by) in enumerate(zip(volume.shape, cells)):
+        index = np.clip(np.arange(length) - by, 0, length - 1)
+        low = index.astype(int)
+        part = (index - low).astype(np.float32).reshape([-1 if k == axis else 1 for k in range(3)])
+        below, above = volume.take(low, axis), volume.take(np.minimum(low + 1, length - 1), axis)
+        volume = below + part * (above - below)
+    return volume
 
 
 def _noise_of(ct: np.ndarray, mask: np.ndarray) -> float:

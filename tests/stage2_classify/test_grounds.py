@@ -17,7 +17,7 @@ from common.training.task import WEIGHTS
 from common.volume import Grid, Volume
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.cut import FAR_MM, METAL, THICK, cut_study
-from stage2_classify.grounds.bone import Bone
+from stage2_classify.grounds.bone import Bone, between_knots
 from stage2_classify.grounds.clefts import CLEFTS, draw_cleft
 from stage2_classify.grounds.compression import COMPRESSIONS
 from stage2_classify.grounds.fractures import SITES, WIDTH_MM, break_bone
@@ -29,6 +29,7 @@ from stage2_classify.pretrained.encoder import load_encoder
 from stage2_classify.settings import ClassifySettings, CropSettings, GroundSettings
 from stage2_classify.training import ground_examples
 from stage2_classify.training.pretrain import pretrain
+from stage2_classify.training.synthetic_fractures import _moved
 
 BONE_HU, TISSUE_HU = 600.0, 50.0
 
@@ -41,6 +42,19 @@ def block(spacing: float = 0.5, level: str = "C4") -> Bone:
     noise = np.random.default_rng(0).normal(0, 5, mask.shape)
     ct = (TISSUE_HU + (BONE_HU - TISSUE_HU) * mask + noise).astype(np.float32)
     return Bone(ct, mask, np.full(3, spacing), np.eye(3), level)
+
+
+def test_a_field_between_knots_and_a_moved_crop_are_scipy_s() -> None:
+    rng = np.random.default_rng(0)
+    knots = rng.normal(size=(4, 2, 3)).astype(np.float32)
+    zoom = [(m - 1) / (n - 1) for m, n in zip(knots.shape, (17, 9, 12))]
+    expected = ndimage.affine_transform(knots, zoom, output_shape=(17, 9, 12), order=1, mode="nearest")
+    np.testing.assert_allclose(between_knots(knots, (17, 9, 12)), expected, atol=1e-5)
+    assert between_knots(knots[:1], (1, 9, 12)).shape == (1, 9, 12)
+    crop = rng.normal(size=(11, 9, 7)).astype(np.float32)
+    for by in ([1.3, -2.6, 0.0], [-20, 0.5, 2], [3, -1, 0.25]):
+        expected = ndimage.shift(crop, by, order=1, mode="nearest")
+        np.testing.assert_allclose(_moved(crop, np.array(by)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", WIDTH_MM)
