@@ -21,7 +21,7 @@ from stage2_classify.crops.likeness import UNLIKE, unlike
 from stage2_classify.crops.one_study import Mask, crops_of, turn_of
 from stage2_classify.inference.compatibility import check_alike, check_described, read_decision
 from stage2_classify.inference.evidence_map import evidence_of
-from stage2_classify.inference.result import NO_LEVEL, NOT_JUDGED, Result
+from stage2_classify.inference.result import NO_LEVEL, NOT_JUDGED, Result, not_judged
 from stage2_classify.prediction import Prediction
 from stage2_classify.pretrained.encoder import PRETRAINED
 from stage2_classify.settings import ClassifySettings
@@ -103,9 +103,8 @@ class Classifier:
         uid = (study.uid if isinstance(study, Study) else None) or ""
         seen = self._look(crops)
         decided = self._decided(uid, crops, seen)
-        likely = decided.probabilities if decided.calibrated is None else decided.calibrated
         # Of a header that turns the patient, evidence would lie at wrong places.
-        evidence = None if turn_of(mask) else evidence_of(seen, crops, likely[: len(LEVELS)])
+        evidence = None if turn_of(mask) else evidence_of(seen, crops, _of_judged(decided))
         return Result(
             decided,
             self.digests,
@@ -173,6 +172,13 @@ class Classifier:
             answer = moved_alike(answer, before, after, rows)
             notices = (*notices, self.local_map.notice)
         return Prediction(uid, answer[0], flags, after[0], decided.network, notices, decided.calibrated)
+
+
+def _of_judged(decided: Prediction) -> np.ndarray:
+    """(7,): how likely each level's fracture is; 0 where the picture didn't count, so that its evidence isn't shown."""
+    likely = decided.probabilities if decided.calibrated is None else decided.calibrated
+    ignored = not_judged(decided)
+    return np.array([0.0 if level in ignored else likely[row] for row, level in enumerate(LEVELS)])
 
 
 def find_weights(given: Sequence[Path | str]) -> list[Path]:

@@ -31,6 +31,12 @@ NO_LEVEL = "no level in view, prior"
 NOT_JUDGED = "not judged, prior"
 
 
+def not_judged(prediction: Prediction) -> tuple[str, ...]:
+    """The levels in view whose picture didn't count."""
+    flags = prediction.flags
+    return tuple(level for level in LEVELS if any(flag.startswith(NOT_JUDGED) for flag in flags.get(level, ())))
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """What stage 2 says of one study.
@@ -64,8 +70,7 @@ class Result:
     @property
     def not_judged(self) -> tuple[str, ...]:
         """Levels in view whose picture didn't count (`decision.unjudged`): they have what prior and neighbours say."""
-        flags = self.prediction.flags
-        return tuple(level for level in LEVELS if any(flag.startswith(NOT_JUDGED) for flag in flags.get(level, ())))
+        return not_judged(self.prediction)
 
     @property
     def is_prior(self) -> bool:

@@ -1,6 +1,7 @@
 """How an encoder is measured on broken bone, and how that calibrates the network for scans of people."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from stage2_classify.calibration.label_prior import USUAL, prior_of
 from stage2_classify.crops.cut import CUT_OFF, THICK, Crops
 from stage2_classify.evaluation.broken_bone import areas, as_text, false_alarms, measure
 from stage2_classify.grounds.variants import grounds_in
-from stage2_classify.inference.classifier import Classifier
+from stage2_classify.inference.classifier import Classifier, _of_judged
 from stage2_classify.inference.result import NOT_JUDGED
 from stage2_classify.networks import build_encoder
+from stage2_classify.prediction import Prediction
 from stage2_classify.pretrained import for_people
 from stage2_classify.pretrained.encoder import description, load_encoders
 from stage2_classify.settings import ClassifySettings, CropSettings
@@ -166,6 +168,13 @@ def test_a_flagged_level_is_not_judged_and_the_others_are(pretrained: Path) -> N
     assert no_flags == {} and flags == {"C4": [CUT_OFF, f"{NOT_JUDGED}: {CUT_OFF}"], "C5": ["another remark"]}
     assert held[3] != free[3] and LEVELS[3] == "C4"
     assert np.sign(free[4] - 0.08) == np.sign(held[4] - 0.08)
+
+
+def test_evidence_of_a_level_that_is_not_judged_is_not_shown() -> None:
+    flags = {"C2": [CUT_OFF, f"{NOT_JUDGED}: {CUT_OFF}"], "C3": [CUT_OFF]}
+    decided = Prediction("1", np.full(8, 0.2), flags, np.linspace(0.1, 0.8, 8))
+    np.testing.assert_allclose(_of_judged(decided), [0.1, 0, 0.3, 0.4, 0.5, 0.6, 0.7])
+    np.testing.assert_allclose(_of_judged(replace(decided, calibrated=None)), [0.2, 0, *[0.2] * 5])
 
 
 def test_encoders_of_other_crops_are_refused(pretrained: Path, tmp_path: Path) -> None:
