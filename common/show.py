@@ -68,10 +68,10 @@ def _labels(scan: Volume, mask: Volume | Segmented | None) -> Volume:
 
 def _place(picture: Volume, said: Words) -> tuple[int, int, int]:
     """The voxel to look at: in the likeliest of the suspected levels, else in the middle one, else the middle."""
-    seen = [level for level in said.levels if level.centre is not None]
+    seen = [level for level in said.levels if level.place is not None]
     suspected = sorted((level for level in seen if level.suspected), key=lambda level: -(level.probability or 0))
     chosen = (suspected or seen[len(seen) // 2 :])[:1]
-    world: Any = chosen[0].centre if chosen else picture.grid.centre
+    world: Any = chosen[0].place if chosen else picture.grid.centre
     x, y, z = np.clip(np.round(picture.grid.to_index(world)).astype(int), 0, np.array(picture.array.shape) - 1)
     return int(x), int(y), int(z)
 

@@ -130,7 +130,7 @@ def _hash(source: bytes) -> str:
 def _as_json(said: Any) -> str:
     colours = {value: [round(255 * part) for part in colour] for value, colour in COLOURS.items()}
     content = {
-        "levels": {level.name: level.centre for level in said.levels if level.centre is not None},
+        "levels": {level.name: level.place for level in said.levels if level.place is not None},
         "colours": colours,
         "names": CLASS_NAMES,
         "window": WINDOW_HU,

@@ -20,7 +20,8 @@ NOT_EXAMINED = "Not examined for fractures"
 class LevelWords:
     """One level: `seen` in the mask; `chance`, such as "64 %", "" where nothing can be said; `probability` 0..1 or
     None; `suspected`; `certainty` of the level itself, such as "98 %", or ""; `doubted`: it is below `CERTAIN_FROM`;
-    `alternatives`: what else it may be, such as "C5 90 %, C6 10 %"; `flags`; `centre` (3,) RAS mm or None."""
+    `alternatives`: what else it may be, such as "C5 90 %, C6 10 %"; `flags`; `place` (3,) RAS mm, where to
+    look, or None."""
 
     name: str
     seen: bool
@@ -31,7 +32,7 @@ class LevelWords:
     doubted: bool
     alternatives: str
     flags: tuple[str, ...]
-    centre: tuple[float, ...] | None
+    place: tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,17 @@ def words(
     result: Mapping[str, Any] | None,
     about_mask: Mapping[str, Any] | None,
 ) -> Words:
-    """`centres`: level in the mask -> RAS mm. `result`: the content of result.json, None without a stage 2.
-    `about_mask`: the content of the mask's JSON file, None without one."""
+    """`centres`: level in the mask -> RAS mm; a suspected level is looked at where its evidence is largest. `result`: the
+    content of result.json, None without a stage 2. `about_mask`: the content of the mask's JSON file, None without
+    one."""
     said = dict((result or {}).get("flags") or {})
     of_mask = dict((about_mask or {}).get("levels") or {})
     judged, suspected = judged_levels(result, centres), suspected_levels(result, centres)
+    peaks = dict((result or {}).get("evidence_peaks") or {})
+    places = {**centres, **{name: peaks[name]["ras_mm"] for name in suspected if name in peaks}}
     levels = tuple(
         _level(
-            name, centres.get(name), judged.get(name), name in suspected, said.get(name, ()), of_mask.get(name) or {}
+            name, places.get(name), judged.get(name), name in suspected, said.get(name, ()), of_mask.get(name) or {}
         )
         for name in LEVELS
     )
@@ -104,7 +108,7 @@ def _kind(result: Mapping[str, Any] | None) -> str:
 
 def _level(
     name: str,
-    centre: Sequence[float] | np.ndarray | None,
+    place: Sequence[float] | np.ndarray | None,
     value: float | None,
     suspected: bool,
     flags: Sequence[str],
@@ -116,7 +120,7 @@ def _level(
     certainty = of_mask.get("confidence") if certainty is None else certainty  # of a network that isn't calibrated
     return LevelWords(
         name,
-        centre is not None,
+        place is not None,
         "" if value is None else percent(value),
         value,
         suspected,
@@ -124,7 +128,7 @@ def _level(
         doubted,
         ", ".join(f"{name} {percent(float(part))}" for name, part in others.items()) if doubted else "",
         tuple(dict.fromkeys([*(of_mask.get("flags") or ()), *flags])),
-        None if centre is None else tuple(round(float(x), 2) for x in centre),
+        None if place is None else tuple(round(float(x), 2) for x in place),
     )
 
 

@@ -211,6 +211,14 @@ def test_the_headline_says_whether_a_fracture_is_suspected() -> None:
     assert many.headline == "Fracture suspected" and "Most likely at C5 (40\xa0%)" in many.explained
 
 
+def test_a_suspected_level_is_looked_at_where_its_evidence_is_largest() -> None:
+    peaks = {level: {"value": 0.9, "ras_mm": [5.0, 6.0, 7.0]} for level in ("C4", "C5")}
+    said = words(SEEN, {"calibrated": CALIBRATED, "evidence_peaks": peaks}, None).levels
+    assert said[4].suspected and said[4].place == (5, 6, 7)
+    assert said[3].place == SEEN["C4"] and said[6].place == SEEN["C7"]
+    assert words(SEEN, {"calibrated": CALIBRATED}, None).levels[4].place == SEEN["C5"]
+
+
 def test_the_operating_point_is_that_of_the_result() -> None:
     result = {"calibrated": {**CALIBRATED, "patient_overall": 0.74}, "operating_point": 0.75}
     assert words(SEEN, result, None).state == "clear"
