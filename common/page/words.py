@@ -63,8 +63,8 @@ def words(
     result: Mapping[str, Any] | None,
     about_mask: Mapping[str, Any] | None,
 ) -> Words:
-    """`centres`: level in the mask -> RAS mm; a suspected level is looked at where its evidence is largest. `result`: the
-    content of result.json, None without a stage 2. `about_mask`: the content of the mask's JSON file, None without
+    """`centres`: level in the mask -> RAS mm; a suspected level is looked at where its evidence is largest. `result`:
+    the content of result.json, None without a stage 2. `about_mask`: the content of the mask's JSON file, None without
     one."""
     said = dict((result or {}).get("flags") or {})
     of_mask = dict((about_mask or {}).get("levels") or {})
