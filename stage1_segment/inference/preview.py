@@ -118,6 +118,7 @@ def _legend(figure: Any, labels: np.ndarray, certainty: LevelCertainty | None) -
         ink = DOUBTED if counts[value] and part is not None and part < UNCERTAIN_BELOW else "white"
         figure.text(0.892, y, CLASS_NAMES[value] + seen, color=ink, fontsize=7.5, va="center")
     if certainty is not None:
+        figure.text(0.872, 0.905, "certainty of the name", color="white", fontsize=7.5, va="center")
         ink = DOUBTED if certainty.study < UNCERTAIN_BELOW else "white"
         text = f"all named rightly:\n{certainty.study:.0%}"
         figure.text(0.872, 0.42, text, color=ink, fontsize=7.5, va="top")
