@@ -28,5 +28,5 @@ TRAINING = Schema("training", 1)
 PHANTOM_STUDY = Schema("synthetic study", 2)
 PAGE = Schema("page of one study", 2)
 BANK_SUBJECT = Schema("subject of an anatomy bank", 3)
-MESH_NECK = Schema("healthy neck of meshes", 1)
-"""The scan of it and its mask."""
+HEALTHY_NECK = Schema("healthy neck", 1)
+"""The scan of a bank's healthy neck, drawn or made of meshes, and its mask."""

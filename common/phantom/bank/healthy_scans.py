@@ -14,7 +14,7 @@ from common.commandline import check_least, run
 from common.errors import ConfigError
 from common.outputs import store
 from common.outputs.own_files import run_outputs_at
-from common.outputs.schema import MESH_NECK, PHANTOM_STUDY, Schema
+from common.outputs.schema import HEALTHY_NECK
 from common.phantom.anatomy.person import Person
 from common.phantom.bank.files import SubjectPlan, fine_rest, plan_bank
 from common.phantom.bank.mesh.atlas_table import provenance_of
@@ -101,7 +101,7 @@ def make_scan(out: Path, plan: HealthyPlan) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with run_outputs_at([path]):
             write_nifti(volume, path)
-            store.write_record(path, _provenance(plan), _schema(plan))
+            store.write_record(path, _provenance(plan), HEALTHY_NECK)
 
 
 def picture(plan: HealthyPlan) -> tuple[Volume, Volume]:
@@ -123,11 +123,7 @@ def paths(out: Path, plan: HealthyPlan) -> tuple[Path, Path]:
 
 
 def _is_made(path: Path, plan: HealthyPlan) -> bool:
-    return store.is_current(path, _provenance(plan), _schema(plan))
-
-
-def _schema(plan: HealthyPlan) -> Schema:
-    return MESH_NECK if isinstance(plan, MeshPlan) else PHANTOM_STUDY
+    return store.is_current(path, _provenance(plan), HEALTHY_NECK)
 
 
 def _provenance(plan: HealthyPlan) -> dict[str, Any]:
