@@ -30,6 +30,18 @@ def parser_of(module: str, description: str, workers: str = "processes") -> argp
     return parser
 
 
+def add_atlas(parser: argparse.ArgumentParser) -> None:
+    """--atlas, of the commands whose persons may be made of meshes."""
+    parser.add_argument(
+        "--atlas",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="TABLE_OR_DIR",
+        help="meshes to make persons of, see docs/atlas.md; may be given more than once; without it all are drawn",
+    )
+
+
 def make_each(make: Callable[..., None], jobs: dict[str, tuple], workers: int, log: Path) -> Iterator[tuple[str, str]]:
     """Calls make(*arguments) for every job name -> arguments; yields each name and what went wrong, "" when nothing.
     Tracebacks are appended to `log`."""

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from common.commandline import add_overwrite, check_least, run
-from common.phantom.make_in_parallel import parser_of, say_what_was_made
+from common.phantom.make_in_parallel import add_atlas, parser_of, say_what_was_made
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -13,14 +13,7 @@ def parse_arguments() -> argparse.Namespace:
         "Makes posed anatomies of the neck as label maps of tissues (1.5 mm, NIfTI), one file per subject.",
     )
     parser.add_argument("--subjects", type=int, default=60, help="persons (%(default)s)")
-    parser.add_argument(
-        "--atlas",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="TABLE_OR_DIR",
-        help="meshes to pose, see docs/atlas.md; may be given more than once; without it all subjects are drawn",
-    )
+    add_atlas(parser)
     parser.add_argument(
         "--shares",
         metavar="A,B,..",

@@ -18,7 +18,7 @@ from common.outputs.schema import HEALTHY_NECK
 from common.phantom.anatomy.person import Person
 from common.phantom.bank.files import SubjectPlan, fine_rest, plan_bank
 from common.phantom.bank.mesh.atlas_table import provenance_of
-from common.phantom.make_in_parallel import make_each, parser_of, say_what_was_made
+from common.phantom.make_in_parallel import add_atlas, make_each, parser_of, say_what_was_made
 from common.phantom.render import render
 from common.phantom.study import generator_digest
 from common.phantom.study_plan import AS_DICOM, StudyPlan, plan_cohort
@@ -140,14 +140,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "processes, 2 GB each at 0.4 mm",
     )
     parser.add_argument("--scans", type=int, default=10, help="how many (%(default)s)")
-    parser.add_argument(
-        "--atlas",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="TABLE_OR_DIR",
-        help="meshes to make the necks of, see docs/atlas.md; may be given more than once; without it all are drawn",
-    )
+    add_atlas(parser)
     parser.add_argument("--voxel-mm", type=float, default=0.4, metavar="MM", help="edge of a voxel (%(default)s)")
     return parser.parse_args(words)
 
