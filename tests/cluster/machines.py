@@ -147,7 +147,8 @@ def strikes(machines: Machines, rng: random.Random, every: float, during: str = 
             if rng.random() < 0.3:
                 say(f"{during}worker {machines.hold_one_up(rng, 10)} was held up for 10 s")
             else:
-                say(f"{during}worker {machines.kill_one(rng)} killed")
+                killed = machines.kill_one(rng)
+                say(f"{during}{'no worker there to kill' if killed is None else f'worker {killed} killed'}")
 
     thread = threading.Thread(target=strike, daemon=True)
     thread.start()
