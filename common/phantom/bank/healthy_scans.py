@@ -5,6 +5,7 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,15 @@ def _provenance(plan: HealthyPlan) -> dict[str, Any]:
     record: dict[str, Any] = {"plan": plan.digest(), "generator": generator_digest()}
     if isinstance(plan, MeshPlan):
         record["atlases"] = [provenance_of(where) for where in plan.anatomy.atlases]
+        record["painter"] = _painter_digest()
     return record
+
+
+@cache
+def _painter_digest() -> str:
+    """Digest of the source files that a neck of meshes comes from beside the generator's."""
+    sources = sorted((Path(__file__).parent / "mesh").glob("*.py"))
+    return store.digest_value([(path.name, store.digest_file(path)) for path in sources])
 
 
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:

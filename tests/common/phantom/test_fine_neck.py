@@ -8,6 +8,7 @@ import pytest
 
 from common.phantom import tissues
 from common.phantom.anatomy.person import make_person
+from common.phantom.bank import healthy_scans
 from common.phantom.bank.healthy_scans import main, plan_of_meshes
 from common.phantom.bank.mesh.paint_soft_tissue import HU, paint_soft_tissue
 from common.phantom.painting.canvas import Canvas
@@ -61,6 +62,17 @@ def test_texture_changes_over_millimetres() -> None:
     hu = painted(filled({tissues.FAT: np.s_[:]})).hu
     step = np.diff(hu, axis=0).std() / hu.std()
     assert hu.std() > 3 and step < 0.5  # white noise: 1.41
+
+
+def test_a_scan_of_another_painter_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_blocks(tmp_path)
+    plan = plan_of_meshes(1, 5, 0.4, [tmp_path])[0]
+    before = healthy_scans._provenance(plan)
+    monkeypatch.setattr(healthy_scans, "_painter_digest", lambda: "another")
+    after = healthy_scans._provenance(plan)
+    assert after != before == {**after, "painter": before["painter"]}
+    drawn = healthy_scans.plan_healthy(1, 5, 0.4)[0]
+    assert "painter" not in healthy_scans._provenance(drawn)
 
 
 def test_atlases_take_turns_and_their_seeds_differ(tmp_path: Path) -> None:
