@@ -8,6 +8,7 @@ from common.labels import LEVELS
 OPERATING_POINT = 0.5
 """More likely than not, where the probability is calibrated. `classify predict --operating-point` sets another."""
 
+
 def operating_point(result: Mapping[str, Any] | None) -> float:
     """That of a result.json's content; `OPERATING_POINT` where it names none, as older ones do."""
     return float((result or {}).get("operating_point", OPERATING_POINT))

@@ -12,15 +12,12 @@ from common.config import parse_saved
 from common.device import autocast, choose_device, prediction_precision
 from common.outputs import store
 from common.training.weights import load_state, load_weights
-from stage2_classify.crops.batch import as_batch
+from stage2_classify.crops.batch import MAP_STEP, as_batch
 from stage2_classify.crops.cut import Crops
 from stage2_classify.networks import build
 from stage2_classify.networks.blocks import VOXEL_START, evidence
 from stage2_classify.prediction import OF_SYNTHETIC_ONLY
 from stage2_classify.settings import KIND, ClassifySettings
-
-MAP_STEP = 4
-"""Cells of a crop along one of a network's map of it, the last one cut where it doesn't divide."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,8 +39,7 @@ class LevelWords:
 class Words:
     """`headline`: the one thing that matters, in words; `explained`: a sentence below it; `state`: suspected, clear or
     unknown; `corrected`: what a person has corrected of the mask, a sentence each; `kind`: what the numbers are;
-    `operating_point`, 0..1; `notices`: a sentence each; `banner`: what must always be
-    read."""
+    `operating_point`, 0..1; `notices`: a sentence each; `banner`: what must always be read."""
 
     headline: str
     explained: str

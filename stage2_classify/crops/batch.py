@@ -5,8 +5,9 @@ from torch import Tensor
 
 from stage2_classify.crops.cut import Crops
 
-MOVED = 2
-"""Cells: half of those that a place of the networks' maps covers."""
+MAP_STEP = 4
+"""Cells of a crop along one of a network's map of it, the last one cut where it doesn't divide."""
+MOVED = MAP_STEP // 2
 
 
 def as_batch(crops: Crops, augmented: bool = False) -> dict[str, Tensor]:

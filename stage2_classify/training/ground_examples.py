@@ -35,8 +35,8 @@ def make_for_folds(
 ) -> tuple[dict[int, list[Path]], dict[str, str]]:
     """Fold -> the files of its encoder's grounds, and name -> error of those that failed. `learned`: fold -> the labels
     of its training studies; `grounds.negatives` are of these alone. Raises DatasetError, ConfigError."""
-    named = settings.grounds.folder is not None or settings.grounds.synthetic is not None or settings.grounds.negatives
-    if named and not _in_folds(settings):
+    of = settings.grounds
+    if any((of.folder, of.synthetic, of.negatives)) and not _in_folds(settings):
         tell("grounds", ["not used: no encoder is trained, or its labels are shuffled"])
     of_fold = {fold: _of_fold(labels, data, settings) for fold, labels in learned.items()}
     each = {ground.name: ground for grounds in of_fold.values() for ground in grounds}
@@ -108,6 +108,6 @@ def _negatives(labels: pd.DataFrame, data: DataSettings, settings: ClassifySetti
         if len(found) == settings.grounds.negatives:
             break
         with suppress(NothingFound):
-            path = competition.images(uid), masks.path(uid)
-            found.append(Ground(uid, *path, masks.scheme, settings.grounds.variants))
+            scan, mask = competition.images(uid), masks.path(uid)
+            found.append(Ground(uid, scan, mask, masks.scheme, settings.grounds.variants))
     return found

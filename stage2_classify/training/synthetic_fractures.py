@@ -9,6 +9,7 @@ soft tissue around the bone.
 import numpy as np
 from scipy import ndimage
 
+from common.resample import along_axes
 from stage2_classify.crops.cut import COARSE, FAR_MM, coarse_shape
 from stage2_classify.grounds.bone import between_knots, fine_noise
 
@@ -72,13 +73,8 @@ def _roughness(shape: tuple[int, ...], rng: np.random.Generator, spacing_mm: flo
 
 def _moved(volume: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """(x, y, z) moved by `cells` (3,) along the axes, linear between cells; its borders are repeated."""
-    for axis, (length, by) in enumerate(zip(volume.shape, cells)):
-        index = np.clip(np.arange(length) - by, 0, length - 1)
-        low = index.astype(int)
-        part = (index - low).astype(np.float32).reshape([-1 if k == axis else 1 for k in range(3)])
-        below, above = volume.take(low, axis), volume.take(np.minimum(low + 1, length - 1), axis)
-        volume = below + part * (above - below)
-    return volume
+    spare = int(np.ceil(np.abs(cells).max())) + 1
+    return along_axes(np.pad(volume, spare, mode="edge"), np.ones(3), spare - cells, volume.shape, 1, 0)
 
 
 def _noise_of(ct: np.ndarray, mask: np.ndarray) -> float:
