@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
+from torch.nn import functional
 
 from stage1_segment.settings import AugmentSettings, PatchSettings
 from stage1_segment.training.augment import distort, simulated_previous_pass, vary_intensity
-from stage1_segment.training.patches import Pose, _coarse_centre, _draw_pose, _fine_centre, cut
+from stage1_segment.training.patches import Pose, _coarse_centre, _draw_pose, _fine_centre, _nearest, cut
 from stage1_segment.training.samples import Sample
 
 STILL = {"rotate_deg": 0, "scale": 0, "elastic": 0, "blur": 0, "dropout": 0, "previous_pass": 0}
@@ -41,6 +43,24 @@ def test_a_turned_patch_of_flat_voxels_is_not_sheared() -> None:
         if np.linalg.det(to_world) < 0:  # left and right are exchanged, not up and down: at most 30 degrees are turned
             assert to_world[0, 0] < 0 < min(to_world[1, 1], to_world[2, 2])
     assert signs == {1.0, -1.0}
+
+
+@pytest.mark.parametrize("shape", [(7, 9, 6), (5, 4, 1)])
+def test_labels_of_a_patch_are_those_that_torch_finds(shape: tuple[int, int, int]) -> None:
+    """At places half way between voxels, at the rim and beside the array as well."""
+    rng = np.random.default_rng(0)
+    values = rng.integers(1, 9, shape).astype(np.uint8)
+    last = np.array(shape, np.float32)[:, None] - 1
+    halves = np.floor(rng.uniform(-4, 2 * last + 4, (3, 4000))).astype(np.float32) / 2
+    where = 2 * halves / np.maximum(last, 1) - 1
+    where[:, ::2] += rng.normal(0, 0.3, (3, 2000)).astype(np.float32)
+    picture, places = torch.from_numpy(values.astype(np.float32))[None, None], torch.from_numpy(where[::-1].T.copy())
+    expected = functional.grid_sample(
+        picture, places[None, None, None], "nearest", padding_mode="zeros", align_corners=True
+    )[0, 0, 0, 0].numpy()
+    found = _nearest(values, where)
+    assert found.dtype == np.uint8 and np.array_equal(found, expected)
+    assert 400 < np.count_nonzero(found == 0) < 3900
 
 
 def test_a_coarse_patch_of_block_means_has_no_shift() -> None:
