@@ -16,8 +16,9 @@ SOURCES = (
     "BodyParts3D, (c) The Database Center for Life Science, CC Attribution-Share Alike 2.1 Japan",
     "ArtiSynth's cervical spine, University of British Columbia, BSD-style",
 )
+IMPORTED_FIRST = ("stage1_segment.inference.segmenter", "stage1_segment.inference.mask_report")
 IMPORTED_FOR = {"preview.png": ("stage1_segment.inference.preview",)}
-"""See `common.cli.registry.STEPS`."""
+"""For both see `common.cli.registry.STEPS`."""
 
 
 def answer_study(request: "Request") -> int:

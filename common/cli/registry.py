@@ -10,8 +10,9 @@ COMMANDS = "cervical_fracture.commands"
 """Group of functions (words after the name) -> exit code; the first line of the docstring is the help."""
 STEPS = "cervical_fracture.steps"
 """Group of functions (`request.Request`) -> exit code, each named `NUMBER-NAME`: what is done with one study, in the
-order of the numbers. A function's module may have `IMPORTED_FOR`: by an output's name the modules that it needs after
-the first step's networks; they are imported meanwhile."""
+order of the numbers. A function's module may have `IMPORTED_FIRST`, the modules of its networks that are imported
+before the study is read, and `IMPORTED_FOR`: by an output's name the modules that it needs after the first step's
+networks; they are imported meanwhile."""
 DOCTOR = "cervical_fracture.doctor"
 """Group of functions (`request.Request`, the study's facts, whether quickly, without networks) -> `StageView`: what a
 stage has to say of a study before it predicts, named as the steps are. A mask that one leaves in the request's folder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from common.corrections.correction import Correction
 from common.page.from_folder import NAME as PAGE
-from common.writing.outputs import ON_REQUEST, USUAL
+from common.writing.asked import ON_REQUEST, USUAL
 
 if TYPE_CHECKING:
     from common.reading.study import Study
@@ -77,12 +77,17 @@ class Request:
         return [*device, *series, *(["--overwrite"] if self.overwrite else [])]
 
 
-def read_once(before: Callable[[], object] = lambda: None) -> Callable[[Path, str | None], "Study"]:
-    """`read_study` that keeps the last study, for steps that all ask for it; `before` is called before it is read."""
+def read_once(
+    before: Callable[[], object] = lambda: None, after: Callable[[], object] = lambda: None
+) -> Callable[[Path, str | None], "Study"]:
+    """`read_study` that keeps the last study, for steps that all ask for it; `before` and `after` are called before and
+    after it is read."""
 
     @lru_cache(maxsize=1)
     def read(path: Path, series_uid: str | None = None) -> "Study":
         before()
-        return _read(path, series_uid)
+        study = _read(path, series_uid)
+        after()
+        return study
 
     return read

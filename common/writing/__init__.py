@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from common.lazy import lazy
 
 if TYPE_CHECKING:
-    from common.writing.outputs import Asked, check_outputs, write_outputs
+    from common.writing.asked import Asked, check_outputs
+    from common.writing.outputs import write_outputs
 
 __all__ = ["Asked", "check_outputs", "write_outputs"]
-__getattr__ = lazy(__name__, dict.fromkeys(__all__, "common.writing.outputs"))
+_ASKED = "common.writing.asked"
+__getattr__ = lazy(__name__, {"Asked": _ASKED, "check_outputs": _ASKED, "write_outputs": "common.writing.outputs"})

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -263,18 +264,20 @@ def test_page_and_objects_are_made_together_and_either_s_error_ends_the_command(
             predict(words)
 
 
-def test_the_page_s_picture_is_made_beside_the_steps_after_the_mask_s(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("name, taken_by", [("show_early", "write_page"), ("prepare_outputs", "write_outputs")])
+def test_what_needs_the_mask_alone_is_made_beside_the_steps_after_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, taken_by: str
 ) -> None:
-    """The second step waits for it to have begun, and the page gets what was made, or its error."""
+    """Of the page and of what is for a PACS: the second step waits for it to have begun, and who writes gets what was
+    made, or its error."""
     begun, made, out = threading.Event(), [], tmp_path / "out"
     out.mkdir()
 
-    def show_early(*_: object) -> str:
+    def early(*_: object) -> str:
         begun.set()
         if len(made) == 1:
-            raise GridMismatch("of the picture")
-        return "shown"
+            raise GridMismatch(f"of {name}")
+        return "made early"
 
     def first(request) -> int:
         (request.out / "mask.nii.gz").touch()
@@ -282,13 +285,26 @@ def test_the_page_s_picture_is_made_beside_the_steps_after_the_mask_s(
 
     steps = {"1-a": first, "2-b": lambda request: 0 if begun.wait(60) else 1}
     monkeypatch.setattr("common.cli.predict.registered", lambda group: steps)
-    monkeypatch.setattr("common.cli.predict.show_early", show_early)
-    monkeypatch.setattr("common.cli.predict.write_outputs", lambda *_: None)
-    monkeypatch.setattr("common.cli.predict.write_page", lambda *asked: made.append(asked[-1]()))
+    for other in ("show_early", "prepare_outputs", "write_page", "write_outputs"):
+        monkeypatch.setattr(f"common.cli.predict.{other}", lambda *_: None)
+    monkeypatch.setattr(f"common.cli.predict.{name}", early)
+    monkeypatch.setattr(f"common.cli.predict.{taken_by}", lambda *asked: made.append(asked[-1]()))
     words = ["scan", "-o", str(out)]
-    assert predict(words) == 0 and made == ["shown"]
-    with pytest.raises(GridMismatch, match="of the picture"):
+    assert predict(words) == 0 and made == ["made early"]
+    with pytest.raises(GridMismatch, match=f"of {name}"):
         predict(words)
+
+
+def test_no_warning_of_a_library_is_shown_beside_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def step(request) -> int:
+        warnings.warn("Invalid value: Doe^Jane", UserWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr("common.cli.predict.registered", lambda group: {"1-a": step})
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert predict(["scan", "-o", str(tmp_path / "out")]) == 0
+    assert not seen
 
 
 def test_words_for_one_step_reach_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:

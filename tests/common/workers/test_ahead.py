@@ -4,13 +4,15 @@ import sys
 import threading
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from common.cli.predict import main as predict
 from common.cli.request import Request, read_once
 from common.page import from_folder
 from common.workers.ahead import imports_ahead
-from common.writing import outputs
+from common.writing import asked
 from stage1_segment import commands as segment
 from stage2_classify import commands as classify
 
@@ -43,15 +45,16 @@ def test_the_block_ends_with_its_own_error(tmp_path: Path) -> None:
 
 def test_what_is_imported_for_an_output_is_there() -> None:
     """A wrong name would only make it slower, unseen."""
-    for home in (segment, classify, from_folder, outputs):
-        for module in (name for names in home.IMPORTED_FOR.values() for name in names):
+    tables = [home.IMPORTED_FOR for home in (segment, classify, from_folder, asked)]
+    for table in (*tables, {"first": segment.IMPORTED_FIRST}):
+        for module in (name for names in table.values() for name in names):
             assert find_spec(module) is not None, module
 
 
 def test_only_what_is_asked_for_is_imported(tmp_path: Path) -> None:
     from common.cli.predict import _imported_later
 
-    steps = [segment.answer_study, classify.answer_study]
+    steps = [segment, classify]
     dicom, out = tmp_path / "dicom", tmp_path / "out"
     everything = _imported_later(Request(dicom, out), steps)
     assert everything[0] == "stage1_segment.inference.preview" and "common.writing.dicom_seg" in everything
@@ -63,9 +66,37 @@ def test_only_what_is_asked_for_is_imported(tmp_path: Path) -> None:
     assert _imported_later(Request(dicom, out, outputs=("mask.nii.gz",)), steps) == []
 
 
-def test_before_the_study_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_imported_while_the_study_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The networks' modules are there before, the other ones begin after; a correction needs no network first."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("ahead_first", "ahead_later"):
+        (tmp_path / f"{name}.py").write_text("import time\ntime.sleep(0.2)\nready = True")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    home = ModuleType("ahead_home")
+    home.IMPORTED_FIRST, home.IMPORTED_FOR = ("ahead_first",), {"result.json": ("ahead_later",)}
+    monkeypatch.setitem(sys.modules, "ahead_home", home)
+    seen = []
+
+    def step(request: Request) -> int:
+        return request.read(request.study, None) or 0
+
+    def read(*_: object) -> int:
+        seen.append([hasattr(sys.modules.get(name), "ready") for name in ("ahead_first", "ahead_later")])
+        return 0
+
+    step.__module__ = "ahead_home"
+    monkeypatch.setattr("common.cli.predict.registered", lambda group: {"1-a": step})
+    monkeypatch.setattr("common.cli.request._read", read)
+    assert predict(["scan", "-o", str(tmp_path / "out"), "--outputs", "result.json"]) == 0
+    assert seen == [[True, False]] and sys.modules["ahead_later"].ready
+    monkeypatch.delitem(sys.modules, "ahead_first")
+    assert predict(["scan", "-o", str(tmp_path / "out"), "--outputs", "result.json", "--levels", "C4=C5"]) == 0
+    assert "ahead_first" not in sys.modules
+
+
+def test_before_and_after_the_study_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = []
     monkeypatch.setattr("common.cli.request._read", lambda *asked: done.append(asked) or len(done))
-    read = read_once(lambda: done.append("before"))
+    read = read_once(lambda: done.append("before"), lambda: done.append("after"))
     assert read(tmp_path, None) == read(tmp_path, None) == 2
-    assert done == ["before", (tmp_path, None)]
+    assert done == ["before", (tmp_path, None), "after"]

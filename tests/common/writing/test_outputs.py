@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from common.reading.images import read_image
 from common.reading.nifti import write_nifti
 from common.reading.study import read_study
 from common.volume import Volume
-from common.writing.outputs import Asked, check_outputs, write_outputs
+from common.writing.asked import Asked, check_outputs
+from common.writing.outputs import prepare_outputs, write_outputs
 from common.writing.patient import MUST_BE_THERE
 from common.writing.suspected import suspected_bone
 
@@ -137,6 +139,50 @@ def test_nothing_is_suspected_below_the_operating_point_or_of_another_mask(tmp_p
     assert "suspected.seg.nrrd" not in made(out)
 
 
+def test_what_was_prepared_of_the_mask_is_what_is_written(tmp_path) -> None:
+    """Unless something is suspected, which needs a segment more, or the mask has changed since."""
+    study, out = predicted(tmp_path, Place())
+    prepared = prepare_outputs(out, study)
+    prepared.segments.ContentLabel = "PREPARED"
+    for _ in range(2):
+        write_outputs(out, study, prepared=lambda: prepared)
+        assert pydicom.dcmread(out / "segmentation.dcm").ContentLabel == "PREPARED"
+    referred = pydicom.dcmread(out / "report.dcm").CurrentRequestedProcedureEvidenceSequence
+    assert prepared.segments.SOPInstanceUID in str(referred)
+    write_outputs(out, study, prepared=lambda: replace(prepared, digest="of another mask"))
+    assert pydicom.dcmread(out / "segmentation.dcm").ContentLabel == "VERTEBRAE"
+    suspects(out, study, SPOTS)
+    write_outputs(out, study, prepared=lambda: prepared)
+    seg = pydicom.dcmread(out / "segmentation.dcm")
+    assert seg.ContentLabel == "VERTEBRAE" and seg.SegmentSequence[-1].SegmentLabel == "suspected fracture"
+    by_number = Asked(labelmap=True)
+    labelmap = prepare_outputs(out, study, asked=by_number)
+    labelmap.segments.ContentLabel = "PREPARED"
+    write_outputs(out, study, asked=by_number, prepared=lambda: labelmap)
+    seg = pydicom.dcmread(out / "segmentation.dcm")
+    assert seg.ContentLabel == "PREPARED" and seg.SegmentationType == "LABELMAP"
+
+
+def test_nothing_is_prepared_for_what_is_no_dicom_object(tmp_path) -> None:
+    study, out = predicted(tmp_path, Place())
+    assert prepare_outputs(out, study, asked=Asked(("mask.seg.nrrd",))) is None
+    assert prepare_outputs(out, study, asked=Asked(("report.dcm",))).segments is None
+    assert prepare_outputs(out, tmp_path / "ct.nii.gz") is None
+
+
+def test_an_error_of_what_was_prepared_is_told_as_if_it_had_come_now(tmp_path, capsys) -> None:
+    study, out = predicted(tmp_path, Place(tags={"SOPInstanceUID": "1.2.3.4"}))
+
+    def fails() -> None:
+        prepare_outputs(out, study)
+
+    write_outputs(out, study, prepared=fails)
+    assert made(out) == {"mask.seg.nrrd"} and "no DICOM objects" in capsys.readouterr().err
+    with pytest.raises(UnsupportedStudy, match="SOPInstanceUID"):
+        write_outputs(out, study, asked=Asked(("segmentation.dcm", "mask.seg.nrrd")), prepared=fails)
+    assert made(out) == set()
+
+
 def test_evidence_beside_a_vertebra_is_of_the_nearest_one() -> None:
     """Voxels of 1 x 1 x 2 mm; C3 ends at 9, C4 begins at 20: index 13 is 4 mm from C3 and 7 from C4."""
     labels, evidence = np.zeros((30, 8, 6), np.uint8), np.zeros((30, 8, 6), np.float32)
@@ -176,7 +222,8 @@ def test_libraries_are_imported_for_what_is_asked_alone(tmp_path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from common.writing.outputs import Asked, write_outputs
+from common.writing.asked import Asked
+from common.writing.outputs import write_outputs
 for name, brought in (("mask.seg.nrrd", set()), ("segmentation.dcm", {{"highdicom"}})):
     write_outputs(Path({str(out)!r}), Path({str(study)!r}), asked=Asked((name,)))
     assert {{"highdicom", "cv2"}} & set(sys.modules) == brought, name
