@@ -40,6 +40,13 @@ def boxes_of(array: np.ndarray, most: int = 0) -> list[tuple[slice, ...] | None]
     return [None if box is None else tuple(_moved(box[axis], near[axis].start) for axis in back) for box in found]
 
 
+def labelled_box(array: np.ndarray) -> tuple[slice, ...]:
+    """The box of what is above 0 in an array (X, Y, Z), all of it without any."""
+    order = np.argsort([-abs(step) for step in array.strides], kind="stable")
+    near = _labelled(array.transpose(order))
+    return tuple(near[axis] for axis in np.argsort(order))
+
+
 def _labelled(lying: np.ndarray) -> tuple[slice, ...]:
     """The box of what is above 0, all of an array without any. Axis by axis: what is left out is looked at once."""
     near = [slice(0, size) for size in lying.shape]

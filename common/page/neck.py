@@ -41,7 +41,9 @@ def on_neck(evidence: Volume, picture: Volume) -> Volume:
         near = evidence.crop(np.floor(index.min(axis=0) - margin), np.ceil(index.max(axis=0) + margin))
     except ValueError:  # it lies elsewhere
         return picture.with_array(np.zeros_like(picture.array))
-    there = resample(near.with_array(np.nan_to_num(near.array.astype(np.float32))), picture.grid, fill=0)
+    known = near.array.astype(np.float32)
+    known[np.isnan(known)] = 0
+    there = resample(near.with_array(known), picture.grid, fill=0)
     return there.with_array(np.round(255 * np.clip(there.array, 0, 1)).astype(np.uint8))
 
 

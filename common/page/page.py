@@ -23,6 +23,7 @@ from common.page.words import words
 from common.volume import Volume
 
 HERE = Path(__file__).parent
+NIIVUE = HERE / "niivue" / "niivue.umd.js"
 FINEST_MM = 0.5
 LARGEST_PICTURE = 9_500_000
 """Characters of the packed scan, so that a whole page stays under 12 MB; a larger one gets larger voxels."""
@@ -30,12 +31,13 @@ LARGEST_PICTURE = 9_500_000
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What a page shows of scan and mask: `picture`, `labels`, as `neck` makes them, `text`, the packed picture, and
-    the scan's own `spacing` (3,) mm."""
+    """What a page shows of scan and mask: `picture`, `labels`, as `neck` makes them; `files`, by name what is packed of
+    them and what draws it, and a place for the evidence; `places` of levels, see `centres`; the scan's own `spacing` (3,) mm."""
 
     picture: Volume
     labels: Volume
-    text: str
+    files: dict[str, str]
+    places: dict[str, np.ndarray]
     spacing: np.ndarray
 
 
@@ -63,16 +65,11 @@ def page_of(
     study: str = "",
 ) -> str:
     """The same of what `show` made of scan and mask."""
-    picture, labels, text = shown.picture, shown.labels, shown.text
-    said = words(centres(labels), result, about_mask)
+    picture, said = shown.picture, words(shown.places, result, about_mask)
     program = (HERE / "page.js").read_text(encoding="utf-8")
-    niivue = (HERE / "niivue" / "niivue.umd.js").read_bytes()
-    files = {
-        "scan": text,
-        "mask": packed(nifti(labels)),
-        "evidence": "" if evidence is None else packed(nifti(on_neck(evidence, picture), 1 / 255)),
-        "niivue": packed(niivue),
-    }
+    files = dict(shown.files)
+    if evidence is not None:
+        files["evidence"] = packed(nifti(on_neck(evidence, picture), 1 / 255))
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -86,7 +83,7 @@ def page_of(
         colours={value: "#" + "".join(f"{round(255 * part):02x}" for part in COLOURS[value]) for value in COLOURS},
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         program=Markup(program),
-        allowed=" ".join(_hash(source) for source in (program.encode(), niivue)),
+        allowed=" ".join(_hash(source) for source in (program.encode(), NIIVUE.read_bytes())),
         data=Markup(_as_json(said)),
         files={name: Markup(content) for name, content in files.items() if content},
         licence=(HERE / "niivue" / "LICENSE").read_text(encoding="utf-8"),
@@ -100,7 +97,9 @@ def show(scan: Volume, mask: Volume) -> Shown:
         picture, labels = neck(scan, mask, finest)
         text = packed(nifti(picture, HU_PER_STEP, WINDOW_HU[0]))
         if len(text) <= LARGEST_PICTURE:
-            return Shown(picture, labels, text, scan.spacing)
+            mask, niivue = packed(nifti(labels)), packed(NIIVUE.read_bytes())
+            files = {"scan": text, "mask": mask, "evidence": "", "niivue": niivue}
+            return Shown(picture, labels, files, centres(labels), scan.spacing)
         finest = max(finest, float(picture.spacing.min())) * max((len(text) / LARGEST_PICTURE) ** (1 / 3), 1.05)
 
 

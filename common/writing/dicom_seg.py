@@ -7,6 +7,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from common.errors import NoCervicalLevel
 from common.labels import BACKGROUND
+from common.masks.values import boxes_of
 from common.volume import Volume
 from common.writing.algorithm import MANUFACTURER, MODEL, RESEARCH_ONLY, Algorithm
 from common.writing.codes import CODED, SUSPECTED
@@ -42,7 +43,7 @@ def segmentation(
         raise NoCervicalLevel("the mask names nothing that a frame of the source shows: there is no segment to write")
     frames = [frame for frame, there in zip(source.frames, shown) if there]
     planes = planes[shown]
-    values = [int(value) for value in np.unique(planes) if value != BACKGROUND]
+    values = [value for value, box in enumerate(boxes_of(planes), start=1) if box is not None]
     if beside is not None:
         values.append(SUSPECTED)
         planes = np.stack([*(planes == value for value in values[:-1]), beside[shown]], axis=-1)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from common.commandline import NOT_MEDICAL
 from common.labels import CLASS_NAMES, COLOURS, LEVELS
 from common.masks.segmentation import onto
-from common.masks.values import count_values
+from common.masks.values import boxes_of, labelled_box
 from common.outputs.store import atomic
 from common.resample import canonical
 from common.volume import Volume
@@ -56,13 +56,16 @@ def middle_line(labels: np.ndarray) -> np.ndarray:
     """(2, Z) int: x and y of the middle of the bone's extent at each height, smoothed; where there is none,
     of the nearest height that has some, or of the scan."""
     middle = np.array(labels.shape[:2]) / 2
-    heights = np.flatnonzero(labels.any(axis=(0, 1)))
-    if len(heights) == 0:
+    near = labelled_box(labels)
+    inside = labels[near] > 0
+    there = np.flatnonzero(inside.any(axis=(0, 1)))
+    if len(there) == 0:
         return np.repeat(middle.astype(int)[:, None], labels.shape[2], axis=1)
+    heights = there + near[2].start
     found = []
     for axis in (0, 1):
-        profile = (labels > 0).sum(axis=1 - axis)[:, heights].astype(float)
-        found.append(np.arange(len(profile)) @ profile / profile.sum(axis=0))
+        profile = inside.sum(axis=1 - axis)[:, there].astype(float)
+        found.append(np.arange(near[axis].start, near[axis].stop) @ profile / profile.sum(axis=0))
     # The bone's centre of mass lies in the canal or behind the body; the row of bodies is what one looks for.
     width = max(5, len(heights) // 6)
     lines = []
@@ -109,13 +112,14 @@ def zoom(axes: Any, labels: np.ndarray, spacing: np.ndarray, shown_mm: tuple[flo
 
 
 def _legend(figure: Any, labels: np.ndarray, certainty: LevelCertainty | None) -> None:
-    counts = count_values(labels)
+    boxes = boxes_of(labels, max(COLOURS))
     for place, (value, colour) in enumerate(COLOURS.items()):
         y = 0.85 - 0.05 * place
         figure.text(0.872, y, "\u25a0", color=colour, fontsize=14, va="center")
         part = None if certainty is None else certainty.of(CLASS_NAMES[value])
-        seen = ("" if part is None else f" {part:.0%}") if counts[value] else " absent"
-        ink = DOUBTED if counts[value] and part is not None and part < UNCERTAIN_BELOW else "white"
+        there = boxes[value - 1] is not None
+        seen = ("" if part is None else f" {part:.0%}") if there else " absent"
+        ink = DOUBTED if there and part is not None and part < UNCERTAIN_BELOW else "white"
         figure.text(0.892, y, CLASS_NAMES[value] + seen, color=ink, fontsize=7.5, va="center")
     if certainty is not None:
         figure.text(0.872, 0.905, "certainty of the name", color="white", fontsize=7.5, va="center")

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from stage2_classify.predictor import Seen
 
 
+BACK = [2, 1, 0, 3]
+"""Columns of an affine whose array's axes are reversed."""
+
+
 @dataclass(frozen=True, eq=False)
 class Peak:
     """The largest evidence of a vertebra: `value` 0..1, `place` (3,) RAS mm."""
@@ -83,4 +87,7 @@ def _add(found: np.ndarray, grid: Grid, heat: Volume) -> None:
     affine[:3, 3] = grid.to_world(start)
     n, m, k = (int(value) for value in stop - start)
     window = tuple(slice(int(a), int(b)) for a, b in zip(start, stop))
-    np.maximum(found[window], resample(heat, Grid((n, m, k), affine), fill=0).array, out=found[window])
+    # Axes the other way round, so that what is made lies in memory as what is found.
+    lying = Volume(heat.array.T, heat.affine[:, BACK])
+    there = resample(lying, Grid((k, m, n), affine[:, BACK]), fill=0).array.T
+    np.maximum(found[window], there, out=found[window])

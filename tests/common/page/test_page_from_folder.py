@@ -63,9 +63,10 @@ def test_what_was_made_early_gives_the_same_page_and_is_left_where_the_mask_chan
     text = (out / "result.html").read_text()
     write_page(out, study, early=lambda: early)
     assert (out / "result.html").read_text() == text
-    other = replace(early.shown, text=early.shown.text[::-1])
+    changed = early.shown.files["scan"][::-1]
+    other = replace(early.shown, files={**early.shown.files, "scan": changed})
     write_page(out, study, early=lambda: replace(early, shown=other))
-    assert other.text in (out / "result.html").read_text()  # it is what is shown
+    assert changed in (out / "result.html").read_text()  # it is what is shown
     write_page(out, study, early=lambda: replace(early, shown=other, digest="of another mask"))
     assert (out / "result.html").read_text() == text
     with pytest.raises(OutputError, match="of a thread"):
