@@ -4,13 +4,14 @@
 """
 
 import argparse
-import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+
+from tests.bench.peak_memory import own_peak_mb
 
 UID = "1.2.826.0.1.1"
 SPACING_MM = (0.45, 0.45, 0.5)
@@ -26,10 +27,10 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.step:
         _do(arguments.step, arguments.out)
-        print(_peak_mb())
+        print(int(own_peak_mb()))
         return 0
     if not (arguments.out / "scan.nii").exists():
-        _make_study(arguments.out, tuple(arguments.shape))
+        make_study(arguments.out, tuple(arguments.shape))
     print(f"{'x'.join(map(str, arguments.shape))} voxels int16: {np.prod(arguments.shape) * 2 / 2**20:.0f} MB")
     for step in arguments.steps:
         words = ["-m", "tests.bench_memory", "--out", arguments.out, "--step", step]
@@ -39,12 +40,7 @@ def main() -> int:
     return 0
 
 
-def _peak_mb() -> int:
-    """Of this process alone; getrusage's figure begins with the peak of the process that started it."""
-    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
-
-
-def _make_study(out: Path, shape: tuple[int, int, int]) -> None:
+def make_study(out: Path, shape: tuple[int, int, int]) -> None:
     """A synthetic neck, enlarged to pixels of a large study and repeated downwards, as DICOM and as NIfTI."""
     from common.phantom.files.dicom import write_series
     from common.phantom.render import render

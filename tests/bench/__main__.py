@@ -4,12 +4,15 @@ import argparse
 import json
 import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from common import __version__
 from common.workers.cores import usable_cores
 from tests.bench.compare import measured, ratios, table
-from tests.bench.comparisons import COMPARISONS, SMALL
+from tests.bench.comparisons import COMPARISONS
+from tests.bench.own_process import peak_of
+from tests.bench.studies import SMALL
 
 OUT = Path("runs/bench-small" if SMALL else "runs/bench")
 
@@ -28,7 +31,9 @@ def main() -> int:
         for way in ways:
             if way.missing:
                 print(f"{name}: {way.name} is left out: {way.missing}", file=sys.stderr)
-        found = ratios(measured([way for way in ways if not way.missing], arguments.rounds))
+        figures = measured([way for way in ways if not way.missing], arguments.rounds)
+        figures = {way: replace(own, peak_mb=peak_of(name, way, arguments.out)) for way, own in figures.items()}
+        found = ratios(figures)
         print(f"\n## {name}\n{table(found)}", flush=True)
         arguments.out.mkdir(parents=True, exist_ok=True)
         path = arguments.out / f"{name}.json"

@@ -1,5 +1,6 @@
 """Several ways to do the same work, in turn and again, so that what else the machine does hits all alike."""
 
+import importlib.util
 import os
 import statistics
 import sys
@@ -18,12 +19,18 @@ class Way:
     missing: str | None = None
 
 
+def lacks(package: str) -> str | None:
+    """What to install for a package that isn't there."""
+    return None if importlib.util.find_spec(package) else f"pip install {package}"
+
+
 @dataclass(frozen=True)
 class Figures:
-    """Seconds of every round, of the clock and of all cores together."""
+    """Seconds of every round, of the clock and of all cores together; MB of memory at most, where it was asked for."""
 
     wall: list[float]
     cores: list[float]
+    peak_mb: float | None = None
 
 
 def measured(ways: Sequence[Way], rounds: int) -> dict[str, Figures]:
@@ -51,11 +58,11 @@ def _works(way: Way, must: bool) -> bool:
     return True
 
 
-def ratios(figures: dict[str, Figures]) -> dict[str, dict[str, float]]:
+def ratios(figures: dict[str, Figures]) -> dict[str, dict[str, float | None]]:
     """By way: medians in seconds; and how many times as long it took as the first way, round by round: median, lowest,
-    highest, of the clock and (`cores_ratio`) of the work done."""
+    highest, of the clock and (`cores_ratio`) of the work done; peak memory, and how many times the first way's."""
     first = next(iter(figures.values()))
-    found = {}
+    found: dict[str, dict[str, float | None]] = {}
     for name, own in figures.items():
         wall = [a / b for a, b in zip(own.wall, first.wall)]
         cores = [a / max(b, 1e-9) for a, b in zip(own.cores, first.cores)]
@@ -66,19 +73,23 @@ def ratios(figures: dict[str, Figures]) -> dict[str, dict[str, float]]:
             "ratio_low": min(wall),
             "ratio_high": max(wall),
             "cores_ratio": statistics.median(cores),
+            "peak_mb": own.peak_mb,
+            "peak_ratio": own.peak_mb / first.peak_mb if own.peak_mb and first.peak_mb else None,
         }
     return found
 
 
-def table(found: dict[str, dict[str, float]]) -> str:
+def table(found: dict[str, dict[str, float | None]]) -> str:
     """The same for people."""
     rows = [
-        "| way | seconds | core-seconds | times the first (lowest to highest) | in core-seconds |",
-        "|---|---|---|---|---|",
+        "| way | seconds | core-seconds | times the first (lowest to highest) | in core-seconds | peak MB | times |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, own in found.items():
         spread = f"{own['ratio']:.2f} ({own['ratio_low']:.2f} to {own['ratio_high']:.2f})"
-        rows.append(f"| {name} | {own['wall_s']:.3f} | {own['core_s']:.3f} | {spread} | {own['cores_ratio']:.2f} |")
+        peak = "- | -" if own["peak_ratio"] is None else f"{own['peak_mb']:.0f} | {own['peak_ratio']:.2f}"
+        times = f"{own['wall_s']:.3f} | {own['core_s']:.3f} | {spread} | {own['cores_ratio']:.2f}"
+        rows.append(f"| {name} | {times} | {peak} |")
     return "\n".join(rows)
 
 

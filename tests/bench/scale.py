@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from common.commandline import run
+from tests.bench.peak_memory import largest_peak_mb
 
 STEPS = ("cache", "crops", "nothing to do", "status")
 
@@ -89,9 +90,7 @@ def step(name: str, place: Path, studies: int, folder: Path, where: str) -> int:
     own = time.process_time() - began
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     own += children.ru_utime + children.ru_stime
-    # Not RUSAGE_SELF: that of a new process begins with its parent's.
-    said = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
-    peak = max(int(said), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
+    peak = largest_peak_mb()
     for uid, reason in failed.items():
         print(f"{uid}: {reason}")
     print(json.dumps([time.process_time() + children.ru_utime + children.ru_stime, own, peak]))

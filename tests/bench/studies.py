@@ -1,0 +1,96 @@
+"""The synthetic studies that comparisons work on, made where they aren't there yet; SMALL=1 makes all of them small."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from common.volume import Volume
+
+SMALL = bool(os.environ.get("SMALL"))
+"""Little of everything, to see that each comparison runs; its ratios mean nothing."""
+SIDE, SLICES = (128, 60) if SMALL else (512, 206)
+COMPRESSED = 12 if SMALL else SLICES
+"""Slices of the compressed series."""
+PAIR_SIDE = 96 if SMALL else 256
+"""Of the studies that have a mask."""
+
+
+def dicom(out: Path) -> Path:
+    """A series of SLICES uncompressed slices of SIDE x SIDE."""
+    from tests.bench_memory import make_study
+
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / "scan.nii").is_file():
+        make_study(out, (SIDE, SIDE, SLICES))
+    return out / "dicom"
+
+
+def compressed(out: Path, process: str) -> Path:
+    """The first COMPRESSED slices of the same, by a process of DICOM's."""
+    from common.reading.selftest.specimens import compress
+
+    folder = out / process
+    for path in sorted(dicom(out).iterdir(), key=lambda path: int(path.stem))[:COMPRESSED]:
+        if not (folder / path.name).is_file():
+            compress(path, folder / path.name, process)
+    return folder
+
+
+def volume(out: Path) -> "Volume":
+    """The series in memory."""
+    from common.reading.study import read_study
+
+    return read_study(dicom(out)).volume
+
+
+@dataclass(frozen=True)
+class Pair:
+    """NIfTI files of a scan and of its true mask."""
+
+    ct: Path
+    mask: Path
+
+    def volumes(self) -> tuple["Volume", "Volume"]:
+        """Both in memory."""
+        from common.reading.nifti import read_nifti
+
+        return read_nifti(self.ct), read_nifti(self.mask)
+
+
+def pair(out: Path) -> Pair:
+    """A study of a default cohort, PAIR_SIDE x PAIR_SIDE, and its mask."""
+    from common.phantom.render import render
+    from common.phantom.study_plan import plan_cohort
+
+    made = Pair(out / "pair_ct.nii", out / "pair_mask.nii")
+    if not made.mask.is_file():
+        study = render(plan_cohort(1, 0, 7)[0], PAIR_SIDE)
+        _write(made, study.ct, study.labels.with_array(np.minimum(study.labels.array, 8)))
+    return made
+
+
+def larger_pair(out: Path) -> Pair:
+    """The same with four voxels for each, as many to a slice as in real scans."""
+    from common.volume import Volume
+
+    made = Pair(out / "larger_ct.nii", out / "larger_mask.nii")
+    if not made.mask.is_file():
+        halved = np.diag([0.5, 0.5, 1, 1])
+        halved[:2, 3] = -0.25  # of a voxel: from its middle to that of its first quarter
+        _write(
+            made,
+            *(Volume(one.array.repeat(2, 0).repeat(2, 1), one.affine @ halved) for one in pair(out).volumes()),
+        )
+    return made
+
+
+def _write(made: Pair, ct: "Volume", mask: "Volume") -> None:
+    from common.reading.nifti import write_nifti
+
+    made.ct.parent.mkdir(parents=True, exist_ok=True)
+    write_nifti(ct, made.ct)
+    write_nifti(mask, made.mask)
