@@ -32,7 +32,8 @@ LARGEST_PICTURE = 9_500_000
 @dataclass(frozen=True, eq=False)
 class Shown:
     """What a page shows of scan and mask: `picture`, `labels`, as `neck` makes them; `files`, by name what is packed of
-    them and what draws it, and a place for the evidence; `places` of levels, see `centres`; the scan's own `spacing` (3,) mm."""
+    them and what draws it, and a place for the evidence; `places` of levels, see `centres`; `spacing` (3,) mm, the
+    scan's own."""
 
     picture: Volume
     labels: Volume

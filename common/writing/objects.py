@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ class Made:
     result: Mapping[str, Any] | None
     suspected: Volume | None
 
-    @property
+    @cached_property
     def in_view(self) -> list[str]:
         """The levels that the mask holds."""
         boxes = boxes_of(self.mask.array, max(LEVEL_IDS.values()))
