@@ -98,8 +98,8 @@ def show(scan: Volume, mask: Volume) -> Shown:
         picture, labels = neck(scan, mask, finest)
         text = packed(nifti(picture, HU_PER_STEP, WINDOW_HU[0]))
         if len(text) <= LARGEST_PICTURE:
-            mask, niivue = packed(nifti(labels)), packed(NIIVUE.read_bytes())
-            files = {"scan": text, "mask": mask, "evidence": "", "niivue": niivue}
+            outline, niivue = packed(nifti(labels)), packed(NIIVUE.read_bytes())
+            files = {"scan": text, "mask": outline, "evidence": "", "niivue": niivue}
             return Shown(picture, labels, files, centres(labels), scan.spacing)
         finest = max(finest, float(picture.spacing.min())) * max((len(text) / LARGEST_PICTURE) ** (1 / 3), 1.05)
 
