@@ -14,7 +14,7 @@ from torch.nn import functional
 from common.errors import ConfigError
 from common.labels import CLASS_NAMES
 from stage1_segment.network_input import PREVIOUS_PASS_SCALE
-from stage1_segment.on_cpu import Convolution, InstanceNorm, convolved_at_twice, predicts
+from stage1_segment.on_cpu import Convolution, InstanceNorm, alone_on_cpu, convolved_at_twice
 from stage1_segment.settings import NetworkSettings
 
 LEVEL_COUNT = len(CLASS_NAMES) - 1
@@ -68,7 +68,7 @@ class DecoderBlock(nn.Module):
         self.conv1, self.conv2 = _convolution(inputs, channels), _convolution(channels, channels)
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
-        if skip is None and predicts(x):
+        if skip is None and alone_on_cpu(x):
             return self.conv2(self.conv1[1:](convolved_at_twice(x, self.conv1.get_parameter("0.weight"))))
         x = functional.interpolate(x, scale_factor=2, mode="nearest")
         return self.conv2(self.conv1(x if skip is None else torch.cat([x, skip], dim=1)))
@@ -124,13 +124,13 @@ class TwoPassUnet(nn.Module):
         self.trust = nn.Parameter(torch.tensor(2.0))
 
     def forward(self, image: Tensor) -> Tensor:
-        ct, previous = image[:, :1], image[:, 1:]
-        numbers = torch.arange(1, LEVEL_COUNT + 1, device=image.device).view(1, -1, 1, 1, 1)
-        levels = (1 - (previous * PREVIOUS_PASS_SCALE - numbers).abs()).clamp(min=0)
-        x = torch.cat([ct, levels], dim=1).contiguous(memory_format=torch.channels_last_3d)
+        ct, previous = image.movedim(1, -1).split(1, dim=-1)  # channels last: their order of memory in the network
+        numbers = torch.arange(1, LEVEL_COUNT + 1, device=image.device)
+        levels = functional.relu(1 - (previous * PREVIOUS_PASS_SCALE - numbers).abs())
+        x = torch.cat([ct, levels], dim=-1).movedim(-1, 1)
         wide = self.decoder(self.encoder(x))
         logits = self.head(torch.cat([wide, self.detail(x)], dim=1))
-        return logits + self.trust * functional.pad(levels, (0, 0, 0, 0, 0, 0, 1, 0))
+        return logits + functional.pad(self.trust * levels, (1, 0)).movedim(-1, 1)
 
 
 def build_network(settings: NetworkSettings, seed: int = 0) -> nn.Module:

@@ -1,27 +1,25 @@
-"""Layers that a CPU in 32 bits is faster at when the network only predicts: the same sums, shorter ways to them."""
+"""Layers that a CPU is faster at when it has a single window: the same sums, shorter ways to them."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-def predicts(x: Tensor) -> bool:
-    """Whether a map (N, C, X, Y, Z) is of a prediction on a CPU in 32 bits, and of a single window."""
-    return (
-        torch.is_inference_mode_enabled()
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and len(x) == 1
-        and not torch.is_autocast_enabled("cpu")
-        and torch.backends.mkldnn.is_available()
-    )
+def alone_on_cpu(x: Tensor) -> bool:
+    """Whether a map (N, C, X, Y, Z) is of a single window, and on a CPU whose torch has oneDNN."""
+    return x.device.type == "cpu" and len(x) == 1 and torch.backends.mkldnn.is_available()
+
+
+def predicts_in_32_bits(x: Tensor) -> bool:
+    """Whether a map `alone_on_cpu` is of a prediction that every machine shall compute alike."""
+    return torch.is_inference_mode_enabled() and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 class Convolution(nn.Conv3d):
-    """By oneDNN in any case: torch takes a way of its own, several times as long, for small maps of one window."""
+    """Predicts in 32 bits by oneDNN in any case: torch takes a way of its own, several times as long, for small maps."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not predicts(x):
+        if not (alone_on_cpu(x) and predicts_in_32_bits(x)):
             return super().forward(x)
         return torch.ops.aten.mkldnn_convolution(
             x, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups
@@ -29,11 +27,14 @@ class Convolution(nn.Conv3d):
 
 
 class InstanceNorm(nn.InstanceNorm3d):
-    """In the order of memory that the convolutions have; torch's own turns every map over and back."""
+    """In the order of memory that the convolutions have; torch's own turns every map over and back. It is the batch
+    normalisation of a batch of one, whose own statistics are off by 0.0001 in 32 bits."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not predicts(x):
+        if not alone_on_cpu(x):
             return super().forward(x)
+        if not predicts_in_32_bits(x):
+            return functional.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
         voxels = x.permute(0, 2, 3, 4, 1).reshape(-1, x.shape[1])
         mean = voxels.mean(dim=0)
         variance = (voxels - mean).square_().mean(dim=0)
