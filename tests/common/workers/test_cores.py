@@ -87,6 +87,23 @@ def test_libraries_are_told_of_a_group_that_leaves_fewer(monkeypatch: pytest.Mon
     assert os.environ[cores.THREADS] == "1"
 
 
+def test_threads_that_wait_give_their_core_up_soon_unless_the_caller_said_how_they_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (cores.TURNS, "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "active")  # so that both are as before in the end
+        monkeypatch.delenv(name)
+    cores.limit_libraries()
+    assert int(os.environ.pop(cores.TURNS)) < 300_000
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    cores.limit_libraries()
+    assert cores.TURNS not in os.environ
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setenv(cores.TURNS, "7")
+    cores.limit_libraries()
+    assert os.environ[cores.TURNS] == "7"
+
+
 def test_nobody_counts_the_machines_cores() -> None:
     root = Path(__file__).parents[3]
     sources = [p for part in ("common", "stage1_segment", "stage2_classify") for p in (root / part).rglob("*.py")]
