@@ -16,7 +16,7 @@ def predicts_in_32_bits(x: Tensor) -> bool:
 
 
 class Convolution(nn.Conv3d):
-    """Predicts in 32 bits by oneDNN in any case: torch takes a way of its own, several times as long, for small maps."""
+    """Predicts in 32 bits by oneDNN in any case: torch has a way of its own for small maps, several times as long."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not (alone_on_cpu(x) and predicts_in_32_bits(x)):

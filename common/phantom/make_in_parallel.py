@@ -9,7 +9,6 @@ from pathlib import Path
 
 from common.commandline import NOT_MEDICAL
 from common.errors import PARTLY_FAILED
-from common.workers import memory
 from common.workers.pool import failures
 
 ONE_THREAD = dict.fromkeys(
@@ -61,11 +60,9 @@ def say_what_was_made(out: Path, what: str, total: int, made: int, failed: dict[
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Processes started inside compute with one thread each: faster together, and the same to the last bit. They keep
-    memory that they have been given for what they make next."""
-    wanted = ONE_THREAD | memory.AT_START
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    """Processes started inside compute with one thread each: faster together, and the same to the last bit."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
     try:
         yield
     finally:

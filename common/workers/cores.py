@@ -21,6 +21,11 @@ def usable_cores(root: Path = Path("/")) -> int:
     return max(cores, 1)
 
 
+def threads_each(workers: int) -> int:
+    """Threads of each of so many processes that share the usable cores."""
+    return max(usable_cores() // max(workers, 1), 1)
+
+
 def limit_libraries() -> None:
     """Libraries count the cores by affinity alone: where a control group leaves fewer, they and the processes started
     later are told so, unless the caller has said how many threads are wanted; and that threads shall not wait busily,

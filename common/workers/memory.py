@@ -8,8 +8,6 @@ from contextlib import suppress
 
 LARGEST, KEPT = 2**25, 2**28
 """Bytes of the largest array that gets such memory (glibc allows no more), and of what may lie unused at the end."""
-AT_START = {"MALLOC_MMAP_THRESHOLD_": str(LARGEST), "MALLOC_TRIM_THRESHOLD_": str(KEPT)}
-"""Tells glibc the same by the environment, for processes that are started."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
 OBJECTS = 50_000

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from common.errors import ProjectError
 from common.workers import cluster
 from common.workers.failing import Failed, attempt, keep_traceback
+from common.workers.memory import keep_memory
 from common.workers.processes import WorkerProcesses
 from common.workers.queue import Queue
 
@@ -156,8 +157,9 @@ def _do(function: bytes, arguments: bytes) -> Any | Failed:
 
 
 def _begin(started: Any) -> None:
-    """First thing in a process: says that it could start."""
+    """First thing in a process: says that it could start, and keeps its memory for the next job."""
     started.set()
+    keep_memory()
     end_with_parent()
 
 

@@ -21,7 +21,7 @@ from common.outputs.study_lock import is_being_made, only_one_makes
 from common.progress import progress
 from common.reading.nifti import write_nifti
 from common.workers import cluster
-from common.workers.cores import usable_cores
+from common.workers.cores import threads_each
 from common.workers.failing import LOG
 from common.workers.pool import failures
 from stage1_segment.inference.choose_network import Network, choose_fold, given_network, networks_of
@@ -170,7 +170,7 @@ def _segmenter(weights: Path, digest: str, device: str, predict: PredictSettings
     from stage1_segment.inference.segmenter import Segmenter
 
     if workers is not None:
-        torch.set_num_threads(max(usable_cores() // max(workers, 1), 1))
+        torch.set_num_threads(threads_each(workers))
     return Segmenter.load(weights, device, predict)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.dataset.folds import stored_folds
-from common.device import check_device, prediction_precision
+from common.device import check_device, choose_device, prediction_precision
 from common.errors import PARTLY_FAILED, WeightsError
 from common.outputs import store
 from common.outputs.ledger import Step
@@ -21,8 +21,10 @@ from common.outputs.study_lock import only_one_makes
 from common.progress import progress
 from common.training import train as training
 from common.training.task import WEIGHTS
+from common.workers import cluster
+from common.workers.cores import threads_each
 from common.workers.failing import LOG, Failed
-from common.workers.pool import here_or, shared
+from common.workers.pool import HERE, here_or, shared
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.masks import masks_of
 from stage2_classify.inference.classifier import Classifier, existing
@@ -34,6 +36,9 @@ from stage2_classify.schema import PREDICTIONS
 from stage2_classify.settings import ClassifySettings
 from stage2_classify.training import studies as training_studies
 from stage2_classify.training.out_of_fold import decision_provenance
+
+FEW = 16
+"""Studies that are predicted sooner than processes have started."""
 
 
 @dataclass(frozen=True)
@@ -171,16 +176,21 @@ def _step(
 
 
 def _predicted(jobs: dict[str, Job], data: DataSettings, device: str) -> Iterator[tuple[str, Prediction | Failed]]:
-    """In this process unless there is a cluster: the networks are small, and loaded once."""
-    of_each = {uid: (job,) for uid, job in jobs.items()}
-    yield from shared(predict_one, of_each, here_or(1, few=True), data.run / LOG, gpu=device != "cpu")
+    """In processes with a thread each, which such small networks make more of than of a process with several threads;
+    in this one for a few studies, and where there is a GPU."""
+    few = len(jobs) <= FEW or choose_device(device).type == "cuda"
+    workers = here_or(data.workers, few)
+    share = workers if workers != HERE and cluster.used() is None else None
+    of_each = {uid: (job, share) for uid, job in jobs.items()}
+    yield from shared(predict_one, of_each, workers, data.run / LOG, gpu=device != "cpu")
 
 
-def predict_one(job: Job) -> Prediction:
-    """A study's prediction, from its file where that is current; else it is made and written. Raises StudyBusy."""
+def predict_one(job: Job, workers: int | None = None) -> Prediction:
+    """A study's prediction, from its file where that is current; else it is made and written. `workers`: how many
+    processes share this machine's cores; None: this one has been told how many threads it has. Raises StudyBusy."""
     with only_one_makes(job.output):
         if not store.is_current(job.output, job.provenance, PREDICTIONS):
-            prediction = _classifier(job.networks).predict(job.uid, crop_files.load(job.crops))
+            prediction = _classifier(job.networks, workers).predict(job.uid, crop_files.load(job.crops))
             with run_outputs_at([job.output]):
                 write_prediction(job.output, prediction)
                 store.write_record(job.output, job.provenance, PREDICTIONS)
@@ -188,7 +198,11 @@ def predict_one(job: Job) -> Prediction:
 
 
 @lru_cache(maxsize=2)
-def _classifier(networks: Networks) -> Classifier:
+def _classifier(networks: Networks, workers: int | None = None) -> Classifier:
+    if workers is not None:
+        import torch
+
+        torch.set_num_threads(threads_each(workers))
     return replace(Classifier.load(networks.weights, networks.device, networks.precision), augmented=networks.augmented)
 
 
