@@ -295,16 +295,21 @@ def test_what_needs_the_mask_alone_is_made_beside_the_steps_after_it(
         predict(words)
 
 
-def test_no_warning_of_a_library_is_shown_beside_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_threads_take_quick_turns_and_no_warning_of_a_library_is_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    turn = sys.getswitchinterval()
+
     def step(request) -> int:
         warnings.warn("Invalid value: Doe^Jane", UserWarning, stacklevel=1)
+        assert sys.getswitchinterval() < turn / 4
         return 0
 
     monkeypatch.setattr("common.cli.predict.registered", lambda group: {"1-a": step})
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         assert predict(["scan", "-o", str(tmp_path / "out")]) == 0
-    assert not seen
+    assert not seen and sys.getswitchinterval() == turn
 
 
 def test_words_for_one_step_reach_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
