@@ -55,7 +55,8 @@ def place_of(ct: Volume, mask: Volume) -> Place | None:
     reach = np.ceil(REACH_MM / values.spacing).astype(int)
     hu, inside, bone = _around(hu, inside, values.array > 0, reach)
     clipped = np.clip(hu, *WINDOW_HU)
-    tried = {turn: _best_shift(clipped, np.flip(inside, axes), reach) for turn, axes in TURNS.items()}
+    seen = fft.rfftn(clipped, _fast(clipped.shape))
+    tried = {turn: _best_shift(seen, np.flip(inside, axes), reach) for turn, axes in TURNS.items()}
     turn = max(tried, key=lambda name: tried[name][1] * (1 if name else PLAINLY))
     here, (_, best, cells) = tried[""][0], tried[turn]
     away = ndimage.distance_transform_edt(~bone, sampling=values.spacing)
@@ -77,13 +78,18 @@ def _around(
     return padded, np.pad(inside[here], ends), np.pad(bone[here], ends)
 
 
-def _best_shift(bone: np.ndarray, inside: np.ndarray, reach: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """Mean of `bone` within the mask as it lies, the largest after a move of at most `reach` (3,) cells, and that
-    move (3,). The arrays hold that much around the mask, so that no move wraps around."""
-    shape = [fft.next_fast_len(n, real=True) for n in bone.shape]
-    product = fft.rfftn(bone, shape) * np.conj(fft.rfftn(inside.astype(np.float32), shape))
+def _best_shift(seen: np.ndarray, inside: np.ndarray, reach: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """Mean of the bone whose transform is `seen` within the mask as it lies, the largest after a move of at most
+    `reach` (3,) cells, and that move (3,). The arrays hold that much around the mask, so that no move wraps around."""
+    shape = _fast(inside.shape)
+    product = seen * np.conj(fft.rfftn(inside.astype(np.float32), shape))
     means = np.fft.fftshift(fft.irfftn(product, shape)) / inside.sum()
     middle = np.array(means.shape) // 2
     means = means[tuple(slice(m - r, m + r + 1) for m, r in zip(middle, reach))]
     best = np.unravel_index(means.argmax(), means.shape)
     return float(means[tuple(reach)]), float(means[best]), np.array(best) - reach
+
+
+def _fast(shape: tuple[int, ...]) -> list[int]:
+    """Lengths (3,) that are transformed fast, none shorter than `shape`."""
+    return [fft.next_fast_len(n, real=True) for n in shape]

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from common.config import DataSettings
 from common.dataset.competition import Competition
 from common.errors import PARTLY_FAILED, DatasetError
 from common.labels import LEVEL_IDS, LEVELS
 from common.masks.segmentation import segmentation_on
+from common.masks.values import boxes_of
 from common.outputs import store
 from common.outputs.notices import seen_in_training
 from common.outputs.own_files import run_outputs_at
@@ -74,7 +74,7 @@ def compare(prediction: Volume, truth: Volume) -> dict[str, dict[str, float | No
 
     spacing = truth.spacing
     highest = max(LEVEL_IDS.values())
-    boxes = [ndimage.find_objects(volume.array, max_label=highest) for volume in (prediction, truth)]
+    boxes = [boxes_of(volume.array, highest) for volume in (prediction, truth)]
     result: dict[str, dict[str, Any]] = {}
     for level, value in LEVEL_IDS.items():
         own, true = (found[value - 1] for found in boxes)

@@ -9,8 +9,9 @@ from common.volume import Volume
 LARGEST_TILT_DEG = 50.0
 """A superior axis further from the world's is taken for a fault of the masks."""
 LARGEST_YAW_DEG = 30.0
-CELL_MM = 2.0
-"""Of the picture whose symmetry is measured."""
+CELL_MM, CELLS = 2.0, 51
+"""Of the picture whose symmetry is measured, along each side; an odd number, so that a cell in the middle is its own
+mirror image."""
 
 
 def level_points(mask: Volume, most: int = 4000) -> dict[int, np.ndarray]:
@@ -55,13 +56,17 @@ def own_axes(points: np.ndarray, superior: np.ndarray) -> np.ndarray:
 
 
 def _symmetry(flat: np.ndarray, angle: float) -> float:
-    """How much of the picture of points (n, 2), turned by `angle`, lies on its own mirror image, 0..1."""
+    """How much of the picture of points (n, 2), turned by `angle`, lies on its own mirror image, 0..1; the best of the
+    picture as it is and moved a cell to either side."""
     x = flat @ np.array([np.cos(angle), np.sin(angle)])
     y = flat @ np.array([-np.sin(angle), np.cos(angle)])
-    edges = np.arange(-51, 51.1, CELL_MM)
+    columns, rows = (np.floor(along / CELL_MM + CELLS / 2).astype(int) for along in (x, y))
+    inside = (columns >= -1) & (columns <= CELLS) & (rows >= 0) & (rows < CELLS)
+    cells = (columns[inside] + 1) * CELLS + rows[inside]
+    wide = np.bincount(cells, minlength=(CELLS + 2) * CELLS).reshape(CELLS + 2, CELLS)
     best = 0.0
-    for offset in (-CELL_MM, 0.0, CELL_MM):
-        picture, _, _ = np.histogram2d(x - offset, y, bins=(edges, edges))
+    for moved in range(3):
+        picture = wide[moved : moved + CELLS]
         best = max(best, np.minimum(picture, picture[::-1]).sum() / max(picture.sum(), 1))
     return best - 1e-4 * abs(angle)
 
