@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ class TrainingLog:
         if self.fabric.is_global_zero:
             was_training = ema.training
             ema.eval()
-            with torch.no_grad(), self.fabric.autocast() if self.fabric.device.type == "cuda" else nullcontext():
+            with torch.no_grad(), self.fabric.autocast():
                 figures = task.validate(ema)
             ema.train(was_training)
             if figures:

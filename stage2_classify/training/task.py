@@ -39,7 +39,9 @@ class ClassifyTask:
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The competition's loss plus `loss.voxel_weight` times the loss on the voxel logits."""
-        outputs = network(batch)
+        return self._losses(network(batch), batch)
+
+    def _losses(self, outputs: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
         losses = {"competition": competition_loss(outputs["logits"], batch["labels"], self.settings.loss)}
         losses["loss"] = losses["competition"]
         if "voxel_logits" in outputs and self.settings.loss.voxel_weight:
@@ -65,7 +67,8 @@ class ClassifyTask:
         losses, predictions, labels = [], [], []
         for number in range(len(samples.examples)):
             batch = {name: value[None].to(device) for name, value in samples.sample(number).items()}
-            losses.append(float(self.loss(network, batch)["loss"]))
-            predictions.append(torch.sigmoid(network(batch)["logits"][0].float()).cpu().numpy())
+            outputs = network(batch)
+            losses.append(float(self._losses(outputs, batch)["loss"]))
+            predictions.append(torch.sigmoid(outputs["logits"][0].float()).cpu().numpy())
             labels.append(batch["labels"][0].cpu().numpy())
         return {"loss": float(np.mean(losses)), "score": score(np.stack(predictions), np.stack(labels))}
