@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.errors import ConfigError, ProjectError
 from common.workers.cores import limit_libraries
-from common.workers.memory import end_at_once, keep_memory
+from common.workers.memory import keep_memory
 
 NOT_MEDICAL = "Research software, not a medical device."
 
@@ -61,7 +61,6 @@ def run(main: Callable[[], int | None]) -> None:
     A code that isn't 0 is left in the file that EXIT_CODE_FILE in the environment names, too: make passes none on."""
     limit_libraries()
     keep_memory()
-    end_at_once()
     # What libraries say to each other about their future helps nobody here; processes started later hear it too.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
     warnings.simplefilter("ignore", FutureWarning)

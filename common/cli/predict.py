@@ -22,7 +22,7 @@ from common.page.from_folder import IMPORTED_FOR as FOR_PAGE
 from common.page.from_folder import NAME as PAGE
 from common.page.from_folder import Early, show_early, write_page
 from common.workers.ahead import imports_ahead
-from common.workers.memory import keep_memory, look_rarely
+from common.workers.memory import end_at_once, look_rarely
 from common.writing.asked import IMPORTED_FOR as FOR_OUTPUTS
 from common.writing.asked import Asked
 from common.writing.objects import Prepared
@@ -38,8 +38,8 @@ def main(words: Sequence[str]) -> int:
     Returns the exit code of the first step that doesn't end with 0. Raises what a step raises."""
     steps = {name.partition("-")[2]: step for name, step in registered(STEPS).items()}
     request = parsed(words, steps, (main.__doc__ or "").splitlines()[0])
-    keep_memory()
     look_rarely()
+    end_at_once()
     request = _as_before(request)
     homes = [sys.modules.get(step.__module__) for step in steps.values()]
     with (
