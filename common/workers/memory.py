@@ -30,6 +30,6 @@ def look_rarely() -> None:
 
 def end_at_once() -> None:
     """For this process: its end looks through no objects for unused ones, which takes half a second once torch is
-    imported. Files are closed, and what is registered with `atexit` is done, as ever. Not where triton is imported, as by
-    trainings, which complains of what it finds unused then."""
+    imported. Files are closed, and what is registered with `atexit` is done, as ever. Not where triton is imported, as
+    trainings do: it complains of what it finds unused then."""
     atexit.register(gc.freeze)
