@@ -44,7 +44,7 @@ def draw_preview(
         view(axes, hu, named, spacing)
         if (cervical := named * (named <= len(LEVELS))).any():
             zoom(axes, cervical, spacing, SHOWN_MM)
-        axes.set_title(f"{name}, {ends[0]} left, {ends[1]} right", color="white", fontsize=8)
+        axes.set_title(f"{name}, {ends[0]} left, {ends[1]} right", y=1, color="white", fontsize=8)
     _legend(figure, labels, certainty)
     figure.text(0.01, 0.015, NOT_MEDICAL, color="white", fontsize=8)
     figure.text(0.99, 0.975, title, color="white", fontsize=7, ha="right", va="top")
