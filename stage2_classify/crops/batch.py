@@ -24,7 +24,7 @@ def as_batch(crops: Crops, augmented: bool = False) -> dict[str, Tensor]:
 def other_view(images: Tensor) -> Tensor:
     """Vertebrae (N, C, X, Y, Z) left for right, and MOVED cells aside along each axis, their far borders repeated: a
     thin gap that lies badly for a network's maps in one view doesn't in the other."""
-    for axis, length in enumerate(images.shape[2:], start=2):
-        index = (torch.arange(length, device=images.device) + MOVED).clamp(max=length - 1)
-        images = images.index_select(axis, length - 1 - index if axis == 2 else index)
+    images = images.flip(2)[..., MOVED:, MOVED:, MOVED:]
+    for axis in (2, 3, 4):
+        images = torch.cat([images, *[images.narrow(axis, -1, 1)] * MOVED], dim=axis)
     return images
