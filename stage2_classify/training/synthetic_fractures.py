@@ -87,10 +87,8 @@ def _noise_of(ct: np.ndarray, mask: np.ndarray) -> float:
 
 def _distance(gap: np.ndarray, start: np.ndarray, shape: tuple[int, ...], spacing_mm: float) -> np.ndarray:
     """Gap (x, y, z) bool in a window at `start` -> distance on the coarse grid of a crop of `shape`."""
-    occupied = np.zeros([n * COARSE for n in coarse_shape(shape)], bool)
-    occupied[tuple(slice(a, a + n) for a, n in zip(start, gap.shape))] = gap
-    x, y, z = coarse_shape(shape)
-    coarse = occupied.reshape(x, COARSE, y, COARSE, z, COARSE).any(axis=(1, 3, 5))
+    coarse = np.zeros(coarse_shape(shape), bool)
+    coarse[tuple((np.argwhere(gap) + start).T // COARSE)] = True
     if not coarse.any():
         return np.full(coarse.shape, FAR_MM, np.uint8)
     return np.minimum(ndimage.distance_transform_edt(~coarse, sampling=COARSE * spacing_mm), FAR_MM).astype(np.uint8)

@@ -2,6 +2,7 @@
 ours are."""
 
 from dataclasses import replace
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -16,8 +17,8 @@ from tests.bench.studies import Pair
 
 
 class PlainStudies:
-    """Both files of a study read anew for every sample, its vertebrae cut. `known`: its crops, for all that isn't a
-    picture."""
+    """Both files of a study read anew for every sample, and its vertebrae cut. `known`: its crops, for all that isn't
+    a picture."""
 
     def __init__(self, study: Pair, known: Example, settings: ClassifySettings) -> None:
         self.study, self.known, self.settings = study, known, settings
@@ -31,18 +32,19 @@ class PlainStudies:
 
 
 class PlainVertebrae:
-    """The same, of which a sample needs one vertebra."""
+    """The same, but only the vertebra that a sample needs is cut."""
 
     def __init__(self, study: Pair, known: Example, settings: ClassifySettings) -> None:
-        self.study, self.known, self.settings = study, known, settings
+        pictures: Any = self  # what is asked for a level's images
+        example = replace(known, crops=replace(known.crops, images=pictures))
+        self.study, self.crops, self.patches = study, settings.crops, EncoderPatches([example], settings)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return cut_vertebrae(self.study, np.array([row]), self.crops)[row]
 
     def sample(self, draw: int) -> dict[str, torch.Tensor]:
         """As `EncoderTask.sample`."""
-        row = np.random.default_rng(draw).choice(np.flatnonzero(self.known.crops.present))
-        images = cut_vertebrae(self.study, row[None], self.settings.crops)
-        present = np.arange(len(images)) == row
-        example = replace(self.known, crops=replace(self.known.crops, images=images, present=present))
-        return EncoderPatches([example], self.settings).sample(draw)
+        return self.patches.sample(draw)
 
 
 def cut_vertebrae(study: Pair, rows: np.ndarray, crops: CropSettings) -> np.ndarray:

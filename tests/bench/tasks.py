@@ -42,33 +42,28 @@ def classify(ct: "Volume", mask: "Volume") -> Training:
     from stage2_classify.training.task import ClassifyTask
 
     settings: ClassifySettings = load(Path("configs/phantom.yaml"), "classify", ClassifySettings, [])[1]
-    task = ClassifyTask([broken_example(ct, mask, settings)], [], np.full(8, 0.3), settings)
+    task = ClassifyTask([example(ct, mask, settings)], [], np.full(8, 0.3), settings)
     return Training(task, settings.train, settings)
 
 
 def encode(ct: "Volume", mask: "Volume") -> Training:
-    """Stage 2's encoder on patches, fractures drawn into half of them, as configs/real.yaml has it; random weights."""
+    """Stage 2's encoder on patches, as configs/real.yaml has it; random weights."""
     from stage2_classify.settings import ClassifySettings
     from stage2_classify.training.encoder_task import EncoderTask
 
     path, words = Path("configs/real.yaml"), ["encoder.init_from=null"]
     settings: ClassifySettings = load(path, "classify", ClassifySettings, words)[1]
-    return Training(EncoderTask([healthy_example(ct, mask, settings)], settings), settings.encoder, settings)
+    return Training(EncoderTask([example(ct, mask, settings)], settings), settings.encoder, settings)
 
 
-def healthy_example(ct: "Volume", mask: "Volume", settings: "ClassifySettings") -> "Example":
-    """The study's crops, nothing fractured."""
+def example(ct: "Volume", mask: "Volume", settings: "ClassifySettings") -> "Example":
+    """The study's crops, and the middle one of its levels said to be fractured, in a box about its middle."""
     from stage2_classify.crops.cut import cut_study
     from stage2_classify.training.samples import Example
 
-    return Example("healthy", cut_study(ct, mask, settings.crops), np.zeros(8, np.float32))
-
-
-def broken_example(ct: "Volume", mask: "Volume", settings: "ClassifySettings") -> "Example":
-    """The same with C5 said to be fractured, in a box about its middle."""
-    from stage2_classify.crops.cut import cut_study
-    from stage2_classify.training.samples import Example
-
-    middle = mask.grid.to_world(np.argwhere(mask.array == 5).mean(axis=0))
-    labels = np.array([0, 0, 0, 0, 1, 0, 0, 1], np.float32)
-    return Example("broken", cut_study(ct, mask, settings.crops, np.stack([middle - 8, middle + 8])[None]), labels)
+    levels = [number for number in range(1, 8) if (mask.array == number).any()]
+    broken = levels[len(levels) // 2]
+    middle = mask.grid.to_world(np.argwhere(mask.array == broken).mean(axis=0))
+    labels = np.zeros(8, np.float32)
+    labels[[broken - 1, 7]] = 1
+    return Example("study", cut_study(ct, mask, settings.crops, np.stack([middle - 8, middle + 8])[None]), labels)

@@ -57,7 +57,7 @@ def _classify(out: Path) -> tuple[tasks.Training, Callable[[Pair], Any], Path]:
     from tests.bench.plain_stage2 import PlainStudies
 
     training = tasks.classify(*pair(out).volumes())
-    known = tasks.broken_example(*pair(out).volumes(), training.settings)
+    known = tasks.example(*pair(out).volumes(), training.settings)
     return training, lambda study: PlainStudies(study, known, training.settings), out
 
 
@@ -65,7 +65,7 @@ def _encoder(out: Path) -> tuple[tasks.Training, Callable[[Pair], Any], Path]:
     from tests.bench.plain_stage2 import PlainVertebrae
 
     training = tasks.encode(*pair(out).volumes())
-    known = tasks.healthy_example(*pair(out).volumes(), training.settings)
+    known = tasks.example(*pair(out).volumes(), training.settings)
     return training, lambda study: PlainVertebrae(study, known, training.settings), out
 
 

@@ -5,13 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
+from torch.nn import functional
 
 from stage2_classify.crops.batch import as_batch
 from stage2_classify.crops.cut import FAR_MM, Crops
 from stage2_classify.settings import AugmentSettings, ClassifySettings, CropSettings, NetworkSettings
-from stage2_classify.training.augment import _affines, vary_intensity, warp
+from stage2_classify.training.augment import _affines, _smooth, vary_intensity, warp
 from stage2_classify.training.encoder_task import EncoderTask
 from stage2_classify.training.samples import Example, Samples
+from stage2_classify.training.synthetic_fractures import _distance
 
 SHAPE = (48, 40, 32)
 CROPS = CropSettings(size_mm=SHAPE, spacing_mm=1.0)
@@ -199,3 +202,27 @@ def test_healthy_patches_are_of_healthy_vertebrae_in_view() -> None:
     hidden = replace(task.patches.cohort.examples[0].crops, present=np.arange(7) != 4)
     again = EncoderTask([replace(task.patches.cohort.examples[0], crops=hidden)], task.settings)
     assert sorted(level for _, level in again.patches.cohort.healthy) == [0, 1, 3, 5, 6]
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 7, 5), (1, 4, 1, 3)])
+def test_smoothing_is_the_mean_of_27_cells_to_the_bit(shape: tuple[int, ...]) -> None:
+    """As a channel of images, so that its cells don't lie one after the other."""
+    ct = torch.rand((shape[0], 2, *shape[1:]), generator=torch.Generator().manual_seed(0))[:, 0]
+    kept = ct.clone()
+    padded = functional.pad(ct.unsqueeze(1), (1,) * 6, mode="replicate")
+    assert torch.equal(_smooth(ct), functional.avg_pool3d(padded, 3, stride=1).squeeze(1))
+    assert torch.equal(ct, kept)
+
+
+@pytest.mark.parametrize("start", [(0, 0, 0), (13, 6, 9)])
+def test_distance_of_a_gap_is_that_of_the_coarse_cells_it_touches(start: tuple[int, int, int]) -> None:
+    """A crop of 30 x 26 x 22 cells of 0.5 mm; coarse ones are four times as long, the last of each axis cut."""
+    gap = np.random.default_rng(0).random((17, 20, 13)) < 0.002
+    whole = np.zeros((32, 28, 24), bool)
+    whole[tuple(slice(a, a + n) for a, n in zip(start, gap.shape))] = gap
+    touched = np.array([[[whole[4 * i : 4 * i + 4, 4 * j : 4 * j + 4, 4 * k : 4 * k + 4].any() for k in range(6)]
+                         for j in range(7)] for i in range(8)])  # fmt: skip
+    expected = ndimage.distance_transform_edt(~touched, sampling=2.0).astype(np.uint8)
+    assert 3 < touched.sum() < 20
+    np.testing.assert_array_equal(_distance(gap, np.array(start), (30, 26, 22), 0.5), expected)
+    assert (_distance(np.zeros_like(gap), np.array(start), (30, 26, 22), 0.5) == FAR_MM).all()
