@@ -160,8 +160,10 @@ def _predict(arguments: argparse.Namespace) -> int:
         settings = settings.model_copy(update={"predict": own})
         with only_one(data.run, together=config.digest("segment predict", data, settings, arguments.weights)):
             return predict_cohort(data, settings, arguments.device, arguments.weights)
+    from common.workers.memory import end_at_once
     from stage1_segment.inference.one_study import predict_study
 
+    end_at_once()
     weights = _weights(arguments, data, settings)
     predict_study(
         arguments.input,

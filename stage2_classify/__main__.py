@@ -339,8 +339,10 @@ def _predict(args: argparse.Namespace) -> int:
     if args.mask is None or args.output is None:
         raise ConfigError("predict -i STUDY needs --mask MASK.nii.gz and -o RESULT.json as well")
     from common.reading.study import read_study
+    from common.workers.memory import end_at_once
     from stage2_classify.inference.one_study import predict_study
 
+    end_at_once()
     # Without a configuration the run's weights are taken as they are, else they must be those of it.
     own = [override for override in args.overrides if not override.startswith("data.")]
     configured = bool(args.config or own) and not args.weights
