@@ -4,9 +4,9 @@ import numpy as np
 
 from common.labels import LEVELS, THORACIC
 from common.masks.segmentation import onto
-from common.masks.values import boxes_of
+from common.masks.values import boxes_of, labelled_box
 from common.resample import ROUNDING, canonical, grid_at_spacing, resample
-from common.volume import Volume
+from common.volume import Grid, Volume
 
 WINDOW_HU = (-200.0, 1300.0)
 HU_PER_STEP = (WINDOW_HU[1] - WINDOW_HU[0]) / 255
@@ -35,16 +35,26 @@ def neck(scan: Volume, mask: Volume, finest_mm: float) -> tuple[Volume, Volume]:
 
 def on_neck(evidence: Volume, picture: Volume) -> Volume:
     """Evidence 0..1 (X, Y, Z), NaN or 0 where there is none, as uint8 (255 is 1) on the grid of `picture`."""
-    index = evidence.grid.to_index(picture.grid.corners())
+    found = picture.with_array(np.zeros_like(picture.array))
     margin = 2 + np.ceil(picture.spacing.max() / evidence.spacing)
     try:
-        near = evidence.crop(np.floor(index.min(axis=0) - margin), np.ceil(index.max(axis=0) + margin))
+        near = evidence.crop(*_box_about(picture.grid.corners(), evidence.grid, margin))
+        known = near.array.astype(np.float32)
+        known[np.isnan(known)] = 0
+        some = near.crop(*zip(*((side.start, side.stop) for side in labelled_box(known))))
+        reach = 1 + np.ceil((margin * near.spacing).max() / picture.spacing)
+        part = found.crop(*_box_about(some.grid.corners(), picture.grid, reach))
     except ValueError:  # it lies elsewhere
-        return picture.with_array(np.zeros_like(picture.array))
-    known = near.array.astype(np.float32)
-    known[np.isnan(known)] = 0
-    there = resample(near.with_array(known), picture.grid, fill=0)
-    return there.with_array(np.round(255 * np.clip(there.array, 0, 1)).astype(np.uint8))
+        return found
+    there = resample(near.with_array(known), part.grid, fill=0)
+    part.array[:] = np.round(255 * np.clip(there.array, 0, 1))
+    return found
+
+
+def _box_about(places: np.ndarray, grid: Grid, margin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First index of the voxels about `places` (N, 3) RAS mm and `margin` (3,) more, and the one after the last."""
+    index = grid.to_index(places)
+    return np.floor(index.min(axis=0) - margin), np.ceil(index.max(axis=0) + margin) + 1
 
 
 def _box(mask: Volume) -> tuple[np.ndarray, np.ndarray]:

@@ -13,10 +13,11 @@ import pytest
 
 from common.labels import COLOURS, LEVELS
 from common.page import page as page_module
-from common.page.neck import WINDOW_HU, neck
+from common.page.neck import WINDOW_HU, neck, on_neck
 from common.page.page import centres, page
 from common.page.words import percent, words
-from common.volume import Volume
+from common.resample import resample
+from common.volume import Grid, Volume
 
 STEP = 1500 / 255
 TURNED = np.array([[0, 0, -0.8, 40], [0.5, 0, 0, -70], [0, -0.4, 0, 300], [0, 0, 0, 1.0]])
@@ -183,6 +184,23 @@ def test_evidence_lies_on_the_picture() -> None:
     np.testing.assert_allclose(found.affine @ [*peak, 1], [*mask.grid.to_world([100, 110, 65]), 1], atol=0.8)
     assert 0.7 < found.get_fdata().max() <= 0.81
     assert 'data-layer="evidence"' in text and 'data-layer="evidence"' not in page(scan, mask)
+
+
+@pytest.mark.parametrize("picture_mm, evidence_mm", [(0.5, 0.7), (1.9, 0.4), (0.5, 4.0)])
+@pytest.mark.parametrize("places", [((0.5, 0.5, 0.5), (0.6, 0.55, 0.4)), ((0, 0, 0), (0.99, 0.99, 0.99)), ()])
+def test_evidence_is_looked_for_where_there_is_some_and_nothing_is_left_out(picture_mm, evidence_mm, places) -> None:
+    """Against resampling all of it: 40 mm about the origin; the picture is 60 mm wide, a bit aside."""
+    side = round(40 / evidence_mm)
+    array = np.zeros((side,) * 3, np.float32)
+    for place in places:
+        array[tuple((np.array(place) * side).astype(int))] = 0.9
+    evidence = Volume(array, Grid.around([0, 0, 0], [40] * 3, evidence_mm).affine)
+    grid = Grid.around([3, -2, 1], [60] * 3, picture_mm)
+    picture = Volume(np.zeros(grid.shape, np.uint8), grid.affine)
+    plain = np.round(255 * resample(evidence, grid, fill=0).array)
+    found = on_neck(evidence, picture).array
+    assert found.dtype == np.uint8 and (found == plain).all()
+    assert found.any() == bool(places)
 
 
 def test_a_page_without_labels_shows_the_whole_scan() -> None:
