@@ -75,7 +75,9 @@ def _loading(training: tasks.Training, plain: Callable[[Pair], Any], out: Path) 
 
     from common.training.batches import batches
     from common.training.loop import make_fabric
+    from common.workers.memory import keep_memory
 
+    keep_memory()  # as the commands do
     batch = training.train.batch
     train = training.train.model_copy(update={"steps": max(SAMPLES // batch, 1), "workers": 0})
     fabric = make_fabric(train)
@@ -101,7 +103,9 @@ def _training(training: tasks.Training, plain: Callable[[Pair], Any], out: Path)
 
     from common.training.batches import batches
     from common.training.loop import make_fabric, threads
+    from common.workers.memory import keep_memory
 
+    keep_memory()  # as the commands do
     task, train = training.task, training.train.model_copy(update={"steps": STEPS})
     fabric = make_fabric(train)
     fabric.launch()
