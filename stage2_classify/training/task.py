@@ -46,7 +46,7 @@ class ClassifyTask:
         losses["loss"] = losses["competition"]
         if "voxel_logits" in outputs and self.settings.loss.voxel_weight:
             present = batch["present"]
-            found = {
+            found: dict[str, Tensor] = {
                 name: outputs[name][present]
                 for name in ("voxel_logits", "vertebra_mask", "distance")
                 if name in outputs
