@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench.peak_memory import own_peak_mb
+from tests.bench.studies import uncompressed
 
 UID = "1.2.826.0.1.1"
 SPACING_MM = (0.45, 0.45, 0.5)
@@ -58,10 +59,7 @@ def make_study(out: Path, shape: tuple[int, int, int]) -> None:
     array = array[:, :, np.arange(shape[2]) % array.shape[2]]
     volume = Volume(array, np.diag([*SPACING_MM, 1.0]))
     out.mkdir(parents=True, exist_ok=True)
-    style = plan.style.__class__(
-        "1.2.840.10008.1.2.1", False, 1, (0,), True, 1.0, 0.0, None, 1.0, ((40, 400),), plan.style.kernel
-    )
-    write_series(out / "dicom", volume, UID, style)
+    write_series(out / "dicom", volume, UID, uncompressed(plan.style))
     write_nifti(volume, out / "scan.nii")
 
 

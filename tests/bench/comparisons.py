@@ -66,6 +66,7 @@ COMPARISONS: dict[str, Callable[[Path], Sequence[Way]]] = {
     "jpeg-lossless": reading.jpeg_lossless,
     "jpeg2000": reading.jpeg2000,
     "segment": predicting.segment,
+    "segment-bfloat16": predicting.segment_bfloat16,
     "classify": predicting.classify,
     "load-segment": training.load_segment,
     "load-classify": training.load_classify,

@@ -2,6 +2,7 @@
 runs, so that its memory is its own."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from tests.bench.studies import SMALL, pair, volume
 if TYPE_CHECKING:
     from torch import nn
 
+    from common.volume import Volume
     from stage1_segment import Segmenter
     from stage2_classify import Classifier
 
@@ -22,22 +24,37 @@ STAGES = (4, 8, 8)
 def segment(out: Path) -> list[Way]:
     """One study of 512 x 512, from array to mask on its own grid: ours, and nnU-Net as TotalSegmentator runs it."""
     scan, missing = volume(out), lacks("dynamic_network_architectures")
-    window = 32 if SMALL else 128
-
-    def peer(spacing_mm: float, step: float) -> Callable[[], object]:
-        def run() -> object:
-            from tests.bench import nnunet
-
-            return nnunet.segment(_nnunet(), scan.array, scan.spacing, spacing_mm, step, window)
-
-        return run
-
     return [
         Way("ours, both passes", lambda: _segmenter()(scan)),
-        Way("nnU-Net, 1.5 mm, step 0.8", peer(1.5, 0.8), missing),
-        Way("nnU-Net, 1.5 mm, step 0.5", peer(1.5, 0.5), missing),
-        Way("nnU-Net, 3 mm (its fast mode), step 0.5", peer(3.0, 0.5), missing),
+        Way("nnU-Net, 1.5 mm, step 0.8", _peer(scan, 1.5, 0.8), missing),
+        Way("nnU-Net, 1.5 mm, step 0.5", _peer(scan, 1.5, 0.5), missing),
+        Way("nnU-Net, 3 mm (its fast mode), step 0.5", _peer(scan, 3.0, 0.5), missing),
     ]
+
+
+def segment_bfloat16(out: Path) -> list[Way]:
+    """The same with ours in bfloat16; the peer as it runs, in 32 bits, and in bfloat16, too."""
+    scan, missing = volume(out), lacks("dynamic_network_architectures")
+    return [
+        Way("ours, both passes", lambda: _segmenter("bf16-mixed")(scan)),
+        Way("nnU-Net, 1.5 mm, step 0.8, 32 bits", _peer(scan, 1.5, 0.8), missing),
+        Way("the same in bfloat16", _peer(scan, 1.5, 0.8, "bf16-mixed"), missing),
+        Way("nnU-Net, 3 mm (its fast mode), 32 bits", _peer(scan, 3.0, 0.5), missing),
+    ]
+
+
+def _peer(scan: "Volume", spacing_mm: float, step: float, precision: str = "32-true") -> Callable[[], object]:
+    def run() -> object:
+        import torch
+
+        from common.device import autocast
+        from tests.bench import nnunet
+
+        with autocast(torch.device("cpu"), precision):
+            window = 32 if SMALL else 128
+            return nnunet.segment(_nnunet(), scan.array, scan.spacing, spacing_mm, step, window)
+
+    return run
 
 
 def classify(out: Path) -> list[Way]:
@@ -58,10 +75,11 @@ def classify(out: Path) -> list[Way]:
 
 
 @cache
-def _segmenter() -> "Segmenter":
+def _segmenter(precision: str = "32-true") -> "Segmenter":
     from stage1_segment import Segmenter
 
-    return Segmenter.pretrained()
+    segmenter = Segmenter.pretrained()
+    return replace(segmenter, predict=segmenter.predict.model_copy(update={"precision": precision}))
 
 
 @cache

@@ -7,26 +7,44 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.outputs.store import atomic
+
 if TYPE_CHECKING:
+    from common.phantom.file_style import FileStyle
     from common.volume import Volume
 
 SMALL = bool(os.environ.get("SMALL"))
 """Little of everything, to see that each comparison runs; its ratios mean nothing."""
-SIDE, SLICES = (128, 60) if SMALL else (512, 206)
-COMPRESSED = 12 if SMALL else SLICES
+SIDE = 128 if SMALL else 512
+NUMBER = 5
+"""Of the study in a cohort's plan: 198 slices of 0.35 x 0.35 x 0.8 mm, from the skull's base to the chest."""
+COMPRESSED = 12 if SMALL else 198
 """Slices of the compressed series."""
 PAIR_SIDE = 96 if SMALL else 256
 """Of the studies that have a mask."""
 
 
 def dicom(out: Path) -> Path:
-    """A series of SLICES uncompressed slices of SIDE x SIDE."""
-    from tests.bench_memory import make_study
+    """A series of uncompressed slices of SIDE x SIDE: a synthetic neck as a scanner would leave it."""
+    from common.phantom.files.dicom import write_series
+    from common.phantom.render import render
+    from common.phantom.study_plan import plan_cohort
 
-    out.mkdir(parents=True, exist_ok=True)
-    if not (out / "scan.nii").is_file():
-        make_study(out, (SIDE, SIDE, SLICES))
-    return out / "dicom"
+    folder = out / "neck"
+    if not folder.is_dir():
+        out.mkdir(parents=True, exist_ok=True)
+        plan = plan_cohort(NUMBER + 1, 0, 7)[NUMBER]
+        ct = render(plan, SIDE).ct
+        with atomic(folder) as scratch:
+            write_series(scratch, ct, plan.uid, uncompressed(plan.style))
+    return folder
+
+
+def uncompressed(style: "FileStyle") -> "FileStyle":
+    """Files of a kind that every reader takes, by the same kernel."""
+    return style.__class__(
+        "1.2.840.10008.1.2.1", False, 1, (0,), True, 1.0, 0.0, None, 1.0, ((40, 400),), style.kernel
+    )
 
 
 def compressed(out: Path, process: str) -> Path:
