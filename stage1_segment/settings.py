@@ -125,7 +125,7 @@ class PredictSettings(Settings):
     RENAMED: ClassVar = {"flip": "test_time_augmentation", "clean": "postprocess"}
 
     margin_mm: float = Field(12.0, ge=0)
-    """Around what the first pass found, looked at by the second."""
+    """Around what the first pass found, shown to the second, whose windows cover half of it."""
     overlap: float = Field(0.25, ge=0, lt=1)
     """Of neighbouring windows in both passes."""
     test_time_augmentation: bool = False

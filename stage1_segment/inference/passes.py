@@ -22,6 +22,10 @@ from stage1_segment.network_input import as_previous_pass, covering_grid, scaled
 if TYPE_CHECKING:
     from stage1_segment.inference.segmenter import Segmenter
 
+COVERED = 0.5
+"""Part of the margin about the first pass that windows of the second must cover. The rest is there for them to see
+where they reach that far: a spine hardly wider than a window gets one instead of two (docs/performance.md)."""
+
 
 def coarse_pass(scan: Volume, segmenter: "Segmenter") -> Volume:
     """Level numbers (float32, 0 = nothing) of the whole scan at the coarse spacing; only the spine's pieces."""
@@ -76,7 +80,7 @@ def _infer(ct: np.ndarray, previous: np.ndarray | None, segmenter: "Segmenter") 
     window = segmenter.patch.window(coarse)
     both = np.stack([ct, np.zeros_like(ct) if previous is None else previous])
     image, own = padded(torch.from_numpy(both), window)
-    margin = 0 if coarse else math.ceil(segmenter.predict.margin_mm / segmenter.patch.fine_mm)
+    margin = 0 if coarse else math.ceil(COVERED * segmenter.predict.margin_mm / segmenter.patch.fine_mm)
     places = windows_about(image[0 if coarse else 1] > 0, window, segmenter.predict.overlap, margin)
     background = torch.zeros(len(CLASS_NAMES))
     background[BACKGROUND] = 8.0
