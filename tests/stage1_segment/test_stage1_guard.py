@@ -118,7 +118,7 @@ def test_region_about_the_first_answer_by_hand() -> None:
 
 def test_the_second_pass_finds_what_lies_within_half_of_the_margin() -> None:
     """The first pass sees bone above 500 HU alone, the second (which has a previous pass) all above 200, as far as it
-    may look: a bar of 300 HU that goes on for 40 mm beyond the dense block is labelled for half of the margin's length."""
+    may look: a bar of 300 HU that goes on for 40 mm beyond the dense block is labelled for half of the margin."""
     hu = np.full((16, 16, 40), -1000.0)
     hu[4:12, 4:12, 2:12] = np.random.default_rng(0).normal(700, 90, (8, 8, 10))
     hu[4:12, 4:12, 12:32] = 300
