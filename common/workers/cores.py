@@ -5,10 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 THREADS = "OMP_NUM_THREADS"
-TURNS = "GOMP_SPINCOUNT"
-FEW_TURNS = "2000"
-"""So often a thread of OpenMP looks whether the others are done before it gives its core up; libgomp's own 300,000 keep
-cores busy that another process could use, and are no faster where there is none."""
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -28,10 +24,7 @@ def threads_each(workers: int) -> int:
 
 def limit_libraries() -> None:
     """Libraries count the cores by affinity alone: where a control group leaves fewer, they and the processes started
-    later are told so, unless the caller has said how many threads are wanted; and that threads shall not wait busily,
-    unless the caller has said how they wait. For libraries that aren't loaded yet."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault(TURNS, FEW_TURNS)
+    later are told so, unless the caller has said how many threads are wanted."""
     cores = usable_cores()
     if cores < _by_affinity():
         os.environ.setdefault(THREADS, str(cores))
