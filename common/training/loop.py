@@ -1,5 +1,6 @@
 """The one training loop, on one CPU, one GPU or many machines alike (Lightning Fabric)."""
 
+import atexit
 import math
 import os
 import sys
@@ -107,6 +108,8 @@ def make_fabric(settings: TrainSettings, begun_in: str | None = None) -> Fabric:
         )
     if settings.batch % world:
         raise ConfigError(f"batch is {settings.batch}, which {world} processes can't share evenly; make it a multiple")
+    if world > 1:
+        atexit.register(_leave_the_others)
     return Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=settings.devices,
@@ -114,6 +117,13 @@ def make_fabric(settings: TrainSettings, begun_in: str | None = None) -> Fabric:
         strategy=settings.strategy,
         precision=_precision(settings.precision, cuda, begun_in),
     )
+
+
+def _leave_the_others() -> None:
+    """Ends the threads that talk to other processes, while Python still runs: one that asks for Python's lock later
+    aborts the process (exit code -6), after all of its work. Fabric does so for NCCL alone."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _precision(wanted: str, cuda: bool, begun_in: str | None) -> Any:

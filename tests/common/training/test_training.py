@@ -123,13 +123,14 @@ def test_several_processes_equal_one(tmp_path: Path, by: str, devices: int) -> N
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
-        import sys
+        import atexit, sys
         from pathlib import Path
         import torch
         here = Path(sys.argv[1])
         sys.path[:0] = [str(here), str(here.parents[1]), str(here.parents[2])]
         from test_training import TinyTask, run
         torch.set_num_threads(1)
+        atexit.register(lambda: print(f"at the end {torch.distributed.is_initialized()}", file=sys.stderr, flush=True))
         task = TinyTask()
         task.network[2] = torch.nn.Identity()  # dropout draws its own numbers in each process
         run(Path(sys.argv[2]), task, batch=4, devices=int(sys.argv[3]))
@@ -143,6 +144,8 @@ def test_several_processes_equal_one(tmp_path: Path, by: str, devices: int) -> N
     command = [sys.executable, *words, str(script), str(Path(__file__).parent), str(folder), str(devices)]
     for process in _start(command, devices if by == "srun" else 1, tmp_path / "stderr"):
         assert process.wait(timeout=1800) == 0, (tmp_path / "stderr").read_text()
+    said = (tmp_path / "stderr").read_text()
+    assert said.count("at the end False") == devices, "threads of a group abort a process that ends before them"
     rows = (folder / "csv" / "metrics.csv").read_text().splitlines()
     assert len(rows) == 1 + 5, "a header, three steps and two validations: one process writes"
     assert len(list((folder / "tensorboard").iterdir())) == 1
