@@ -134,6 +134,22 @@ def test_the_second_pass_finds_what_lies_within_half_of_the_margin() -> None:
     assert ends[24.0] - ends[0.0] == 3  # voxels of 4 mm
 
 
+@pytest.mark.parametrize("margin, windows", [(0.0, 2), (12.0, 2), (16.0, 1)])
+def test_the_first_pass_spares_windows_for_the_sides(margin: float, windows: int) -> None:
+    """24 voxels of 4 mm along x take two windows of 16, without four (16 mm) at either end one; what lies there is in
+    the second pass's margin."""
+    hu = np.full((24, 16, 16), 50.0)
+    hu[8:16, 4:12, 2:12] = np.random.default_rng(0).normal(700, 90, (8, 8, 10))
+    first = []
+
+    def network(image: torch.Tensor) -> torch.Tensor:
+        first.extend(window for window in image if not bool(window[1].any()))
+        return by_density(500, 5000)(image)
+
+    answered(network, hu, margin_mm=margin)
+    assert len(first) == windows
+
+
 def stacked(*spreads: float) -> tuple[np.ndarray, np.ndarray]:
     """C1, C2, ... of these spreads, and thoracic bone of one density below: labels and HU."""
     labels, hu = np.zeros((8, 8, 10 * len(spreads) + 10), np.uint8), np.zeros((8, 8, 10 * len(spreads) + 10))

@@ -37,6 +37,17 @@ def test_wider_content_and_its_margin_get_more_windows() -> None:
     assert starts(windows_about(wide, (16, 16, 16), 0.5, 2)) == [(x, 4, 0) for x in (8, 16, 24, 26)]
 
 
+def test_sides_are_left_out_where_that_saves_windows() -> None:
+    """38 voxels take windows of 16 at 0, 8, 16 and 22; without 3 at either end, three of them: 3, 11 and 19. 36 voxels
+    take as many without one at either end, so nothing is left out; nor at the ends along z."""
+    wide = content((slice(0, 38), slice(8, 16), slice(0, 10)))
+    assert starts(windows_about(wide, (16, 16, 16), 0.5, 0, rim=3)) == [(x, 4, 0) for x in (3, 11, 19)]
+    less = content((slice(0, 36), slice(8, 16), slice(0, 10)))
+    assert starts(windows_about(less, (16, 16, 16), 0.5, 0, rim=1)) == [(x, 4, 0) for x in (0, 8, 16, 20)]
+    high = content((slice(0, 10), slice(8, 16), slice(0, 38)))
+    assert starts(windows_about(high, (16, 16, 16), 0.5, 0, rim=3)) == [(0, 4, z) for z in (0, 8, 16, 22)]
+
+
 def test_every_voxel_of_the_content_and_its_margin_is_covered() -> None:
     rng = np.random.default_rng(0)
     for _ in range(30):
