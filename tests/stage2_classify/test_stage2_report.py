@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 from small_study import write_ct, write_mask, write_untrained_classifier
 
 from common.config import DataSettings
@@ -17,7 +17,7 @@ from common.labels import LEVELS, TARGETS
 from common.reading.nifti import read_nifti
 from common.reading.selftest.specimens import write_slice
 from stage2_classify.evaluation.operating_points import operating_point, operating_points, threshold_for
-from stage2_classify.evaluation.roc import aucs, discrimination
+from stage2_classify.evaluation.roc import aucs, average_precisions, discrimination
 from stage2_classify.report.page import make_report, page
 from stage2_classify.report.studies import ShownStudy, chosen
 from stage2_classify.report.study_pages import page_files
@@ -36,6 +36,7 @@ def test_areas_equal_those_of_scikit_learn_with_ties():
     y = (rng.random((5, 40)) < 0.3).astype(int)
     p = np.round(rng.random((5, 40)) + 0.3 * y, 1)
     assert aucs(p, y) == pytest.approx([roc_auc_score(b, a) for a, b in zip(p, y)])
+    assert average_precisions(p, y) == pytest.approx([average_precision_score(b, a) for a, b in zip(p, y)])
     assert np.isnan(aucs(p[0], 0 * y[0])) and aucs(np.array([1.0, 2.0]), np.array([0, 1])) == 1
 
 
