@@ -60,8 +60,13 @@ def resample(volume: Volume, grid: Grid, order: int = 1, fill: float = AIR_HU) -
 
 def averaged_for(volume: Volume, grid: Grid) -> Volume:
     """The volume, float32, by block means where `grid` is coarser by two or more, so that nothing aliases on it."""
-    step = np.linalg.norm(np.linalg.inv(volume.affine[:3, :3]) @ grid.affine[:3, :3], axis=1)
-    return shrink(volume, np.floor(step + 1e-6).astype(int))
+    return shrink(volume, block_for(volume.grid, grid))
+
+
+def block_for(old: Grid, grid: Grid) -> np.ndarray:
+    """(3,) int: how many voxels of the `old` grid are averaged for one of `grid`."""
+    step = np.linalg.norm(np.linalg.inv(old.affine[:3, :3]) @ grid.affine[:3, :3], axis=1)
+    return np.maximum(np.floor(step + 1e-6).astype(int), 1)
 
 
 def along_axes(

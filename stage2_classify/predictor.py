@@ -12,6 +12,7 @@ from common.config import parse_saved
 from common.device import autocast, choose_device, prediction_precision
 from common.outputs import store
 from common.training.weights import load_state, load_weights
+from common.workers.threads import at_once
 from stage2_classify.crops.batch import MAP_STEP, as_batch
 from stage2_classify.crops.cut import Crops
 from stage2_classify.networks import build
@@ -52,11 +53,11 @@ class Predictor:
         has_places = self.settings.network.kind == "vertebra3d"
         if not crops.present.any():
             return Seen(np.log(self.prior / (1 - self.prior)), np.zeros((0, *size)) if has_places else None)
-        passes = []
-        for other in (False, True)[: 2 if augmented else 1]:
-            batch = {name: value.to(self.device) for name, value in as_batch(crops, other).items()}
-            with self.autocast():
-                passes.append(self.network(batch))
+        views = (False, True)[: 2 if augmented else 1]
+        if self.device.type == "cpu":
+            passes = at_once(lambda other: self._pass(crops, other), views)
+        else:
+            passes = [self._pass(crops, other) for other in views]
         logits = np.mean([found["logits"][0].float().cpu().numpy() for found in passes], axis=0)
         if not has_places:
             return Seen(logits, None)
@@ -64,6 +65,13 @@ class Predictor:
         own = evidence(voxels.float(), inside, self.settings.network.top_places) + VOXEL_START
         places = (voxels.float() - own[:, None]).masked_fill(~inside, -torch.inf)
         return Seen(logits, places.reshape(-1, *size).numpy())
+
+    @torch.inference_mode()
+    def _pass(self, crops: Crops, other: bool) -> dict[str, torch.Tensor]:
+        batch = {name: value.to(self.device) for name, value in as_batch(crops, other).items()}
+        with self.autocast():
+            found: dict[str, torch.Tensor] = self.network(batch)
+        return found
 
     def logits(self, crops: Crops, augmented: bool) -> np.ndarray:
         """(8,): those of `look`."""

@@ -59,10 +59,19 @@ def place_of(ct: Volume, mask: Volume) -> Place | None:
     tried = {turn: _best_shift(seen, np.flip(inside, axes), reach) for turn, axes in TURNS.items()}
     turn = max(tried, key=lambda name: tried[name][1] * (1 if name else PLAINLY))
     here, (_, best, cells) = tried[""][0], tried[turn]
-    away = ndimage.distance_transform_edt(~bone, sampling=values.spacing)
-    near = (away > AROUND_MM[0]) & (away < AROUND_MM[1])
-    inside_hu, around_hu = float(hu[inside].mean()), float(hu[near].mean())
-    return Place(here, best, cells * values.spacing, turn, inside_hu, around_hu, here - float(clipped[near].mean()))
+    box, near = _near(bone, values.spacing)
+    inside_hu, around_hu = float(hu[inside].mean()), float(hu[box][near].mean())
+    contrast = here - float(clipped[box][near].mean())
+    return Place(here, best, cells * values.spacing, turn, inside_hu, around_hu, contrast)
+
+
+def _near(bone: np.ndarray, spacing: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray]:
+    """The box of what is `AROUND_MM` from the bone, and which of its cells are."""
+    (of_bone,) = ndimage.find_objects(bone.view(np.uint8))
+    reach = np.ceil(AROUND_MM[1] / spacing).astype(int)
+    box = tuple(slice(max(side.start - n, 0), side.stop + n) for side, n in zip(of_bone, reach))
+    away = ndimage.distance_transform_edt(~bone[box], sampling=spacing)
+    return box, (away > AROUND_MM[0]) & (away < AROUND_MM[1])
 
 
 def _around(

@@ -5,7 +5,7 @@ import numpy as np
 from common.labels import LEVELS, THORACIC
 from common.masks.segmentation import onto
 from common.masks.values import boxes_of, labelled_box
-from common.resample import ROUNDING, canonical, grid_at_spacing, resample
+from common.resample import ROUNDING, block_for, canonical, grid_at_spacing, resample
 from common.volume import Grid, Volume
 
 WINDOW_HU = (-200.0, 1300.0)
@@ -39,13 +39,15 @@ def on_neck(evidence: Volume, picture: Volume) -> Volume:
     margin = 2 + np.ceil(picture.spacing.max() / evidence.spacing)
     try:
         near = evidence.crop(*_box_about(picture.grid.corners(), evidence.grid, margin))
-        known = near.array.astype(np.float32)
-        known[np.isnan(known)] = 0
-        some = near.crop(*zip(*((side.start, side.stop) for side in labelled_box(known))))
+        start, stop = np.transpose([(side.start, side.stop) for side in labelled_box(near.array > 0)])
+        some, first = near.crop(start, stop), np.maximum(start - margin, 0)
+        near = near.crop(first - first % block_for(near.grid, picture.grid), stop + margin)  # of whole blocks
         reach = 1 + np.ceil((margin * near.spacing).max() / picture.spacing)
         part = found.crop(*_box_about(some.grid.corners(), picture.grid, reach))
     except ValueError:  # it lies elsewhere
         return found
+    known = near.array.astype(np.float32)
+    known[np.isnan(known)] = 0
     there = resample(near.with_array(known), part.grid, fill=0)
     part.array[:] = np.round(255 * np.clip(there.array, 0, 1))
     return found
@@ -67,5 +69,8 @@ def _box(mask: Volume) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _eight_bits(part: Volume) -> Volume:
-    steps = np.round((part.array.astype(np.float32) - WINDOW_HU[0]) / HU_PER_STEP)
-    return part.with_array(np.clip(steps, 0, 255).astype(np.uint8))
+    steps = part.array.astype(np.float32)  # in place: new memory for whole necks takes longer than the arithmetic
+    steps -= WINDOW_HU[0]
+    steps /= HU_PER_STEP
+    np.clip(np.round(steps, out=steps), 0, 255, out=steps)
+    return part.with_array(steps.astype(np.uint8))

@@ -7,7 +7,6 @@ from scipy import ndimage
 
 from common.labels import LEVEL_IDS, LEVELS
 from common.masks.alternatives import Alternatives
-from common.masks.values import count_values
 from common.reading.plausibility.judge import METAL_HU
 from common.resample import AIR_HU, resample, shrink
 from common.volume import Grid, Volume
@@ -98,13 +97,12 @@ def shrink_study(ct: Volume, settings: CropSettings) -> Crops:
 
 def vertebra_grids(mask: Volume, settings: CropSettings) -> tuple[dict[str, Grid], dict[str, list[str]]]:
     """Mask (ids 1..8) -> the grid of every level in view, and remarks by level name ("not in view", "cut off")."""
-    points = vertebra_axes.level_points(mask)
+    points, counts = vertebra_axes.level_points(mask)
     centroids = {level: p.mean(axis=0) for level, p in points.items()}
-    counts = count_values(mask.array)
     cell_mm3 = abs(np.linalg.det(mask.affine[:3, :3]))
     grids, flags = {}, {}
     for level, number in LEVEL_IDS.items():
-        if counts[number] * cell_mm3 < settings.min_volume_mm3:
+        if counts.get(number, 0) * cell_mm3 < settings.min_volume_mm3:
             flags[level] = ["not in view"]
             continue
         axes = np.eye(3)

@@ -14,17 +14,19 @@ CELL_MM, CELLS = 2.0, 51
 mirror image."""
 
 
-def level_points(mask: Volume, most: int = 4000) -> dict[int, np.ndarray]:
-    """Mask (X, Y, Z) with ids 1..8 -> world RAS mm (n, 3) of at most about `most` voxels of each id present."""
-    points = {}
+def level_points(mask: Volume, most: int = 4000) -> tuple[dict[int, np.ndarray], dict[int, int]]:
+    """Mask (X, Y, Z) with ids 1..8 -> world RAS mm (n, 3) of at most about `most` voxels of each id present; how many
+    voxels each of these has."""
+    points, counts = {}, {}
     for level, box in enumerate(boxes_of(mask.array, THORACIC), start=1):
         if box is not None:
             inside = mask.array[box] == level
             voxels = np.flatnonzero(inside)
+            counts[level] = len(voxels)
             voxels = voxels[:: max(len(voxels) // most, 1)]
             index = np.stack(np.unravel_index(voxels, inside.shape), axis=-1)
             points[level] = mask.grid.to_world(index + [side.start for side in box])
-    return points
+    return points, counts
 
 
 def superior_axis(centroids: dict[int, np.ndarray], level: int) -> np.ndarray:

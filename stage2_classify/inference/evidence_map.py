@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import special
 from common.labels import LEVELS
 from common.resample import resample
 from common.volume import Grid, Volume
+from common.workers.threads import at_once
 from stage2_classify.crops.cut import Crops
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ class Evidence:
     def on(self, grid: Grid) -> Volume:
         """(X, Y, Z) float32 on a scan's grid: 0..1 in and beside each vertebra, 0 elsewhere."""
         found = np.zeros(grid.shape, np.float32, order="F")  # as files have it
-        for part in self.parts.values():
-            _add(found, grid, part)
+        for window, there in at_once(partial(_part_of, grid), list(self.parts.values())):
+            np.maximum(found[window], there, out=found[window])
         return Volume(found, grid.affine)
 
 
@@ -76,18 +78,17 @@ def _coarse_affine(affine: np.ndarray, shape: tuple[int, ...], size: tuple[int, 
     return coarse
 
 
-def _add(found: np.ndarray, grid: Grid, heat: Volume) -> None:
-    """The larger of what is there and a vertebra's map, in place."""
+def _part_of(grid: Grid, heat: Volume) -> tuple[tuple[slice, ...], np.ndarray | float]:
+    """The window of a scan's grid in which a vertebra's map lies, and the map there."""
     index = grid.to_index(heat.grid.corners())
     start = np.clip(np.floor(index.min(axis=0)).astype(int), 0, grid.shape)
     stop = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1, 0, grid.shape)
+    window = tuple(slice(int(a), int(b)) for a, b in zip(start, stop))
     if (stop <= start).any():
-        return
+        return window, 0.0
     affine = grid.affine.copy()
     affine[:3, 3] = grid.to_world(start)
     n, m, k = (int(value) for value in stop - start)
-    window = tuple(slice(int(a), int(b)) for a, b in zip(start, stop))
     # Axes the other way round, so that what is made lies in memory as what is found.
     lying = Volume(heat.array.T, heat.affine[:, BACK])
-    there = resample(lying, Grid((k, m, n), affine[:, BACK]), fill=0).array.T
-    np.maximum(found[window], there, out=found[window])
+    return window, resample(lying, Grid((k, m, n), affine[:, BACK]), fill=0).array.T

@@ -1,5 +1,7 @@
 """Building blocks in two and three dimensions; normalised by instances, unless a network is told otherwise."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,8 +27,21 @@ def norm(dims: int, channels: int, kind: str = "instance") -> nn.Module:
 
 def gaps(ct: Tensor) -> Tensor:
     """ct (N, X, Y, Z) -> how much darker each cell is than what surrounds it on both sides within two cells:
-    morphological closing minus the image (the black top-hat). Thin gaps in bone stand out, wide edges don't."""
-    return -_largest(-_largest(ct)) - ct
+    morphological closing minus the image (the black top-hat). Thin gaps in bone stand out, wide edges don't. What is
+    all 255ths, as crops are, is closed in bytes, a quarter of the memory: the order of the values is the same."""
+    if ct.dtype == torch.float32:
+        steps = (ct * 255).round_().to(torch.uint8)
+        if torch.equal(_of_255(steps), ct):
+            return _of_255(_closed(steps)) - ct
+    return _closed(ct) - ct
+
+
+def _of_255(steps: Tensor) -> Tensor:
+    return steps.float().div_(255)
+
+
+def _closed(x: Tensor) -> Tensor:
+    return _over_cube(torch.minimum, _over_cube(torch.maximum, x))
 
 
 def whereabouts(mask: Tensor) -> Tensor:
@@ -46,14 +61,15 @@ def partly_hidden(ct: Tensor, where: Tensor, inputs: str) -> Tensor:
     return ct.masked_fill(hidden, MUSCLE)
 
 
-def _largest(x: Tensor) -> Tensor:
-    """Maximum over a cube of 5 cells, axis by axis, cut at the border; by shifts, many times as fast as a pooling."""
+def _over_cube(extreme: Callable[[Tensor, Tensor], Tensor], x: Tensor) -> Tensor:
+    """Maximum or minimum over a cube of 5 cells, axis by axis, cut at the border; by shifts, many times as fast as a
+    pooling."""
     for axis in range(1, 4):
         length = x.shape[axis]
         widened = torch.cat([x.narrow(axis, 0, 1)] * 2 + [x] + [x.narrow(axis, length - 1, 1)] * 2, dim=axis)
-        pairs = torch.maximum(widened.narrow(axis, 0, length + 3), widened.narrow(axis, 1, length + 3))
-        fours = torch.maximum(pairs.narrow(axis, 0, length), pairs.narrow(axis, 2, length))
-        x = torch.maximum(fours, widened.narrow(axis, 4, length))
+        pairs = extreme(widened.narrow(axis, 0, length + 3), widened.narrow(axis, 1, length + 3))
+        fours = extreme(pairs.narrow(axis, 0, length), pairs.narrow(axis, 2, length))
+        x = extreme(fours, widened.narrow(axis, 4, length))
     return x
 
 

@@ -120,3 +120,30 @@ def test_a_map_is_what_the_encoder_alone_sees_in_the_crops_as_they_are(top_place
     parts = evidence_of(seen, crops, np.array([0, 0, 0.5, 0, 0, 0.75, 0])).parts
     assert list(parts) == ["C3", "C6"] and np.abs(expected[0] - expected[1]).max() > 1e-3
     np.testing.assert_allclose([part.array for part in parts.values()], np.mean(expected, axis=0), atol=1e-6)
+
+
+def test_by_two_threads_it_is_as_by_one() -> None:
+    """Of seven vertebrae whose maps overlap."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (7, 2, 48, 40, 32)).astype(np.uint8)
+    affines = np.tile(np.diag([0.5, 0.5, 0.5, 1]), (7, 1, 1))
+    affines[:, 2, 3] = -np.arange(7) * 9
+    crops = Crops(images, np.ones(7, bool), affines, None, {})
+    settings = ClassifySettings()
+    network = build(settings.network, torch.full((8,), 0.3)).eval()
+    one = Predictor(network, settings, np.full(8, 0.3), "", torch.device("cpu"))
+    scan = Grid.around([10, 9, -22], [24, 20, 72], 0.8)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            seen = one.look(crops, augmented=True)
+            evidence = evidence_of([seen], crops, np.full(7, 0.5))
+            assert evidence is not None
+            found.append((seen.logits, evidence.on(scan)))
+    finally:
+        torch.set_num_threads(before)
+    (logits, alone), (others, together) = found
+    np.testing.assert_allclose(logits, others, atol=1e-5)
+    np.testing.assert_allclose(alone.array, together.array, atol=1e-5)
+    assert (alone.array > 0).mean() > 0.5

@@ -12,7 +12,7 @@ from common.errors import DatasetError
 from common.labels import LEVELS
 from stage2_classify.crops import files as crop_files
 from stage2_classify.crops.cut import Crops, bone_window
-from stage2_classify.crops.likeness import FIGURES, UNLIKE, figures, ranges, unlike
+from stage2_classify.crops.likeness import FIGURES, UNLIKE, _quantile, figures, ranges, unlike
 from stage2_classify.inference.classifier import Classifier
 from stage2_classify.inference.result import NOT_JUDGED
 from stage2_classify.pretrained.for_people import ranges_of
@@ -49,6 +49,13 @@ def test_figures_are_those_of_the_picture() -> None:
 
 
 USUAL = ranges([crops(seed) for seed in range(4)], SETTINGS)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_quantiles_are_those_of_numpy_to_the_bit(kind: type) -> None:
+    values = np.random.default_rng(0).normal(size=997).astype(kind)
+    for part in (0, 0.05, 0.5, 0.75, 0.99, 1):
+        assert _quantile(np.sort(values), part) == np.quantile(values, part)
 
 
 def test_usual_pictures_have_no_flag() -> None:

@@ -269,6 +269,14 @@ def test_gaps_show_thin_dark_places_and_not_edges():
     assert gaps(edge).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("of_bytes", [True, False])
+def test_gaps_are_those_of_poolings_in_bytes_and_in_floats(of_bytes: bool) -> None:
+    torch.manual_seed(0)
+    ct = torch.randint(0, 256, (2, 9, 8, 7)).float() / 255 if of_bytes else torch.randn(2, 9, 8, 7)
+    widest = torch.nn.functional.max_pool3d(ct[:, None], 5, 1, 2)
+    assert torch.equal(gaps(ct), -torch.nn.functional.max_pool3d(-widest, 5, 1, 2)[:, 0] - ct)
+
+
 def test_drawn_fracture_changes_bone_only_near_where_it_says():
     images = np.zeros((2, 48, 48, 40), np.uint8)
     images[0], images[1, 16:32, 16:32, 14:26] = 150, 255

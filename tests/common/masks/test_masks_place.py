@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from common.errors import GridMismatch
+from common.masks.bone_place import AROUND_MM, _near
 from common.masks.segmentation import LEAST_OVERLAP, apart_mm, onto, overlap_of, segmentation_on
 from common.reading.nifti import write_nifti
 from common.volume import Grid, Volume
@@ -75,3 +77,14 @@ def test_a_mask_must_lie_in_the_scan_with_half_of_its_volume(tmp_path, aside: in
     else:
         with pytest.raises(GridMismatch):
             segmentation_on(scan, tmp_path / "mask.nii.gz", "rsna")
+
+
+@pytest.mark.parametrize("corner", [0, 17])
+def test_what_is_near_bone_is_found_in_a_box_as_in_the_whole_scan(corner: int) -> None:
+    spacing = np.array([2.5, 3.0, 2.0])
+    bone = np.zeros((40, 40, 40), bool)
+    bone[corner : corner + 4, corner : corner + 2, corner : corner + 3] = True
+    away = ndimage.distance_transform_edt(~bone, sampling=spacing)
+    plain = (away > AROUND_MM[0]) & (away < AROUND_MM[1])
+    box, near = _near(bone, spacing)
+    assert near.sum() == plain.sum() and (near == plain[box]).all()
