@@ -4,7 +4,8 @@ is four times the scan itself."""
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import ndimage
+
+from common.masks.runs import runs_of
 
 SLAB = 2**18
 """Voxels looked at together."""
@@ -35,9 +36,24 @@ def boxes_of(array: np.ndarray, most: int = 0) -> list[tuple[slice, ...] | None]
     order = np.argsort([-abs(step) for step in array.strides], kind="stable")
     lying = array.transpose(order)
     near = _labelled(lying)
-    found = ndimage.find_objects(lying[near], max_label=most)
-    back = np.argsort(order)
-    return [None if box is None else tuple(_moved(box[axis], near[axis].start) for axis in back) for box in found]
+    starts, stops, values, shape = runs_of(lying[near])
+    first = np.column_stack(np.unravel_index(starts, shape)) + [side.start for side in near]
+    after = first + 1
+    after[:, 2] += stops - starts - 1
+    boxes: list[tuple[slice, ...] | None] = []
+    for value in range(1, (most or int(values.max(initial=0))) + 1):
+        own = np.flatnonzero(values == value)
+        ends = zip(first[own].min(axis=0), after[own].max(axis=0)) if len(own) else ()
+        sides = [slice(int(low), int(high)) for low, high in ends]
+        boxes.append(tuple(sides[axis] for axis in np.argsort(order)) if sides else None)
+    return boxes
+
+
+def middle_of(inside: np.ndarray) -> np.ndarray:
+    """(3,): mean of the indices at which inside (X, Y, Z) bool is true, as `scipy.ndimage.center_of_mass`, many times
+    as fast."""
+    counts = [inside.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
+    return np.array([float(count @ np.arange(len(count))) / count.sum() for count in counts])
 
 
 def labelled_box(array: np.ndarray) -> tuple[slice, ...]:
@@ -57,10 +73,6 @@ def _labelled(lying: np.ndarray) -> tuple[slice, ...]:
             break
         near[axis] = slice(int(held[0]), int(held[-1]) + 1)
     return tuple(near)
-
-
-def _moved(side: slice, by: int) -> slice:
-    return slice(side.start + by, side.stop + by)
 
 
 def slabs(array: np.ndarray) -> Iterator[tuple[slice, ...]]:

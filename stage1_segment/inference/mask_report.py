@@ -6,7 +6,7 @@ import numpy as np
 
 from common.labels import LEVEL_IDS
 from common.masks.turned import KEY
-from common.masks.values import boxes_of
+from common.masks.values import boxes_of, middle_of
 from common.volume import Volume
 from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW
 
@@ -59,8 +59,6 @@ def _measure(mask: Volume, value: int, box: tuple[slice, ...] | None) -> dict[st
     first = np.array([s.start for s in box])
     last = np.array([s.stop - 1 for s in box])
     count = int(inside.sum())
-    counts = [inside.sum(axis=tuple(a for a in range(3) if a != axis)) for axis in range(3)]
-    centre = first + [float(c @ np.arange(len(c))) / count for c in counts]
     faces = np.array(np.meshgrid(*zip(first - 0.5, last + 0.5), indexing="ij")).reshape(3, -1).T
     world = mask.grid.to_world(faces)
     cut = bool((first == 0).any() or (last == np.array(mask.array.shape) - 1).any())
@@ -70,7 +68,7 @@ def _measure(mask: Volume, value: int, box: tuple[slice, ...] | None) -> dict[st
         "volume_mm3": round(count * abs(float(np.linalg.det(mask.affine[:3, :3]))), 1),
         "box_voxels": [first.tolist(), last.tolist()],
         "box_mm": [world.min(axis=0).round(2).tolist(), world.max(axis=0).round(2).tolist()],
-        "centroid_mm": mask.grid.to_world(centre).round(2).tolist(),
+        "centroid_mm": mask.grid.to_world(first + middle_of(inside)).round(2).tolist(),
         "confidence": None,
         "flags": [CUT] if cut else [],
     }

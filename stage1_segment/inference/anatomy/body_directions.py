@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from common.labels import LEVEL_IDS
-from common.masks.values import boxes_of
+from common.masks.values import labelled_box
 from common.resample import AIR_HU, canonical, grid_at_spacing, resample
 from common.volume import Volume
 
@@ -51,8 +51,8 @@ def direction_cues(ct: Volume, mask: Volume) -> list[Cue]:
     labelled. Left and right can't be told from bones.
     """
     whole = canonical(mask)
-    (box,) = boxes_of((whole.array > 0).view(np.uint8), 1)
-    if box is None:
+    box = labelled_box(whole.array)
+    if not whole.array[box].any():
         return []
     margin = np.array([BESIDE_MM, BESIDE_MM, AROUND_MM]) / whole.spacing
     ends = np.array([(s.start, s.stop) for s in box]).T + np.outer([-1, 1], np.ceil(margin))
@@ -76,8 +76,9 @@ def balance(cues: list[Cue], along: str) -> float:
 def _middle_line(spine: np.ndarray) -> np.ndarray:
     """(Z, 2): x and y of the spine's middle at each height, smoothed over 27 mm."""
     filled = np.flatnonzero(spine.any((0, 1)))
-    middles = np.array([ndimage.center_of_mass(spine[:, :, z]) for z in filled])
-    line = np.stack([np.interp(np.arange(spine.shape[2]), filled, middles[:, axis]) for axis in (0, 1)], axis=1)
+    counts = [spine.sum(axis=1 - axis)[:, filled] for axis in (0, 1)]
+    middles = [np.arange(len(count)) @ count / count.sum(axis=0) for count in counts]
+    line = np.stack([np.interp(np.arange(spine.shape[2]), filled, middle) for middle in middles], axis=1)
     return ndimage.uniform_filter1d(line, 9, axis=0, mode="nearest")
 
 

@@ -3,10 +3,9 @@
 from itertools import pairwise
 
 import numpy as np
-from scipy import ndimage
 
 from common.labels import CLASS_NAMES, LEVEL_IDS
-from common.masks.values import boxes_of
+from common.masks.values import boxes_of, middle_of
 from common.resample import canonical
 from common.volume import Volume
 from stage1_segment.inference.mask_report import RELATIVE_VOLUME
@@ -33,8 +32,7 @@ def row_contradictions(mask: Volume) -> tuple[str, ...]:
     sizes, middles = {}, {}
     for number, box in seen.items():
         inside = labels.array[box] == number
-        middle = np.array(ndimage.center_of_mass(inside)) + [s.start for s in box]
-        middles[number] = labels.grid.to_world(middle)
+        middles[number] = labels.grid.to_world(middle_of(inside) + [s.start for s in box])
         if not _at_edge(box, labels.array.shape):
             ml = inside.sum() * np.prod(labels.spacing) / 1000
             sizes[number] = (ml, ml / RELATIVE_VOLUME[CLASS_NAMES[number]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.masks.schemes import to_ours
-from common.masks.values import boxes_of
+from common.masks.values import boxes_of, middle_of
 
 
 @pytest.mark.parametrize("order", permutations(range(3)))
@@ -22,6 +22,12 @@ def test_boxes_in_any_order_of_memory(order: tuple[int, int, int], flipped: tupl
     assert boxes_of(mask) == [one, None, three]
     assert boxes_of(mask, 2) == [one, None] and boxes_of(mask, 4) == [one, None, three, None]
     assert boxes_of(np.zeros((5, 6, 7), np.uint8)) == []
+
+
+def test_the_middle_is_that_of_all_voxels() -> None:
+    inside = np.zeros((4, 5, 6), bool)
+    inside[1, 2:4, 3] = inside[3, 4, 0] = True
+    assert middle_of(inside).tolist() == pytest.approx([5 / 3, 3.0, 2.0])
 
 
 def test_a_scheme_s_own_values_stay_what_they_are_and_others_are_nothing() -> None:
