@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from common.labels import THORACIC
+from stage1_segment.inference.pieces import FACES, pieces_of
 
 REACH_MM = 10.0
 """From the vertebra that it hangs on, at most: bone that goes on is another bone, as the skull is."""
@@ -22,17 +23,15 @@ def with_outgrowths(labels: np.ndarray, hu: np.ndarray, spacing: np.ndarray, lea
     unlabelled bone, from `least_hu` to metal, that hangs on one cervical vertebra alone and ends near it. What reaches
     the edge of the array may go on, and is left."""
     bone = (labels == 0) & (hu >= least_hu) & (hu < METAL_HU)
-    pieces, _ = ndimage.label(bone)
-    volumes = np.bincount(pieces.ravel()) * np.prod(spacing)
+    pieces = pieces_of(bone, FACES)
+    at_edge = ((pieces.first == 0) | (pieces.last == np.array(labels.shape) - 1)).any(axis=1)
     longest = np.ceil(4 * REACH_MM / spacing)  # what is longer ends nowhere near, and would take long to look at
-    result = labels.copy()
-    for number, box in enumerate(ndimage.find_objects(pieces), start=1):
-        sides = np.array([s.stop - s.start for s in box])
-        at_edge = any(s.start == 0 or s.stop == size for s, size in zip(box, labels.shape))
-        if volumes[number] < LEAST_MM3 or at_edge or (sides > longest).any():
-            continue
-        around = tuple(slice(s.start - 1, s.stop + 1) for s in box)
-        piece = pieces[around] == number
+    short = (pieces.last - pieces.first < longest).all(axis=1)
+    result = labels.copy(order="K")
+    large = pieces.sizes * np.prod(spacing) >= LEAST_MM3
+    for number in np.flatnonzero(large & short & ~at_edge).tolist():
+        around = tuple(slice(s.start - 1, s.stop + 1) for s in pieces.box(number))
+        piece = np.pad(pieces.inside(number), 1)
         result[around][piece] = _owner(piece, labels[around], spacing)
     return result
 

@@ -8,7 +8,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from common.labels import BACKGROUND, CLASS_NAMES, THORACIC
-from common.masks.values import TOUCHING, boxes_of, translate
+from common.masks.values import TOUCHING, translate
+from stage1_segment.inference.pieces import AROUND, pieces_of
 from stage1_segment.settings import PostprocessSettings
 
 PITCH_MM = 17.0
@@ -51,7 +52,7 @@ def postprocess(
     anatomy allows it, and what was changed, a sentence each. A level with too little bone becomes absent, and
     all of a neck where most of it stands in no row of levels, or more bone lies astray than in it."""
     vertebrae, rest = _vertebrae(find_pieces(mask, spacing), settings)
-    owner = np.zeros(mask.shape, np.uint16)  # number of the vertebra that each voxel belongs to
+    owner = np.zeros_like(mask, np.uint16)  # number of the vertebra that each voxel belongs to
     for number, vertebra in enumerate(vertebrae, start=1):
         owner[vertebra.box][vertebra.inside] = number
     labels = np.array([0] + [v.label for v in vertebrae])
@@ -77,21 +78,13 @@ def postprocess(
 
 def find_pieces(mask: np.ndarray, spacing: np.ndarray) -> list[Piece]:
     """The connected pieces (26 neighbours) of each label in turn, its largest first."""
-    boxes = enumerate(boxes_of(mask, THORACIC), start=1)
-    return [piece for label, box in boxes if box is not None for piece in _pieces_of(mask, label, box, spacing)]
-
-
-def _pieces_of(mask: np.ndarray, label: int, box: tuple[slice, ...], spacing: np.ndarray) -> list[Piece]:
-    origin = np.array([s.start for s in box])
-    parts, _ = ndimage.label(mask[box] == label, TOUCHING)
-    pieces = []
-    for number, part_box in enumerate(ndimage.find_objects(parts), start=1):
-        inside = parts[part_box] == number
-        whole = tuple(slice(s.start + o, s.stop + o) for s, o in zip(part_box, origin))
-        middle = (np.array(ndimage.center_of_mass(inside)) + [s.start for s in whole]) * spacing
-        volume = float(np.count_nonzero(inside) * np.prod(spacing))
-        pieces.append(Piece(label, whole, inside, volume, middle))
-    return sorted(pieces, key=lambda piece: -piece.volume)
+    found = pieces_of(mask, AROUND)
+    volumes, middles = found.sizes * np.prod(spacing), found.middles * spacing
+    pieces = [
+        Piece(int(label), found.box(number), found.inside(number), float(volume), middle)
+        for number, (label, volume, middle) in enumerate(zip(found.values, volumes, middles))
+    ]
+    return sorted(pieces, key=lambda piece: (piece.label, -piece.volume))
 
 
 def _vertebrae(pieces: list[Piece], settings: PostprocessSettings) -> tuple[list[Piece], list[Piece]]:
@@ -147,20 +140,12 @@ def _surface(piece: Piece) -> np.ndarray:
     return np.argwhere(piece.inside & ~ndimage.binary_erosion(piece.inside)) + [s.start for s in piece.box]
 
 
-def _ends(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-    """First and one past the last voxel (3,) of a piece's box."""
-    return np.array([s.start for s in piece.box]), np.array([s.stop for s in piece.box])
-
-
-def _within(piece: Piece, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The piece's voxels in the part of the mask from `low` to `high` (3,), bool."""
-    part = np.zeros(tuple(high - low), bool)
-    start, stop = _ends(piece)
-    first, last = np.maximum(start, low), np.minimum(stop, high)
-    if (first < last).all():
-        own = tuple(slice(a, b) for a, b in zip(first - start, last - start))
-        part[tuple(slice(a, b) for a, b in zip(first - low, last - low))] = piece.inside[own]
-    return part
+def _with_room(piece: Piece, room: np.ndarray, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], np.ndarray]:
+    """The piece's box with `room` (3,) voxels more on each side, as far as a mask of `shape` reaches, and the piece's
+    voxels in it, bool."""
+    start, stop = np.array([(s.start, s.stop) for s in piece.box]).T
+    low, high = np.maximum(start - room, 0), np.minimum(stop + room, shape)
+    return tuple(map(slice, low, high)), np.pad(piece.inside, np.column_stack([start - low, high - stop]))
 
 
 def _of_arch(piece: Piece, vertebrae: list[Piece]) -> bool:
@@ -181,23 +166,19 @@ def _adopt(
     `max_fragment_distance_mm`, or within a pitch when it is as large as a level in view (an arch whose pedicles were
     missed), else to the one that it touches most; False when there is none. A speck is never a fragment."""
     arch = piece.label != THORACIC and piece.volume >= settings.min_level_mm3
-    reach_mm = PITCH_MM if arch else settings.max_fragment_distance_mm
-    margin = np.ceil(reach_mm / spacing).astype(int)
-    start = np.array([s.start for s in piece.box])
-    low = np.maximum(start - margin, 0)
-    high = np.minimum([s.stop for s in piece.box] + margin, owner.shape)
-    around = tuple(map(slice, low, high))
-    inside = _within(piece, low, high)
+    around, inside = _with_room(piece, np.ones(3, int), owner.shape)
     beside = owner[around][ndimage.binary_dilation(inside, TOUCHING) & ~inside]
     near = touched = beside[beside > 0]
     grown_on = of_arch and np.bincount(touched, minlength=1).max() >= GROWN_ON * beside.size
     if not grown_on and piece.volume >= settings.min_component_mm3:
+        reach_mm = PITCH_MM if arch else settings.max_fragment_distance_mm
+        around, inside = _with_room(piece, np.ceil(reach_mm / spacing).astype(int), owner.shape)
         reach = ndimage.distance_transform_edt(~inside, sampling=spacing) <= reach_mm
         within = owner[around][reach]
         same = within[(within > 0) & (labels[within] == piece.label)]
         near = same if same.size else touched
     if near.size:
-        owner[around][inside] = np.bincount(near).argmax()
+        owner[piece.box][piece.inside] = np.bincount(near).argmax()
     return bool(near.size)
 
 

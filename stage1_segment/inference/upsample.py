@@ -46,22 +46,22 @@ class Border:
         return cls(ct, (SOFT_HU + shell) / 2, 0.2 * shell, weight, beyond)
 
     def logits(self, x: slice, y: slice, z: slice) -> Tensor:
-        """(Z, X, Y) float32 of these voxels: how far HU speak against bone, `-weight..weight`."""
-        hu = torch.from_numpy(np.ascontiguousarray(self.ct[x, y, z].transpose(2, 0, 1)).astype(np.float32, copy=False))
+        """(Z, Y, X) float32 of these voxels: how far HU speak against bone, `-weight..weight`."""
+        hu = torch.from_numpy(np.ascontiguousarray(self.ct[x, y, z].T).astype(np.float32, copy=False))
         return ((self.half - hu) / self.width).clamp_(-1, 1).mul_(self.weight)
 
 
 def upsampled_labels(
     logits: Tensor, shape: np.ndarray, border: Border | None = None, slab: int | None = None
 ) -> np.ndarray:
-    """The likeliest class of logits (C, x, y, z) upsampled linearly to `shape`, faces aligned; uint8. With a `border`,
-    whose CT has that shape, the background's logits are changed by what the HU say. `slab` slices along z at a time, by
-    default as many as hold `SLAB` logits: nine times a whole scan wouldn't fit a small machine. Of each slab only the
-    box and the classes are looked at that may be other than background: between places where it is the likeliest
-    whatever HU say, it is so, too."""
+    """The likeliest class of logits (C, x, y, z) upsampled linearly to `shape`, faces aligned; uint8, slice by slice in
+    memory, as scans are. With a `border`, whose CT has that shape, the background's logits are changed by what the HU
+    say. `slab` slices along z at a time, by default as many as hold `SLAB` logits: nine times a whole scan wouldn't fit
+    a small machine. Of each slab only the box and the classes are looked at that may be other than background: between
+    places where it is the likeliest whatever HU say, it is so, too."""
     nx, ny, nz = (int(n) for n in shape)
     slab = slab or max(SLAB // (len(logits) * nx * ny), 1)
-    labels = np.full((nx, ny, nz), BACKGROUND, np.uint8)
+    slices = np.full((nz, ny, nx), BACKGROUND, np.uint8)
     along_x, along_y, along_z = (_linear(old, new, logits.device) for old, new in zip(logits.shape[1:], (nx, ny, nz)))
     if border is not None:
         logits = logits.clone()
@@ -77,13 +77,13 @@ def upsampled_labels(
             continue
         x, y = (_reached(along, seen.any(dim=0).any(dim=over)) for along, over in ((along_x, 1), (along_y, 0)))
         (part_x, near_x), (part_y, near_y) = _part(along_x, x), _part(along_y, y)
-        piece = logits[:, near_x, near_y, near_z][classes].permute(3, 0, 1, 2)  # z becomes the batch
+        piece = logits[:, near_x, near_y, near_z][classes].permute(3, 0, 2, 1)  # z becomes the batch
         piece = (part_z @ piece.flatten(1)).unflatten(1, piece.shape[1:])
-        piece = part_x @ piece @ part_y.T
+        piece = part_y @ (piece @ part_x.T)
         if border is not None:
             piece[:, 0] += border.logits(x, y, z).to(piece.device)
-        labels[x, y, z] = classes.numpy().astype(np.uint8)[_likeliest(piece).cpu().numpy()].transpose(1, 2, 0)
-    return labels
+        slices[z, y, x] = classes.numpy().astype(np.uint8)[_likeliest(piece).cpu().numpy()]
+    return slices.T
 
 
 def _likeliest(logits: Tensor) -> Tensor:
