@@ -49,12 +49,14 @@ def main(words: Sequence[str]) -> int:
         ThreadPoolExecutor(1) as beside,
     ):
         networks = begin_first()
-        request = replace(request, read=read_once(lambda: wait(networks), begin_later))
+        later: list[Future[None]] = []
+        request = replace(request, read=read_once(lambda: wait(networks), lambda: later.extend(begin_later())))
         begun = None
         for step in steps.values():
             if code := step(request):
                 return code
             if begun is None and (request.out / ALWAYS[0]).is_file():
+                wait(later)  # of two threads that import highdicom at once each would find a part of it
                 begun = _begin_to_show(request, beside)
         if begun is not None:
             _show(request, begun)

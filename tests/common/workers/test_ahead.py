@@ -94,6 +94,33 @@ def test_nothing_is_imported_while_the_study_is_read(tmp_path: Path, monkeypatch
     assert "ahead_first" not in sys.modules
 
 
+def test_what_is_shown_begins_after_the_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that import highdicom at once find half of it each, its parts needing one another."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "ahead_slow.py").write_text("import time\ntime.sleep(0.5)\nready = True")
+    monkeypatch.delitem(sys.modules, "ahead_slow", raising=False)
+    home = ModuleType("ahead_home")
+    home.IMPORTED_FOR = {"result.json": ("ahead_slow",)}
+    monkeypatch.setitem(sys.modules, "ahead_home", home)
+
+    def step(request: Request) -> int:
+        request.read(request.study, None)
+        request.out.mkdir()
+        (request.out / "mask.nii.gz").touch()
+        return 0
+
+    def begin(*_: object) -> None:
+        seen.append(hasattr(sys.modules.get("ahead_slow"), "ready"))
+
+    seen: list[bool] = []
+    step.__module__ = "ahead_home"
+    monkeypatch.setattr("common.cli.predict.registered", lambda group: {"1-a": step})
+    monkeypatch.setattr("common.cli.predict._begin_to_show", begin)
+    monkeypatch.setattr("common.cli.request._read", lambda *_: 0)
+    assert predict(["scan", "-o", str(tmp_path / "out"), "--outputs", "result.json"]) == 0
+    assert seen == [True]
+
+
 def test_before_and_after_the_study_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = []
     monkeypatch.setattr("common.cli.request._read", lambda *asked: done.append(asked) or len(done))
