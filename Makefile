@@ -24,7 +24,7 @@ SEGMENT      ?=
 CLASSIFY     ?=
 SUBMIT       ?=
 ifeq ($(CONFIG),configs/phantom.yaml)   # its steps are those of a pretrained network; these entries begin with random weights
-SLICES25D    ?= encoder.init_from=null encoder.steps=1400 encoder.lr=6e-3
+SLICES25D    ?= encoder.init_from=null encoder.steps=1400 encoder.lr=6e-3 train.steps=80
 NAIVE        ?= train.steps=1500 train.lr=2e-3 train.warmup=50 train.ema=0.99
 endif
 # Another PY=python is an environment of one's own, and setup has nothing to do.
