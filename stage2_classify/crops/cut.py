@@ -10,6 +10,7 @@ from common.masks.alternatives import Alternatives
 from common.reading.plausibility.judge import METAL_HU
 from common.resample import AIR_HU, resample, shrink
 from common.volume import Grid, Volume
+from common.workers.threads import at_once
 from stage2_classify.crops import vertebra_axes
 from stage2_classify.settings import CropSettings
 
@@ -61,16 +62,18 @@ def cut_study(ct: Volume, mask: Volume, settings: CropSettings, boxes: np.ndarra
     images = np.zeros((len(LEVELS), 2, *shape), np.uint8)
     distance = None if boxes is None else np.full((len(LEVELS), *coarse_shape(shape)), FAR_MM, np.uint8)
     affines = np.tile(np.eye(4), (len(LEVELS), 1, 1))
-    for row, level in enumerate(LEVELS):
-        if level not in grids:
-            continue
-        grid = grids[level]
+
+    def cut_level(level: str) -> bool:
+        row, grid = LEVELS.index(level), grids[level]
         images[row] = cut_vertebra(ct, mask, grid, level, settings)
         affines[row] = grid.affine
-        if _metal(ct, grid):
-            flags.setdefault(level, []).append(METAL)
         if boxes is not None and distance is not None:
             distance[row] = np.minimum(box_distance(coarse_grid(grid), boxes), FAR_MM)
+        return _metal(ct, grid)
+
+    for level, metal in zip(grids, at_once(cut_level, list(grids))):
+        if metal:
+            flags.setdefault(level, []).append(METAL)
     present = np.array([level in grids for level in LEVELS])
     notices = tuple(dict.fromkeys((*ct.notices, *mask.notices)))
     return Crops(images, present, affines, distance, flags, notices)

@@ -1,5 +1,6 @@
 """Parts of one study by threads."""
 
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -44,3 +45,10 @@ def test_an_error_of_a_part_is_raised(threads: int) -> None:
     with pytest.raises(ZeroDivisionError):
         at_once(part, [1, 0, 2])
     assert torch.get_num_threads() == threads
+
+
+def test_where_torch_is_not_imported_none_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch")
+    main = threading.current_thread()
+    assert at_once(lambda _: threading.current_thread() is main, [1, 2]) == [True, True]
+    assert "torch" not in sys.modules
