@@ -20,12 +20,25 @@ def canonical(volume: Volume) -> Volume:
 
 
 def shrink(volume: Volume, factors: np.ndarray) -> Volume:
-    """Means over blocks of `factors` (3,) voxels, float32; what doesn't fill a block at the far end is dropped."""
+    """Means over blocks of `factors` (3,) voxels, float32, lying in memory as the volume does; what doesn't fill a
+    block at the far end is dropped. One layer of blocks after the other: these stay in the processor's cache."""
     factors = np.minimum(np.maximum(np.asarray(factors, dtype=int), 1), volume.array.shape)
     if (factors == 1).all():
         return volume.with_array(volume.array.astype(np.float32))
     shape = np.array(volume.array.shape) // factors
     array = volume.array[tuple(slice(0, n * f) for n, f in zip(shape, factors))]
+    axes = np.argsort([-abs(step) for step in array.strides], kind="stable")
+    means = np.empty(shape[axes], np.float32).transpose(np.argsort(axes))
+    before, f = (slice(None),) * int(axes[0]), int(factors[axes[0]])
+    for n in range(means.shape[axes[0]]):
+        means[(*before, slice(n, n + 1))] = _block_means(array[(*before, slice(n * f, (n + 1) * f))], factors)
+    affine = volume.affine.copy()
+    affine[:3, :3] = affine[:3, :3] * factors
+    affine[:3, 3] = volume.grid.to_world((factors - 1) / 2)
+    return Volume(means, affine, volume.notices)
+
+
+def _block_means(array: np.ndarray, factors: np.ndarray) -> np.ndarray:
     for axis in (2, 1, 0):
         f = int(factors[axis])  # numpy's own integers would make the quotient float64
         parts = [array[(slice(None),) * axis + (slice(k, None, f),)] for k in range(f)]
@@ -33,10 +46,7 @@ def shrink(volume: Volume, factors: np.ndarray) -> Volume:
         for part in parts[1:]:
             total += part
         array = total / f
-    affine = volume.affine.copy()
-    affine[:3, :3] = affine[:3, :3] * factors
-    affine[:3, 3] = volume.grid.to_world((factors - 1) / 2)
-    return Volume(array, affine, volume.notices)
+    return array
 
 
 def resample(volume: Volume, grid: Grid, order: int = 1, fill: float = AIR_HU) -> Volume:
