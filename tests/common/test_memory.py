@@ -12,7 +12,7 @@ import torch
 from common.dataset.cache import CtCache, store_scan
 from common.masks import values as label_values
 from common.masks.segmentation import segmentation_on
-from common.masks.values import count_values, translate
+from common.masks.values import boxes_of, count_values, translate
 from common.phantom.file_style import FileStyle
 from common.phantom.files.dicom import write_series
 from common.reading.nifti import read_nifti
@@ -101,6 +101,12 @@ def test_confidence_is_the_mean_over_the_voxels_of_a_class() -> None:
 
 def test_a_picture_needs_less_than_the_scan(tmp_path: Path, ct: Volume, mask: Volume) -> None:
     assert bytes_per_voxel(lambda: draw_preview(ct, mask, tmp_path / "a.png")) < 4
+
+
+def test_boxes_need_no_copy_of_the_mask(mask: Volume) -> None:
+    wide = mask.array.astype(np.int32)
+    wide[0, 0, 0] = wide[-1, -1, -1] = 1
+    assert bytes_per_voxel(lambda: boxes_of(wide)) < 1
 
 
 @pytest.mark.parametrize("slab", [1, 7, 10**9])
