@@ -41,7 +41,7 @@ def on_neck(evidence: Volume, picture: Volume) -> Volume:
         near = evidence.crop(*_box_about(picture.grid.corners(), evidence.grid, margin))
         start, stop = np.transpose([(side.start, side.stop) for side in labelled_box(near.array > 0)])
         some, first = near.crop(start, stop), np.maximum(start - margin, 0)
-        near = near.crop(first - first % block_for(near.grid, picture.grid), stop + margin)  # of whole blocks
+        near = near.crop(first - first % block_for(near.grid, picture.grid), stop + 2 * margin)  # of whole blocks
         reach = 1 + np.ceil((margin * near.spacing).max() / picture.spacing)
         part = found.crop(*_box_about(some.grid.corners(), picture.grid, reach))
     except ValueError:  # it lies elsewhere

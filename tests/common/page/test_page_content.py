@@ -186,14 +186,15 @@ def test_evidence_lies_on_the_picture() -> None:
     assert 'data-layer="evidence"' in text and 'data-layer="evidence"' not in page(scan, mask)
 
 
-@pytest.mark.parametrize("picture_mm, evidence_mm", [(0.5, 0.7), (1.9, 0.4), (0.5, 4.0)])
+@pytest.mark.parametrize("picture_mm, evidence_mm", [(0.5, 0.7), (1.9, 0.4), (2.1, 0.4), (0.5, 4.0)])
 @pytest.mark.parametrize("places", [((0.5, 0.5, 0.5), (0.6, 0.55, 0.4)), ((0, 0, 0), (0.99, 0.99, 0.99)), ()])
 def test_evidence_is_looked_for_where_there_is_some_and_nothing_is_left_out(picture_mm, evidence_mm, places) -> None:
     """Against resampling all of it: 40 mm about the origin; the picture is 60 mm wide, a bit aside."""
     side = round(40 / evidence_mm)
     array = np.zeros((side,) * 3, np.float32)
     for place in places:
-        array[tuple((np.array(place) * side).astype(int))] = 0.9
+        last = (np.array(place) * side).astype(int)
+        array[tuple(slice(max(n - 1, 0), n + 1) for n in last)] = 0.9
     evidence = Volume(array, Grid.around([0, 0, 0], [40] * 3, evidence_mm).affine)
     grid = Grid.around([3, -2, 1], [60] * 3, picture_mm)
     picture = Volume(np.zeros(grid.shape, np.uint8), grid.affine)
