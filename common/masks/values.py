@@ -1,5 +1,5 @@
-"""Mask values counted and translated in slabs: numpy widens every voxel to 8 bytes for either, which for a large scan
-is four times the scan itself."""
+"""Where the values of a mask lie and how often each occurs, without large copies: numpy counts and translates in 8
+bytes a voxel, which for a large scan is four times the scan itself."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ def translate(array: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 def boxes_of(array: np.ndarray, most: int = 0) -> list[tuple[slice, ...] | None]:
     """The boxes of an array's values 1, 2, ... `most` (0: the largest that occurs), None for those that don't occur: as
-    `scipy.ndimage.find_objects`, but along the memory's own order, several times as fast for volumes read from
+    `scipy.ndimage.find_objects`, but by runs along the memory's own order, several times as fast for volumes read from
     files."""
     order = np.argsort([-abs(step) for step in array.strides], kind="stable")
     lying = array.transpose(order)

@@ -74,8 +74,9 @@ def border_of(region: Volume, hu: np.ndarray, logits: Tensor, segmenter: "Segmen
 
 def _infer(ct: np.ndarray, previous: np.ndarray | None, segmenter: "Segmenter") -> Tensor:
     """CT in 0..1 and previous (None in the first pass), both (X, Y, Z), in windows -> logits (9, X, Y, Z) float32 on
-    the segmenter's device. The first pass looks about what is denser than air, the second about the levels of the
-    previous pass; the rest is background. What a window lacks is padded with air."""
+    the segmenter's device. The first pass looks about what is denser than air, but for a rim at the sides where that
+    spares windows, the second about the levels of the previous pass; the rest is background. What a window lacks is
+    padded with air."""
     coarse = previous is None
     window = segmenter.patch.window(coarse)
     both = np.stack([ct, np.zeros_like(ct) if previous is None else previous])

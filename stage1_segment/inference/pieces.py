@@ -9,14 +9,14 @@ from scipy.sparse.csgraph import connected_components
 from common.masks.runs import runs_of
 
 FACES, AROUND = ((0, 1), (1, 0)), ((0, 1), (1, -1), (1, 0), (1, 1))
-"""Voxels touch by a face (6 neighbours), or by an edge or a corner too (26): steps to the lines of voxels beside one,
-of each two that lie opposite each other."""
+"""Voxels touch by a face (6 neighbours), or by an edge or a corner too (26): steps across a line of voxels to those
+beside it, to one of each two that lie opposite each other."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
     """N pieces in the order of their first voxels: `values` (N,) of the mask; `sizes` (N,) voxels; `first`, `last`
-    (N, 3): corners of their boxes; `middles` (N, 3): means of their voxels' indices."""
+    (N, 3): first and last voxel of their boxes; `middles` (N, 3): means of their voxels' indices."""
 
     values: np.ndarray
     sizes: np.ndarray

@@ -39,7 +39,7 @@ def windows_about(content: Tensor, window: Sequence[int], overlap: float, margin
 def _along(
     content: Tensor, axis: int, window: Sequence[int], overlap: float, margin: int, rim: int = 0
 ) -> list[slice]:
-    """The windows that an axis needs; the last one ends where the content and its margin do."""
+    """The windows that an axis needs; the last one ends where what is to be covered does."""
     holds = torch.nonzero(content.any(dim=[other for other in range(3) if other != axis])).flatten()
     if not len(holds):
         return []

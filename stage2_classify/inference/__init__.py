@@ -2,5 +2,5 @@
 
 In: crops, trained networks, the fitted calibration.
 Out: test.csv, result.json, submission.csv.
-Start reading: predict.py.
+Start reading: one_study.py, classifier.py.
 """
