@@ -81,11 +81,12 @@ def _infer(ct: np.ndarray, previous: np.ndarray | None, segmenter: "Segmenter") 
     window = segmenter.patch.window(coarse)
     both = np.stack([ct, np.zeros_like(ct) if previous is None else previous])
     image, own = padded(torch.from_numpy(both), window)
-    margin_mm, overlap = segmenter.predict.margin_mm, segmenter.predict.overlap
-    if coarse:  # bone so near to the scan's sides that windows there are spared lies in the second pass's margin
-        places = windows_about(image[0] > 0, window, overlap, 0, rim=int(margin_mm / segmenter.patch.coarse_mm))
+    covered_mm, overlap = COVERED * segmenter.predict.margin_mm, segmenter.predict.overlap
+    if coarse:  # bone in a rim that is left out is within what the second pass covers about the rest
+        rim = int(covered_mm / segmenter.patch.coarse_mm)
+        places = windows_about(image[0] > 0, window, overlap, 0, rim)
     else:
-        margin = math.ceil(COVERED * margin_mm / segmenter.patch.fine_mm)
+        margin = math.ceil(covered_mm / segmenter.patch.fine_mm)
         places = windows_about(image[1] > 0, window, overlap, margin)
     background = torch.zeros(len(CLASS_NAMES))
     background[BACKGROUND] = 8.0
