@@ -15,7 +15,7 @@ def runs_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple
     thick = max(SLAB // plane, 1)
     roomy = np.zeros((min(thick, x), y + 1, z + 1), mask.dtype)
     found = []
-    for first in range(0, x, thick):
+    for first in range(0, max(x, 1), thick):
         part = mask[first : first + thick]
         roomy[: len(part), :-1, :-1] = part
         flat = roomy[: len(part)].ravel()

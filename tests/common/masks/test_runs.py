@@ -21,3 +21,8 @@ def test_runs_end_with_their_lines_however_many_planes_are_looked_at(
     assert starts.tolist() == [0, 5, 26, 28, 29] and stops.tolist() == [2, 7, 27, 29, 30]
     assert values.tolist() == [1, 2, 3, 3, 1] and shape == (3, 3, 4)
     assert [len(found) for found in runs_of(np.zeros_like(mask))[:3]] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4), (4, 0, 4), (4, 4, 0)])
+def test_no_voxels_have_no_runs(shape: tuple[int, int, int]) -> None:
+    assert [len(found) for found in runs_of(np.zeros(shape, np.uint8))[:3]] == [0, 0, 0]
