@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from common.volume import Grid, Volume
+from common.volume import Grid, Volume, memory_order
 
 AIR_HU = -1024
 ROUNDING = 1e-6
@@ -27,7 +27,7 @@ def shrink(volume: Volume, factors: np.ndarray) -> Volume:
         return volume.with_array(volume.array.astype(np.float32))
     shape = np.array(volume.array.shape) // factors
     array = volume.array[tuple(slice(0, n * f) for n, f in zip(shape, factors))]
-    axes = np.argsort([-abs(step) for step in array.strides], kind="stable")
+    axes = memory_order(array)
     means = np.empty(shape[axes], np.float32).transpose(np.argsort(axes))
     before, f = (slice(None),) * int(axes[0]), int(factors[axes[0]])
     for n in range(means.shape[axes[0]]):
@@ -85,7 +85,7 @@ def along_axes(
     """`array` (X, Y, Z) at the places `scale` (3,) * index + `offset` (3,) for the indices of `shape`, in its own type
     and order of memory: order 1, of float32, linear, and `fill` beyond the centres of its outermost voxels; order 0 the
     nearest voxel's, and `fill` beyond their faces. Plane by plane: these stay in the processor's cache."""
-    axes = np.argsort([-abs(step) for step in array.strides], kind="stable")
+    axes = memory_order(array)
     lying = array.transpose(axes)
     found = np.full([shape[axis] for axis in axes], fill, array.dtype)
     (inside, *plane), rows, columns = (

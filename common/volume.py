@@ -11,6 +11,12 @@ Vector = np.ndarray | Sequence[float]
 """Three numbers."""
 
 
+def memory_order(array: np.ndarray) -> np.ndarray:
+    """The axes of an array, the outermost in memory first: whoever goes through it in this order reads it as it lies.
+    DICOM and NIfTI lie slice by slice, numpy's own arrays the other way round."""
+    return np.argsort([-abs(step) for step in array.strides], kind="stable")
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """Where voxels lie: `shape` (3,) voxels; `affine` (4, 4), voxel index -> RAS mm."""

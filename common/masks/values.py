@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from common.masks.runs import runs_of
+from common.volume import memory_order
 
 SLAB = 2**18
 """Voxels looked at together."""
@@ -33,7 +34,7 @@ def boxes_of(array: np.ndarray, most: int = 0) -> list[tuple[slice, ...] | None]
     """The boxes of an array's values 1, 2, ... `most` (0: the largest that occurs), None for those that don't occur: as
     `scipy.ndimage.find_objects`, but by runs along the memory's own order, several times as fast for volumes read from
     files."""
-    order = np.argsort([-abs(step) for step in array.strides], kind="stable")
+    order = memory_order(array)
     lying = array.transpose(order)
     near = _labelled(lying)
     starts, stops, values, shape = runs_of(lying[near])
@@ -58,7 +59,7 @@ def middle_of(inside: np.ndarray) -> np.ndarray:
 
 def labelled_box(array: np.ndarray) -> tuple[slice, ...]:
     """The box of what is above 0 in an array (X, Y, Z), all of it without any."""
-    order = np.argsort([-abs(step) for step in array.strides], kind="stable")
+    order = memory_order(array)
     near = _labelled(array.transpose(order))
     return tuple(near[axis] for axis in np.argsort(order))
 
@@ -77,7 +78,7 @@ def _labelled(lying: np.ndarray) -> tuple[slice, ...]:
 
 def slabs(array: np.ndarray) -> Iterator[tuple[slice, ...]]:
     """Parts of an array that hold about `SLAB` voxels, cut along the axis that lies outermost in memory."""
-    along = int(np.argmax(np.abs(array.strides)))
+    along = int(memory_order(array)[0])
     thick = max(SLAB * array.shape[along] // max(array.size, 1), 1)
     for start in range(0, array.shape[along], thick):
         yield (slice(None),) * along + (slice(start, start + thick),)

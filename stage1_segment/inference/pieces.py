@@ -7,6 +7,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from common.masks.runs import runs_of
+from common.volume import memory_order
 
 FACES, AROUND = ((0, 1), (1, 0)), ((0, 1), (1, -1), (1, 0), (1, 1))
 """Voxels touch by a face (6 neighbours), or by an edge or a corner too (26): steps across a line of voxels to those
@@ -47,7 +48,7 @@ class Pieces:
 
 def pieces_of(mask: np.ndarray, neighbours: tuple[tuple[int, int], ...]) -> Pieces:
     """The connected pieces of each value but 0 of mask (X, Y, Z), bool or uint8; `neighbours`: `FACES` or `AROUND`."""
-    axes = np.argsort([-abs(step) for step in mask.strides], kind="stable")
+    axes = memory_order(mask)
     starts, stops, values, shape = runs_of(mask.transpose(axes))
     aside = int(neighbours == AROUND)
     pairs = [_touching(starts, stops, (x * shape[1] + y) * shape[2], aside) for x, y in neighbours]
