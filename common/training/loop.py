@@ -28,6 +28,8 @@ from common.workers.cores import usable_cores
 
 NEEDS_GPU = ("16-mixed", "16-true")
 """Fabric would train in another precision on a CPU, saying so only in passing."""
+UNUSED_TOO = "ddp_find_unused_parameters_true"
+"""Allows weights without a gradient: a loss may leave a head out, one process' samples may have no vertebra."""
 
 
 def fit(
@@ -104,7 +106,7 @@ def make_fabric(settings: TrainSettings, begun_in: str | None = None) -> Fabric:
     if "TORCHELASTIC_RUN_ID" in os.environ and (started := os.environ.get("WORLD_SIZE")) != str(world):
         raise ConfigError(
             f"torchrun started {started} processes, but devices x nodes is {settings.devices} x {settings.nodes}; set "
-            "train.devices to its --nproc-per-node and train.nodes to its --nnodes"
+            "devices to its --nproc-per-node and nodes to its --nnodes, of train and of encoder where there is one"
         )
     if settings.batch % world:
         raise ConfigError(f"batch is {settings.batch}, which {world} processes can't share evenly; make it a multiple")
@@ -114,7 +116,7 @@ def make_fabric(settings: TrainSettings, begun_in: str | None = None) -> Fabric:
         accelerator="cuda" if cuda else "cpu",
         devices=settings.devices,
         num_nodes=settings.nodes,
-        strategy=settings.strategy,
+        strategy=UNUSED_TOO if world > 1 and settings.strategy == "auto" else settings.strategy,
         precision=_precision(settings.precision, cuda, begun_in),
     )
 

@@ -42,7 +42,7 @@ class TrainSettings(Settings):
     devices: int = Field(1, ge=1)
     nodes: int = Field(1, ge=1)
     strategy: str = "auto"
-    """Lightning Fabric's: auto, ddp, ddp_spawn, ddp_find_unused_parameters_true."""
+    """Lightning Fabric's: auto (several processes: ddp_find_unused_parameters_true), ddp, ddp_spawn ..."""
     workers: int = Field(1, ge=0)
     """Processes per device that make samples; 0 = the training process itself."""
     checkpoint_every: int = Field(200, ge=1)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -43,6 +44,13 @@ def remove_networks() -> None:
     for name in ELSEWHERE:
         ip("netns", "del", name)
     ip("link", "del", BRIDGE)
+
+
+class Struck(Protocol):
+    """Who can be killed and held up for some seconds; either returns the victim's number, None without one."""
+
+    def kill_one(self, rng: random.Random) -> int | None: ...
+    def hold_one_up(self, rng: random.Random, seconds: float) -> int | None: ...
 
 
 class Machines:
@@ -138,7 +146,7 @@ def say(what: str) -> None:
     print(f"{time.monotonic() - BEGAN:6.0f} s  {what}", flush=True)
 
 
-def strikes(machines: Machines, rng: random.Random, every: float, during: str = "") -> Callable[[], None]:
+def strikes(machines: Struck, rng: random.Random, every: float, during: str = "") -> Callable[[], None]:
     """Kills workers and holds them up, and says so (`during` what), until the function that it returns is called."""
     over = threading.Event()
 

@@ -25,6 +25,20 @@ QUICK |= {"checkpoint_every": 2, "log_every": 2}
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 
 
+class Sometimes(nn.Module):
+    """For some samples adds what it learns, which a process may therefore have no gradient of; and has a layer that no
+    loss reaches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.learns, self.unused = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        some = x[:, 0] > 0
+        return x.index_add(0, some.nonzero()[:, 0], self.learns(x[some])) if some.any() else x
+
+
 class TinyTask:
     """Fits y = sum(x) with dropout; can be interrupted at a draw."""
 
@@ -128,17 +142,17 @@ def test_several_processes_equal_one(tmp_path: Path, by: str, devices: int) -> N
         import torch
         here = Path(sys.argv[1])
         sys.path[:0] = [str(here), str(here.parents[1]), str(here.parents[2])]
-        from test_training import TinyTask, run
+        from test_training import Sometimes, TinyTask, run
         torch.set_num_threads(1)
         atexit.register(lambda: print(f"at the end {torch.distributed.is_initialized()}", file=sys.stderr, flush=True))
         task = TinyTask()
-        task.network[2] = torch.nn.Identity()  # dropout draws its own numbers in each process
+        task.network[2] = Sometimes()  # dropout draws its own numbers in each process
         run(Path(sys.argv[2]), task, batch=4, devices=int(sys.argv[3]))
         """)
     )
     here, folder = tmp_path / "1", tmp_path / "several"
     task = TinyTask()
-    task.network[2] = nn.Identity()
+    task.network[2] = Sometimes()
     expected = run(here, task, batch=4)
     words = [*TORCHRUN, str(devices)] if by == "torchrun" else []
     command = [sys.executable, *words, str(script), str(Path(__file__).parent), str(folder), str(devices)]
@@ -177,7 +191,7 @@ def _start(command: list[str], tasks: int, stderr: Path) -> list[subprocess.Pope
 def test_torchrun_and_the_settings_must_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match=r"started 2 processes, but devices x nodes is 1 x 1; set train\.devices"):
+    with pytest.raises(ConfigError, match=r"started 2 processes, but devices x nodes is 1 x 1; set devices"):
         run(tmp_path, TinyTask())
 
 
