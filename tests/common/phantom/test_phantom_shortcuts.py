@@ -22,6 +22,7 @@ from common.phantom.make_in_parallel import single_threaded
 from common.phantom.painting.canvas import Canvas
 from common.phantom.painting.near import voxels_near
 from common.phantom.painting.surroundings.coarse_grid import CoarseGrid
+from common.phantom.painting.surroundings.shapes import capsule
 from common.phantom.scanner.artefacts import add_beam_hardening
 from common.phantom.scanner.blur import SLICE_SIDE_SHARE, blur, point_spread
 from common.phantom.scanner.noise import _drawn
@@ -58,6 +59,21 @@ def test_a_drawn_noise_slice_is_one_of_the_bank_rolled_and_mirrored():
         rng = np.random.default_rng(seed)
         plain = np.roll(bank[rng.integers(3)], (int(rng.integers(5)), int(rng.integers(7))), axis=(0, 1))
         np.testing.assert_array_equal(drawn, plain[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])])
+
+
+def test_a_rod_is_as_far_as_its_nearest_point_even_where_squares_are_large():
+    """By the nearest of many points on its middle line, in 64 bits, a decimetre away too."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-120, 120, (3, 500))
+    start, end, radii = np.array([70.0, -40, 110]), np.array([76.0, -31, 90]), (5.0, 3.0)
+    points[:, :200] = (start + rng.uniform(-9, 9, (200, 3))).T
+    part = np.linspace(0, 1, 4001)
+    line = start + part[:, None] * (end - start)
+    apart = np.linalg.norm(points.T[:, None] - line, axis=2)
+    nearest = apart.argmin(axis=1)
+    plain = apart.min(axis=1) - np.interp(part[nearest], [0, 1], radii)
+    found = capsule(list(points.astype(np.float32)), start, end, *radii)
+    np.testing.assert_allclose(found, plain, atol=2e-3)
 
 
 @pytest.mark.parametrize("factor", [(2, 2, 1), (1, 1, 1), (3, 2, 4)])

@@ -1,6 +1,7 @@
 """A grid coarser than the canvas on which smooth anatomy is evaluated as distances, then painted sharply."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -53,7 +54,7 @@ class CoarseGrid:
         edge = edge_mm or float(np.cbrt(np.prod(self.canvas.grid.spacing)))
         covered = np.float32(0.5) - distance * np.float32(1 / edge)
         arrays = [covered, hu] if isinstance(hu, np.ndarray) else [covered]
-        for where, (cover, *rest) in self._planes(box, arrays, covered > 0):
+        for where, (cover, *rest) in self._slabs(box, arrays, covered > 0):
             np.maximum(cover, 0, out=cover)
             np.minimum(cover, 1, out=cover)
             under = self.canvas.hu[where]
@@ -75,11 +76,11 @@ class CoarseGrid:
         self.paint(box, distance, cortex_hu, tissues[0])
         self.paint(box, distance + cortex_mm, marrow_hu, tissues[1])
 
-    def _planes(
+    def _slabs(
         self, box: Box, arrays: list[np.ndarray], wanted: np.ndarray
     ) -> Iterator[tuple[tuple, list[np.ndarray]]]:
-        """For each canvas plane of one x that `wanted` touches: its index into the canvas and the arrays, linearly
-        interpolated there, limited to the y and z that it touches there."""
+        """For the canvas planes between each two coarse ones along x that `wanted` touches: their index into the canvas
+        and the arrays, linearly interpolated there, limited to the y and z that are touched there."""
         used = np.flatnonzero(wanted.any(axis=(1, 2)))
         if not len(used):
             return
@@ -88,31 +89,39 @@ class CoarseGrid:
         ranges = [_touched(np.any(wanted[first:last], axis=other)) for other in (2, 1)]
         fx, start = int(self.factor[0]), (box[0].start + first) * int(self.factor[0])
         nx = last - first
-        for i in range(min(nx * fx, self.canvas.grid.shape[0] - start)):
-            at = min(max((i + 0.5) / fx - 0.5, 0.0), nx - 1)
-            below = min(int(at), nx - 2) if nx > 1 else 0
-            weight = at - below
-            pair = slice(below, below + (2 if weight > 0 else 1))
+        at = np.clip((np.arange(min(nx * fx, self.canvas.grid.shape[0] - start)) + 0.5) / fx - 0.5, 0, nx - 1)
+        below = np.minimum(at.astype(int), max(nx - 2, 0))
+        weights = (at - below).astype(np.float32)[:, None, None]
+        ends = np.searchsorted(below, np.arange(nx + 1))
+        for lower, (i, j) in enumerate(pairwise(ends.tolist())):
+            pair = slice(lower, lower + 2)
             part = [slice(min(low[pair]), max(high[pair])) for low, high in ranges]
-            if part[0].stop > part[0].start:
-                planes = [self._refined(array[(pair, *part)], weight) for array in arrays]
-                where, size = [], []
-                for k in (1, 2):
-                    origin = (box[k].start + part[k - 1].start) * int(self.factor[k])
-                    size.append(slice(min(planes[0].shape[k - 1], self.canvas.grid.shape[k] - origin)))
-                    where.append(slice(origin, origin + size[-1].stop))
-                yield (start + i, *where), [plane[tuple(size)] for plane in planes]
+            if i == j or part[0].stop <= part[0].start:
+                continue
+            where, size = [], []
+            for k in (1, 2):
+                origin = (box[k].start + part[k - 1].start) * int(self.factor[k])
+                full = (part[k - 1].stop - part[k - 1].start) * int(self.factor[k])
+                size.append(slice(min(full, self.canvas.grid.shape[k] - origin)))
+                where.append(slice(origin, origin + size[-1].stop))
+            planes = [[self._refined(plane, tuple(size)) for plane in array[(pair, *part)]] for array in arrays]
+            yield (slice(start + i, start + j), *where), [_between(some, weights[i:j]) for some in planes]
 
-    def _refined(self, pair: np.ndarray, weight: float) -> np.ndarray:
-        """One or two coarse planes (1 or 2, y, z), `weight` of the second one, on the canvas' y and z; a new array."""
-        plane = pair[0] * np.float32(1 - weight)
-        if weight > 0:
-            plane += np.float32(weight) * pair[1]
+    def _refined(self, plane: np.ndarray, size: tuple[slice, ...]) -> np.ndarray:
+        """A coarse plane (y, z) on the canvas' y and z, as much of it as lies there."""
         fy, fz = int(self.factor[1]), int(self.factor[2])
-        if fy == fz == 1:
-            return plane
-        rows, columns = plane.shape
-        return cv2.resize(plane, (columns * fz, rows * fy), interpolation=cv2.INTER_LINEAR)
+        if fy * fz > 1:
+            plane = cv2.resize(plane, (plane.shape[1] * fz, plane.shape[0] * fy), interpolation=cv2.INTER_LINEAR)
+        return plane[size]
+
+
+def _between(planes: list[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """One or two planes (y, z), `weights` (n, 1, 1) of the second one -> (n, y, z), a new array."""
+    if len(planes) == 1:
+        return np.repeat(planes[0][None], len(weights), axis=0)
+    slab = weights * (planes[1] - planes[0])
+    slab += planes[0]
+    return slab
 
 
 def _touched(wanted: np.ndarray) -> tuple[list[int], list[int]]:

@@ -9,12 +9,16 @@ Points = list[np.ndarray]
 
 def ellipsoid(points: Points, centre: Vector, radii: Vector) -> np.ndarray:
     """First-order distance to an ellipsoid along the points' axes."""
-    squares = [np.square((p - np.float32(c)) * np.float32(1 / r)) for p, c, r in zip(points, centre, radii)]
-    x, y, z = squares
-    r = np.sqrt(x + y + z)
-    x, y, z = (square * np.float32(1 / r) ** 2 for square, r in zip(squares, radii))
-    out = r * (r - np.float32(1))
-    out /= np.sqrt(x + y + z) + np.float32(1e-6)
+    x, y, z = (np.square((p - np.float32(c)) * np.float32(1 / r)) for p, c, r in zip(points, centre, radii))
+    r = x + y + z
+    np.sqrt(r, out=r)
+    x, y, z = (square * np.float32(1 / radius) ** 2 for square, radius in zip((x, y, z), radii))
+    slope = x + y + z
+    np.sqrt(slope, out=slope)
+    slope += np.float32(1e-6)
+    out = r - np.float32(1)
+    out *= r
+    out /= slope
     return out
 
 
@@ -25,11 +29,15 @@ def capsule(
     along = np.subtract(end, start).astype(np.float32)
     square = np.float32(max(float(along @ along), 1e-6))
     x, y, z = (p - np.float32(c) for p, c in zip(points, start))
-    part = x * (along[0] / square) + y * (along[1] / square) + z * (along[2] / square)
+    dot = x * along[0] + y * along[1] + z * along[2]
+    part = dot * (1 / square)
     np.clip(part, 0, 1, out=part)
-    distance = np.zeros_like(part)
-    for offset, step in zip((x, y, z), along):
-        distance += np.square(offset - part * step)
+    dot *= 2  # |p - part * along|^2 = |p|^2 - part * (2 dot - part * square)
+    dot -= part * square
+    dot *= part
+    distance = np.square(x) + np.square(y) + np.square(z)
+    distance -= dot
+    np.maximum(distance, 0, out=distance)
     np.sqrt(distance, out=distance)
     distance -= np.float32(radius)
     if radius_end is not None:
