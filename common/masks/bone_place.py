@@ -28,7 +28,8 @@ AROUND_MM = (4.0, 12.0)
 @dataclass(frozen=True)
 class Place:
     """`here`, `best`: means of the clipped HU within the mask as it lies, and as it would hold most; `better_at` (3,):
-    mm right, anterior, superior from here to there, after a `turn` (a key of TURNS); `inside_hu`, `around_hu`: means
+    mm right, anterior, superior from here to there, after a `turn` (a key of TURNS): 0 and none where no better place
+    was looked for; `inside_hu`, `around_hu`: means
     of HU as they are; `contrast`: of the clipped means."""
 
     here: float
@@ -40,9 +41,9 @@ class Place:
     contrast: float
 
 
-def place_of(ct: Volume, mask: Volume) -> Place | None:
+def place_of(ct: Volume, mask: Volume, enough: float = np.inf) -> Place | None:
     """CT in HU and mask (values of common.labels) on the same grid -> where its cervical levels lie; None where there
-    is too little of them."""
+    is too little of them. A mask that holds `enough` as it lies, a mean of clipped HU, is tried nowhere else."""
     steps = np.clip(np.floor(CELL_MM / ct.spacing + 1e-3), 1, ct.array.shape).astype(int)
     every = tuple(slice(int(k) // 2, None, int(k)) for k in steps)
     thinned = mask.affine.copy()
@@ -55,10 +56,13 @@ def place_of(ct: Volume, mask: Volume) -> Place | None:
     reach = np.ceil(REACH_MM / values.spacing).astype(int)
     hu, inside, bone = _around(hu, inside, values.array > 0, reach)
     clipped = np.clip(hu, *WINDOW_HU)
-    seen = fft.rfftn(clipped, _fast(clipped.shape))
-    tried = {turn: _best_shift(seen, np.flip(inside, axes), reach) for turn, axes in TURNS.items()}
-    turn = max(tried, key=lambda name: tried[name][1] * (1 if name else PLAINLY))
-    here, (_, best, cells) = tried[""][0], tried[turn]
+    here = best = float(clipped[inside].mean())
+    turn, cells = "", np.zeros(3)
+    if here < enough:
+        seen = fft.rfftn(clipped, _fast(clipped.shape))
+        tried = {turn: _best_shift(seen, np.flip(inside, axes), reach) for turn, axes in TURNS.items()}
+        turn = max(tried, key=lambda name: tried[name][1] * (1 if name else PLAINLY))
+        here, (_, best, cells) = tried[""][0], tried[turn]
     box, near = _near(bone, values.spacing)
     inside_hu, around_hu = float(hu[inside].mean()), float(hu[box][near].mean())
     contrast = here - float(clipped[box][near].mean())

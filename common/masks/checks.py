@@ -67,7 +67,7 @@ def check_numbers(values: list[int], labels: dict[int, Label], scheme: str, path
 def check_place(ct: Volume, mask: Volume, path: Path) -> list[str]:
     """Whether bone lies within a mask (values of common.labels, on the grid of `ct` in HU). Returns notices; raises
     GridMismatch where the mask would hold plainly more bone elsewhere."""
-    place = place_of(ct, mask)
+    place = place_of(ct, mask, enough=BETTER * WINDOW_HU[1])  # no place holds more than WINDOW_HU[1]
     if place is None:
         return []
     moved = float(np.linalg.norm(place.better_at))

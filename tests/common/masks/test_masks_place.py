@@ -1,11 +1,14 @@
 """A mask comes to lie on its scan where it lies in the world, to the voxel."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from common.errors import GridMismatch
 from common.masks.bone_place import AROUND_MM, _near
+from common.masks.checks import BETTER, check_place
 from common.masks.segmentation import LEAST_OVERLAP, apart_mm, onto, overlap_of, segmentation_on
 from common.reading.nifti import write_nifti
 from common.volume import Grid, Volume
@@ -51,6 +54,27 @@ def test_every_order_and_direction_of_axes_is_undone(order: tuple[int, ...], fli
     assert np.array_equal(onto(there, turned.grid).array, turned.array)
     assert overlap_of(turned.grid, there.grid) == pytest.approx(1)
     assert apart_mm(turned.grid, there.grid) == pytest.approx(0)
+
+
+def test_a_mask_that_no_other_place_could_better_is_tried_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """250 is all that a place can hold: 210 within the mask are enough, 200 might be a fault and are asked after."""
+    mask = Volume(np.zeros((20, 20, 20), np.uint8), np.diag([3.0, 3, 3, 1]))
+    mask.array[8:12, 8:12, 8:12] = 3
+    asked = []
+
+    def shifted(*_: object) -> tuple[float, float, np.ndarray]:
+        asked.append(True)
+        return 200.0, 240.0, np.array([4, 0, 0])
+
+    monkeypatch.setattr("common.masks.bone_place._best_shift", shifted)
+    ct = mask.with_array(np.where(mask.array > 0, 210, 40).astype(np.int16))
+    assert BETTER == 0.82 and check_place(ct, mask, Path("mask.nii")) == [] and not asked
+    ct.array[mask.array > 0] = 200
+    assert check_place(ct, mask, Path("mask.nii")) == [] and len(asked) == 4  # 200 is 83 % of 240
+    ct.array[mask.array > 0] = 190
+    monkeypatch.setattr("common.masks.bone_place._best_shift", lambda *_: (190.0, 240.0, np.array([4, 0, 0])))
+    with pytest.raises(GridMismatch, match="more of it 12 mm"):
+        check_place(ct, mask, Path("mask.nii"))
 
 
 def test_overlap_by_hand() -> None:
