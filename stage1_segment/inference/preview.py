@@ -21,6 +21,8 @@ matplotlib.use("Agg")
 
 WINDOW_HU = (-300.0, 1300.0)
 DOUBTED = "orange"
+QUICK_PNG = {"compress_level": 2}
+"""A third of the time of Pillow's 6, and no larger."""
 SHOWN_MM = (210.0, 210.0)
 """At most so much is shown, about the cervical levels."""
 
@@ -49,7 +51,7 @@ def draw_preview(
     figure.text(0.01, 0.015, NOT_MEDICAL, color="white", fontsize=8)
     figure.text(0.99, 0.975, title, color="white", fontsize=7, ha="right", va="top")
     with atomic(path) as scratch:
-        figure.savefig(scratch, format="png", facecolor="black")
+        figure.savefig(scratch, format="png", facecolor="black", pil_kwargs=QUICK_PNG)
 
 
 def middle_line(labels: np.ndarray) -> np.ndarray:

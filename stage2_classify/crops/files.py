@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,9 @@ from stage2_classify.crops.masks import Masks
 from stage2_classify.schema import CROPS
 from stage2_classify.settings import CropSettings
 
+QUICK = 1
+"""Of zlib's levels: half of the time of 6, and 3 % more room."""
+
 
 def path_of(data: DataSettings, kind: str, uid: str) -> Path:
     """Where a study's crops lie; the naive network's whole studies lie in a folder of their own."""
@@ -32,13 +36,15 @@ def path_of(data: DataSettings, kind: str, uid: str) -> Path:
 
 
 def save(path: Path, crops: Crops) -> None:
-    """Writes crops atomically, compressed: most cells of a mask are 0."""
-    arrays = {"images": crops.images, "present": crops.present, "affines": crops.affines}
+    """Writes crops atomically, as numpy's `savez_compressed` would, which knows no other level of compression."""
+    texts = {name: np.array(json.dumps(getattr(crops, name))) for name in ("flags", "notices", "alternatives")}
+    arrays = texts | {"images": crops.images, "present": crops.present, "affines": crops.affines}
     if crops.distance is not None:
         arrays["distance"] = crops.distance
-    with store.atomic(path) as scratch:
-        texts = {name: np.array(json.dumps(getattr(crops, name))) for name in ("flags", "notices", "alternatives")}
-        np.savez_compressed(scratch, allow_pickle=False, **texts, **arrays)
+    with store.atomic(path) as scratch, ZipFile(scratch, "w", ZIP_DEFLATED, compresslevel=QUICK) as parts:
+        for name, array in arrays.items():
+            with parts.open(f"{name}.npy", "w", force_zip64=True) as part:
+                np.lib.format.write_array(part, array, allow_pickle=False)
 
 
 def load(path: Path) -> Crops:
