@@ -24,6 +24,8 @@ from common.workers.pool import failures, here_or
 CHUNK = 64
 BLOCK = 16
 """Edges in voxels: a chunk is read from disk at once, a block is what is unpacked (docs/cache.md)."""
+ACROSS, ALONG = 32, 8
+"""Edges in voxels, along x and z, of the blocks in which a scan is turned over to numpy's order: half of its time."""
 CODEC = blosc2.Codec.LZ4
 LEVEL = 5
 ONE_THREAD = blosc2.DParams(nthreads=1)
@@ -138,6 +140,16 @@ def store_scan(source: Path, path: Path, provenance: dict) -> None:
         write_record(path, provenance, CT_CACHE, by_digest=False)
 
 
+def _turned_over(array: np.ndarray) -> np.ndarray:
+    """(X, Y, Z) of any order in memory -> int16 in numpy's, by blocks that the processor's cache holds."""
+    turned = np.empty(array.shape, np.int16)
+    for x in range(0, array.shape[0], ACROSS):
+        for z in range(0, array.shape[2], ALONG):
+            block = slice(x, x + ACROSS), slice(None), slice(z, z + ALONG)
+            turned[block] = array[block]
+    return turned
+
+
 def _compressed(study: Study) -> blosc2.NDArray:
     """In memory: blosc2 can't say that a disk is full. A row of chunks at a time, so that there is no second copy."""
     scan = canonical(study.volume)
@@ -151,8 +163,7 @@ def _compressed(study: Study) -> blosc2.NDArray:
     )
     for start in range(0, len(scan.array), CHUNK):
         part = scan.array[start : start + CHUNK]
-        whole = part if part.dtype.kind in "iu" else np.rint(part)
-        stored[start : start + CHUNK] = np.ascontiguousarray(whole, np.int16)
+        stored[start : start + CHUNK] = _turned_over(part if part.dtype.kind in "iu" else np.rint(part))
     stored.schunk.vlmeta["scan"] = {
         "affine": scan.affine.tolist(),
         "source_affine": study.file_grid.affine.tolist(),
