@@ -23,10 +23,13 @@ def count_values(array: np.ndarray) -> np.ndarray:
 
 
 def translate(array: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """table[array], for an array (X, Y, Z) of whole numbers that `table` (n,) has; in the array's memory order."""
-    result = np.empty_like(array, dtype=table.dtype)
-    for part in slabs(array):
-        result[part] = table[array[part]]
+    """table[array], for an array (X, Y, Z) of whole numbers that `table` (n,) has; in the array's memory order. Where
+    all is 0 nothing is looked up."""
+    result = np.full_like(array, table[0], dtype=table.dtype)
+    near = labelled_box(array)
+    inside, found = array[near], result[near]
+    for part in slabs(inside):
+        found[part] = table[inside[part]]
     return result
 
 

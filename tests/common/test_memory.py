@@ -117,7 +117,9 @@ def test_values_are_counted_and_translated_in_any_order(
     monkeypatch.setattr(label_values, "SLAB", slab)
     whole = np.random.default_rng(1).integers(0, 9, (5, 4, 3))
     table = np.arange(10, 19, dtype=np.uint8)
-    for array in (whole, whole.astype(np.uint8), whole.astype(np.uint16)[::-1, :, ::-1], whole[:1], whole[:, 1:2]):
+    bordered = np.pad(whole, ((1, 2), (3, 0), (0, 4))).astype(np.uint8)
+    turned_round = whole.astype(np.uint16)[::-1, :, ::-1]
+    for array in (whole, whole.astype(np.uint8), turned_round, whole[:1], whole[:, 1:2], bordered, bordered * 0):
         turned = array.transpose(axes)
         expected = [(turned == value).sum() for value in range(256)]
         assert count_values(turned).tolist() == expected
