@@ -20,6 +20,7 @@ from common.reading.nifti import read_nifti
 from common.volume import Volume
 from common.workers.failing import LOG
 from common.workers.pool import Failed, shared
+from stage1_segment.evaluation.hausdorff import dice, hd95
 from stage1_segment.run_folder import RunFolder
 from stage1_segment.schema import EVALUATION
 from stage1_segment.settings import SegmentSettings
@@ -69,9 +70,6 @@ def apart(studies: dict[str, dict], seen: dict[str, bool | None], cohort: str) -
 def compare(prediction: Volume, truth: Volume) -> dict[str, dict[str, float | None]]:
     """Level -> dice, hd95_mm, centroid_mm for each level in the truth; a level that the prediction lacks has Dice 0
     and None for the others. A level that only the prediction has: dice 0 and `invented` true. Same grids."""
-    import torch
-    from monai.metrics import compute_dice, compute_hausdorff_distance
-
     spacing = truth.spacing
     highest = max(LEVEL_IDS.values())
     boxes = [boxes_of(volume.array, highest) for volume in (prediction, truth)]
@@ -87,14 +85,10 @@ def compare(prediction: Volume, truth: Volume) -> dict[str, dict[str, float | No
             continue
         box = _around(own, true)
         a, t = prediction.array[box] == value, truth.array[box] == value
-        ours, theirs = (torch.from_numpy(np.ascontiguousarray(m))[None, None] for m in (a, t))
-        hd95 = compute_hausdorff_distance(
-            ours, theirs, include_background=True, percentile=95, spacing=spacing.tolist()
-        )
         centres = [truth.grid.to_world(np.argwhere(m).mean(axis=0)) for m in (a, t)]
         result[level] = {
-            "dice": round(float(compute_dice(ours, theirs, include_background=True)), 4),
-            "hd95_mm": round(float(hd95), 3),
+            "dice": round(dice(a, t), 4),
+            "hd95_mm": round(hd95(a, t, spacing), 3),
             "centroid_mm": round(float(np.linalg.norm(centres[0] - centres[1])), 3),
         }
     return result

@@ -5,17 +5,16 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.labels import CLASS_NAMES
 from common.training.weights import load_state, load_weights
 from common.volume import Volume
 from stage1_segment.inference.segmenter import Segmenter, segment
 from stage1_segment.network import build_network
 from stage1_segment.pretrained import init_path
 from stage1_segment.settings import AugmentSettings, SegmentSettings
+from stage1_segment.training.dice_loss import dice_loss
 from stage1_segment.training.patches import CohortSamples
 from stage1_segment.training.samples import Sample
 from stage1_segment.training.synthetic.sample import BankSamples, SampleRecipe
@@ -40,9 +39,6 @@ class SegmentTask:
         start = init_path(settings)
         if start is not None:
             load_state(self.network, load_weights(start)[0], start)
-        self.dice = DiceLoss(
-            include_background=False, to_onehot_y=True, softmax=True, reduction="none", smooth_nr=1, smooth_dr=1
-        )
 
     def sample(self, draw: int) -> dict[str, Tensor]:
         """`image` (2, X, Y, Z) float32, `mask` (1, X, Y, Z) int64."""
@@ -52,10 +48,9 @@ class SegmentTask:
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Dice over the levels that a patch holds, weighted, + cross-entropy, each a mean over samples. A level that
         isn't there has a Dice of 0 whatever the network says, which would only drown the others."""
-        logits, mask = network(batch["image"]), batch["mask"]
-        entropy = functional.cross_entropy(logits, mask[:, 0])
-        present = functional.one_hot(mask.flatten(1), len(CLASS_NAMES)).amax(1)[:, 1:].float()
-        dice = self.dice(logits, mask).flatten(1)
+        logits, mask = network(batch["image"]), batch["mask"][:, 0]
+        entropy = functional.cross_entropy(logits, mask)
+        dice, present = dice_loss(logits, mask)
         dice = ((dice * present).sum(1) / present.sum(1).clamp(min=1)).mean()
         return {"loss": self.settings.loss.dice * dice + entropy, "dice_loss": dice, "cross_entropy": entropy}
 

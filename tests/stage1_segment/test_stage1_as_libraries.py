@@ -1,17 +1,24 @@
-"""The network and its sliding window compute what the libraries do that they are modelled on, to the last bit."""
+"""The network and its sliding window compute what the libraries do that they are modelled on, to the last bit; its loss
+and its figures to a rounding."""
 
+import numpy as np
 import pytest
 import torch
 from monai.inferers import sliding_window_inference
+from monai.losses import DiceLoss
+from monai.metrics import compute_dice, compute_hausdorff_distance
+from scipy import ndimage
 from segmentation_models_pytorch_3d.decoders.unet.decoder import UnetDecoder
 from segmentation_models_pytorch_3d.encoders.resnet import BasicBlock
 from torch import Tensor
 
 from common.training.instance_norm import norm_by_instances
+from stage1_segment.evaluation.hausdorff import dice, hd95
 from stage1_segment.inference.sliding_window import gaussian, sliding_window
 from stage1_segment.inference.windows import padded, windows_about
 from stage1_segment.network import Decoder, ResidualBlock, build_network
 from stage1_segment.settings import NetworkSettings
+from stage1_segment.training.dice_loss import dice_loss
 
 
 @torch.no_grad()
@@ -72,3 +79,32 @@ def test_the_blending_weight_falls_from_the_middle_as_a_gaussian_does() -> None:
     # two cells from the middle of nine: exp(-2^2 / (2 (9 / 8)^2))
     assert float(weight[2, 6, 0]) == pytest.approx(0.2059, abs=1e-4)
     assert float(weight[0, 0, 0]) == pytest.approx(1e-3)  # exp(-5.12 - 6.32) is less than what a weight is at least
+
+
+def test_the_dice_loss_is_monai_s_and_so_is_its_gradient() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(3, 5, 6, 7, 8, requires_grad=True)
+    mask = torch.randint(0, 4, (3, 6, 7, 8))
+    mask[2] = 0
+    theirs = DiceLoss(
+        include_background=False, to_onehot_y=True, softmax=True, reduction="none", smooth_nr=1, smooth_dr=1
+    )(logits, mask[:, None]).flatten(1)
+    weights = torch.rand_like(theirs)
+    (expected,) = torch.autograd.grad((theirs * weights).sum(), logits)
+    found, present = dice_loss(logits, mask)
+    torch.testing.assert_close(found, theirs, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(torch.autograd.grad((found * weights).sum(), logits)[0], expected, rtol=1e-5, atol=1e-8)
+    assert present.tolist() == [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.4, 0.4, 2.5)])
+def test_hd95_and_dice_are_monai_s(spacing: tuple[float, float, float]) -> None:
+    """Of bodies with holes, in pieces, and up to the border of the array."""
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        smooth = ndimage.gaussian_filter(rng.normal(size=(2, 18, 15, 20)), (0, 2, 2, 2))
+        one, other = smooth > 0.02
+        theirs = [torch.from_numpy(body)[None, None] for body in (one, other)]
+        expected = compute_hausdorff_distance(*theirs, include_background=True, percentile=95, spacing=list(spacing))
+        assert hd95(one, other, np.array(spacing)) == pytest.approx(float(expected), rel=1e-5)
+        assert dice(one, other) == pytest.approx(float(compute_dice(*theirs, include_background=True)))
