@@ -16,7 +16,7 @@ __all__ = ["Study", "Volume", "__version__", "read_study"]
 _STUDY = "common.reading.study"
 __getattr__ = lazy(__name__, {"Study": _STUDY, "read_study": _STUDY, "Volume": "common.volume"})
 
-__version__ = "0.4.0"
+__version__ = "0.4.1"
 
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")

@@ -13,6 +13,8 @@ from common.operating_point import chances, judged_levels, operating_point, susp
 
 CERTAIN_FROM = 0.8
 """Below it a level's name is doubted."""
+DOUBTED_FROM = 0.5
+"""From this part of the operating point on a fracture isn't suspected, but it isn't denied in green either."""
 NOT_EXAMINED = "Not examined for fractures"
 
 
@@ -37,9 +39,9 @@ class LevelWords:
 
 @dataclass(frozen=True)
 class Words:
-    """`headline`: the one thing that matters, in words; `explained`: a sentence below it; `state`: suspected, clear or
-    unknown; `corrected`: what a person has corrected of the mask, a sentence each; `kind`: what the numbers are;
-    `operating_point`, 0..1; `notices`: a sentence each; `banner`: what must always be read."""
+    """`headline`: the one thing that matters, in words; `explained`: a sentence below it; `state`: suspected,
+    indeterminate, clear or unknown; `corrected`: what a person has corrected of the mask, a sentence each; `kind`: what
+    the numbers are; `operating_point`, 0..1; `notices`: a sentence each; `banner`: what must always be read."""
 
     headline: str
     explained: str
@@ -150,8 +152,11 @@ def _headline(
     if suspected:
         where = ", ".join(f"{level.name} ({level.chance})" for level in suspected)
         return "Fracture suspected", f"{chance} At {where}.{more}", "suspected"
-    if overall >= operating_point(result):
-        # Several levels may each be unlikely, and one of them likely.
-        first = max(levels, key=lambda level: level.probability or 0)
-        return "Fracture suspected", f"{chance} Most likely at {first.name} ({first.chance}).{more}", "suspected"
+    # Several levels may each be unlikely, and one of them likely.
+    first, enough = max(levels, key=lambda level: level.probability or 0), operating_point(result)
+    where = f"Most likely at {first.name} ({first.chance})."
+    if overall >= enough:
+        return "Fracture suspected", f"{chance} {where}{more}", "suspected"
+    if overall >= DOUBTED_FROM * enough:
+        return "Indeterminate", f"{chance} {where} Suspected from {percent(enough)} on.{more}", "indeterminate"
     return "No fracture suspected", f"{chance}{more}", "clear"

@@ -224,8 +224,11 @@ def test_the_headline_says_whether_a_fracture_is_suspected() -> None:
     assert said.levels[2].flags == ("cut", "small") and said.levels[2].certainty == percent(0.98)
     assert [level.suspected for level in said.levels] == [False] * 4 + [True, False, False]
     assert said.levels[6].chance == "<\xa01\xa0%" and said.kind == "calibrated probability"
-    calm = words(SEEN, {**result, "calibrated": {**CALIBRATED, "C5": 0.2, "patient_overall": 0.3}}, None)
-    assert (calm.headline, calm.state) == ("No fracture suspected", "clear") and "30\xa0%" in calm.explained
+    calm = words(SEEN, {**result, "calibrated": {**CALIBRATED, "C5": 0.2, "patient_overall": 0.24}}, None)
+    assert (calm.headline, calm.state) == ("No fracture suspected", "clear") and "24\xa0%" in calm.explained
+    near = words(SEEN, {**result, "calibrated": {**CALIBRATED, "C5": 0.2, "patient_overall": 0.25}}, None)
+    assert (near.headline, near.state) == ("Indeterminate", "indeterminate")
+    assert near.explained.replace("\xa0", " ").endswith("Most likely at C5 (20 %). Suspected from 50 % on.")
     many = words(SEEN, {**result, "calibrated": {**CALIBRATED, "C5": 0.4, "patient_overall": 0.5}}, None)
     assert many.headline == "Fracture suspected" and "Most likely at C5 (40\xa0%)" in many.explained
 
@@ -240,7 +243,8 @@ def test_a_suspected_level_is_looked_at_where_its_evidence_is_largest() -> None:
 
 def test_the_operating_point_is_that_of_the_result() -> None:
     result = {"calibrated": {**CALIBRATED, "patient_overall": 0.74}, "operating_point": 0.75}
-    assert words(SEEN, result, None).state == "clear"
+    assert words(SEEN, result, None).state == "indeterminate"
+    assert words(SEEN, {**result, "operating_point": 1.0, "calibrated": dict.fromkeys(CALIBRATED, 0.4)}, None).state == "clear"
     result["operating_point"] = 0.02
     said = words(SEEN, result, None)
     assert [level.suspected for level in said.levels] == [True] * 6 + [False]
