@@ -13,12 +13,12 @@ from segmentation_models_pytorch_3d.encoders.resnet import BasicBlock
 from torch import Tensor
 
 from common.training.instance_norm import norm_by_instances
-from stage1_segment.evaluation.hausdorff import dice, hd95
+from stage1_segment.evaluation.overlap import dice, hd95
 from stage1_segment.inference.sliding_window import gaussian, sliding_window
 from stage1_segment.inference.windows import padded, windows_about
 from stage1_segment.network import Decoder, ResidualBlock, build_network
 from stage1_segment.settings import NetworkSettings
-from stage1_segment.training.dice_loss import dice_loss
+from stage1_segment.training.task import dice_loss
 
 
 @torch.no_grad()
