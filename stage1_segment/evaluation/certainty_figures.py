@@ -8,6 +8,7 @@ import numpy as np
 
 from common.commandline import NOT_MEDICAL
 from common.outputs.store import atomic
+from common.png import write_png
 from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW
 
 BINS = 10
@@ -84,7 +85,7 @@ def draw_reliability(path: Path, sets: dict[str, tuple[np.ndarray, np.ndarray]])
     axes.legend(fontsize=8, loc="upper left")
     figure.supxlabel(f"Synthetic studies; numbers are studies. {NOT_MEDICAL}", fontsize=6)
     with atomic(path) as scratch:
-        figure.savefig(scratch, format="png")
+        write_png(figure, scratch)
 
 
 def per_100(those: np.ndarray) -> float | None:

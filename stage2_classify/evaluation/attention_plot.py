@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 
 from common.labels import LEVELS
+from common.png import write_png
 from stage2_classify.crops.cut import Crops
 from stage2_classify.evaluation.attention import SHOWN, Attention
 
@@ -49,7 +50,7 @@ def draw_attention(crops: Crops, attention: Attention, rows: list[int], captions
             line[2 * place].set_title(f"{LEVELS[row]}  {caption}" if place == 0 else name, color="white", fontsize=7)
     figure.subplots_adjust(0.005, 0.01, 0.995, 0.9, wspace=0.02, hspace=0.22)
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", facecolor="black")
+    write_png(figure, buffer)
     return buffer.getvalue()
 
 

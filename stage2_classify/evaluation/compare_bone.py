@@ -16,6 +16,7 @@ from common.dataset.competition import Competition
 from common.errors import DatasetError
 from common.image_names import SUFFIXES
 from common.labels import LEVEL_IDS
+from common.png import write_png
 from common.progress import progress
 from common.resample import AIR_HU, resample
 from common.volume import Grid, Volume
@@ -220,5 +221,5 @@ def draw(report: dict[str, Any]) -> bytes:
         panel.legend()
     figure.axes[2].set_yscale("log")
     buffer = BytesIO()
-    figure.savefig(buffer, format="png")
+    write_png(figure, buffer)
     return buffer.getvalue()

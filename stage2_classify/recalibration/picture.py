@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from common.labels import LEVELS
+from common.png import write_png
 from stage2_classify.calibration.reliability import reliability
 from stage2_classify.recalibration.local_studies import LocalStudies
 
@@ -47,5 +48,5 @@ def reliability_png(local: LocalStudies, after: np.ndarray) -> bytes:
         panel.spines[["top", "right"]].set_visible(False)
         panel.legend(fontsize=8, frameon=False, loc="upper left")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    write_png(figure, buffer)
     return buffer.getvalue()

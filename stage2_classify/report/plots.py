@@ -8,6 +8,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from common.labels import COLOURS, LEVEL_IDS, OVERALL
+from common.png import write_png
 from stage2_classify.evaluation.roc import ALL
 
 matplotlib.use("Agg")
@@ -101,5 +102,5 @@ def _figure(x: str, y: str, title: str) -> tuple[Figure, Any]:
 def _uri(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.tight_layout()
-    figure.savefig(buffer, format="png")
+    write_png(figure, buffer)
     return png_uri(buffer.getvalue())
