@@ -24,7 +24,8 @@ from common.training.weights import load_weights
 ON_CLUSTER = ("segment train", "segment predict", "segment evaluate", "classify train", "classify predict")
 TRAININGS = ("segment train", "classify train")
 JOB = {"cores": 1, "processes": 1, "memory": "3GB", "walltime": "00:30:00", "queue": "cpu"}
-ROUNDING = 1e-5
+ROUNDING = 1e-4
+"""Of weights after a few steps: processes of two threads add up in another order."""
 TWO = ["train.batch=2", "train.devices=2"]
 ENCODER = ["encoder.batch=2", "encoder.devices=2"]
 
@@ -72,7 +73,7 @@ def main() -> int:
         workers.write_text(json.dumps({"system": "slurm", "most": 3, "job": job}))  # JSON is YAML, too
         data = root / "cohort"
         tiny_run.make_cohort(data)
-        return max(struck_run(root, data, workers, rng, arguments.every), trained_by_srun(root, data))
+        return max(struck_run(root, data, workers, rng, arguments.every), trained_by_srun(root, data, workers))
 
 
 def struck_run(root: Path, data: Path, workers: Path, rng: random.Random, every: float) -> int:
@@ -92,9 +93,9 @@ def struck_run(root: Path, data: Path, workers: Path, rng: random.Random, every:
     return compared(root / "reference", root / "run", "one process") or int(any(codes.values()))
 
 
-def trained_by_srun(root: Path, data: Path) -> int:
+def trained_by_srun(root: Path, data: Path, workers: Path) -> int:
     """Both trainings by two processes: 1 unless the weights are the same, to a rounding, from torchrun, from two tasks
-    of one node, and from one task of each of two nodes."""
+    of one node, and from one task of each of two nodes. Jobs do what comes before a training, but for torchrun."""
     two_nodes = ["train.devices=1", "train.nodes=2", "encoder.devices=1", "encoder.nodes=2"]
     ways: dict[str, tuple[list[str], list[str]]] = {
         "torchrun": (["torchrun", "--nproc-per-node", "2"], []),
@@ -110,6 +111,7 @@ def trained_by_srun(root: Path, data: Path) -> int:
             of_encoder = ENCODER if training.startswith("classify") else []
             fitting = [word for word in more if of_encoder or word.startswith("train.")]
             words = [*commands[training], *TWO, *of_encoder, *fitting]
+            words += [] if name == "torchrun" else ["--cluster", str(workers)]
             done = subprocess.run([*begins, "-m", *words], cwd=ROOT, capture_output=True, text=True)
             say(f"{name}: {training}: exit code {done.returncode}")
             if done.returncode:
