@@ -29,8 +29,7 @@ AROUND_MM = (4.0, 12.0)
 class Place:
     """`here`, `best`: means of the clipped HU within the mask as it lies, and as it would hold most; `better_at` (3,):
     mm right, anterior, superior from here to there, after a `turn` (a key of TURNS): 0 and none where no better place
-    was looked for; `inside_hu`, `around_hu`: means
-    of HU as they are; `contrast`: of the clipped means."""
+    was looked for; `inside_hu`, `around_hu`: means of HU as they are; `contrast`: of the clipped means."""
 
     here: float
     best: float

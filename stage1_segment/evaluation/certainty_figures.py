@@ -8,7 +8,7 @@ import numpy as np
 
 from common.commandline import NOT_MEDICAL
 from common.outputs.store import atomic
-from common.png import write_png
+from common.png import as_png
 from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW
 
 BINS = 10
@@ -85,7 +85,7 @@ def draw_reliability(path: Path, sets: dict[str, tuple[np.ndarray, np.ndarray]])
     axes.legend(fontsize=8, loc="upper left")
     figure.supxlabel(f"Synthetic studies; numbers are studies. {NOT_MEDICAL}", fontsize=6)
     with atomic(path) as scratch:
-        write_png(figure, scratch)
+        scratch.write_bytes(as_png(figure))
 
 
 def per_100(those: np.ndarray) -> float | None:

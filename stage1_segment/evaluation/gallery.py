@@ -4,7 +4,7 @@ from pathlib import Path
 
 from common.commandline import NOT_MEDICAL
 from common.outputs.store import atomic
-from common.png import write_png
+from common.png import as_png
 from common.progress import progress
 from common.volume import Volume
 from stage1_segment.inference.preview import middle_line, plane, view, zoom
@@ -53,4 +53,4 @@ def draw_gallery(
     figure.text(0.005, 0.003, f"Synthetic scans. {NOT_MEDICAL}", color="white", fontsize=8)
     figure.subplots_adjust(0.003, 0.02, 0.997, 0.98, wspace=0.02, hspace=0.08)
     with atomic(path) as scratch:
-        write_png(figure, scratch)
+        scratch.write_bytes(as_png(figure))

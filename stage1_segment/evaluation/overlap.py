@@ -13,7 +13,7 @@ from common.dataset.competition import Competition
 from common.errors import PARTLY_FAILED, DatasetError
 from common.labels import LEVEL_IDS, LEVELS
 from common.masks.segmentation import segmentation_on
-from common.masks.values import boxes_of
+from common.masks.values import boxes_of, dice
 from common.outputs import store
 from common.outputs.notices import seen_in_training
 from common.outputs.own_files import run_outputs_at
@@ -103,11 +103,6 @@ def hd95(one: np.ndarray, other: np.ndarray, spacing: np.ndarray) -> float:
     surfaces = [np.argwhere(body & ~ndimage.binary_erosion(body)) * spacing for body in (one, other)]
     apart = (KDTree(there).query(here)[0] for here, there in (surfaces, surfaces[::-1]))
     return max(float(np.percentile(distances, 95)) for distances in apart)
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    """Twice what two bodies share over what they hold together; not of two empty ones."""
-    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
 
 
 def summary(studies: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from common.labels import CLASS_NAMES, COLOURS, LEVELS
 from common.masks.segmentation import onto
 from common.masks.values import boxes_of, labelled_box
 from common.outputs.store import atomic
-from common.png import write_png
+from common.png import as_png
 from common.resample import canonical
 from common.volume import Volume
 from stage1_segment.inference.levels.certainty import UNCERTAIN_BELOW, LevelCertainty
@@ -50,7 +50,7 @@ def draw_preview(
     figure.text(0.01, 0.015, NOT_MEDICAL, color="white", fontsize=8)
     figure.text(0.99, 0.975, title, color="white", fontsize=7, ha="right", va="top")
     with atomic(path) as scratch:
-        write_png(figure, scratch)
+        scratch.write_bytes(as_png(figure))
 
 
 def middle_line(labels: np.ndarray) -> np.ndarray:

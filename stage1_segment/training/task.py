@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.masks.values import dice
 from common.training.weights import load_state, load_weights
 from common.volume import Volume
 from stage1_segment.inference.segmenter import Segmenter, segment
@@ -49,9 +50,9 @@ class SegmentTask:
         isn't there has a Dice of 0 whatever the network says, which would only drown the others."""
         logits, mask = network(batch["image"]), batch["mask"][:, 0]
         entropy = functional.cross_entropy(logits, mask)
-        dice, present = dice_loss(logits, mask)
-        dice = ((dice * present).sum(1) / present.sum(1).clamp(min=1)).mean()
-        return {"loss": self.settings.loss.dice * dice + entropy, "dice_loss": dice, "cross_entropy": entropy}
+        each, present = dice_loss(logits, mask)
+        mean = ((each * present).sum(1) / present.sum(1).clamp(min=1)).mean()
+        return {"loss": self.settings.loss.dice * mean + entropy, "dice_loss": mean, "cross_entropy": entropy}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """`loss` of patches of the held-out studies, always the same ones; mean `dice` of the levels in view, both
@@ -63,13 +64,7 @@ class SegmentTask:
         scores, studies = [], [make() for make in self.held_out]
         for sample in studies:
             prediction = segment(Volume(sample.ct, sample.affine), segmenter).mask.array
-            scores += [
-                2
-                * np.sum((prediction == v) & (sample.mask == v))
-                / (np.sum(prediction == v) + np.sum(sample.mask == v))
-                for v in range(1, 8)
-                if (sample.mask == v).any()
-            ]
+            scores += [dice(prediction == v, sample.mask == v) for v in range(1, 8) if (sample.mask == v).any()]
         figures = {"loss": self._held_out_loss(network, studies)}
         return {**figures, "dice": round(float(np.mean(scores)), 4)} if scores else figures
 

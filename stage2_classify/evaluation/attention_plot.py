@@ -1,12 +1,11 @@
 """A picture of where the networks looked: the likeliest vertebrae of a study, three planes through the peak of each."""
 
-from io import BytesIO
 
 import matplotlib
 import numpy as np
 
 from common.labels import LEVELS
-from common.png import write_png
+from common.png import as_png
 from stage2_classify.crops.cut import Crops
 from stage2_classify.evaluation.attention import SHOWN, Attention
 
@@ -49,9 +48,7 @@ def draw_attention(crops: Crops, attention: Attention, rows: list[int], captions
                 panel.set_axis_off()
             line[2 * place].set_title(f"{LEVELS[row]}  {caption}" if place == 0 else name, color="white", fontsize=7)
     figure.subplots_adjust(0.005, 0.01, 0.995, 0.9, wspace=0.02, hspace=0.22)
-    buffer = BytesIO()
-    write_png(figure, buffer)
-    return buffer.getvalue()
+    return as_png(figure)
 
 
 def _plane(array: np.ndarray, axis: int, index: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from common.dataset.competition import Competition
 from common.errors import DatasetError
 from common.image_names import SUFFIXES
 from common.labels import LEVEL_IDS
-from common.png import write_png
+from common.png import as_png
 from common.progress import progress
 from common.resample import AIR_HU, resample
 from common.volume import Grid, Volume
@@ -203,7 +203,6 @@ def _auc(report: dict[str, Any]) -> str:
 
 def draw(report: dict[str, Any]) -> bytes:
     """PNG: the histograms of cortex and marrow, and the spectrum, of both kinds."""
-    from io import BytesIO
 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -220,6 +219,4 @@ def draw(report: dict[str, Any]) -> bytes:
         panel.set_xlabel("cycles/mm" if name == "spectrum" else "HU")
         panel.legend()
     figure.axes[2].set_yscale("log")
-    buffer = BytesIO()
-    write_png(figure, buffer)
-    return buffer.getvalue()
+    return as_png(figure)

@@ -1,6 +1,5 @@
 """Reliability diagrams of local studies, as shipped and after the map."""
 
-import io
 
 import matplotlib
 import numpy as np
@@ -8,7 +7,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from common.labels import LEVELS
-from common.png import write_png
+from common.png import as_png
 from stage2_classify.calibration.reliability import reliability
 from stage2_classify.recalibration.local_studies import LocalStudies
 
@@ -47,6 +46,4 @@ def reliability_png(local: LocalStudies, after: np.ndarray) -> bytes:
         panel.set_title(f"{name}: {len(y)} judged, {int(y.sum())} fractured", fontsize=10)
         panel.spines[["top", "right"]].set_visible(False)
         panel.legend(fontsize=8, frameon=False, loc="upper left")
-    buffer = io.BytesIO()
-    write_png(figure, buffer)
-    return buffer.getvalue()
+    return as_png(figure)

@@ -1,14 +1,13 @@
 """Figures of the report, as PNG in data URIs, so that the page is one file."""
 
 import base64
-import io
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from common.labels import COLOURS, LEVEL_IDS, OVERALL
-from common.png import write_png
+from common.png import as_png
 from stage2_classify.evaluation.roc import ALL
 
 matplotlib.use("Agg")
@@ -100,7 +99,5 @@ def _figure(x: str, y: str, title: str) -> tuple[Figure, Any]:
 
 
 def _uri(figure: Figure) -> str:
-    buffer = io.BytesIO()
     figure.tight_layout()
-    write_png(figure, buffer)
-    return png_uri(buffer.getvalue())
+    return png_uri(as_png(figure))

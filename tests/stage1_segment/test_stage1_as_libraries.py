@@ -12,8 +12,9 @@ from segmentation_models_pytorch_3d.decoders.unet.decoder import UnetDecoder
 from segmentation_models_pytorch_3d.encoders.resnet import BasicBlock
 from torch import Tensor
 
+from common.masks.values import dice
 from common.training.instance_norm import norm_by_instances
-from stage1_segment.evaluation.overlap import dice, hd95
+from stage1_segment.evaluation.overlap import hd95
 from stage1_segment.inference.sliding_window import gaussian, sliding_window
 from stage1_segment.inference.windows import padded, windows_about
 from stage1_segment.network import Decoder, ResidualBlock, build_network
